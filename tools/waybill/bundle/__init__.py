@@ -1,0 +1,1 @@
+"""Bundles: what crosses the gap. A directory, or several media, of independently checked parts."""

@@ -1,0 +1,313 @@
+"""The bundle format, version 1.
+
+bundle.json     this index: canonical JSON, the same on every medium; its `digest` is that of the
+                rest, so that a damaged index is not believed
+SHA256SUMS      of the parts on this medium
+README.txt      how to restore the files with tar, cat and sha256sum alone
+part-00001.tar  plain tar; loads alone, in any order, from any number of media
+
+A tar member is a file under `owner/name/`, or, where a file does not fit, an extent of it:
+a range that starts at a multiple of 64 MiB, named with its offset in 20 digits, so that `cat`
+in name order restores the file. Members are named by path, not by digest, because a header
+stands before the bytes whose digest it would need: so each byte is read once.
+
+The digests of a blob's 64 MiB pieces are those of its S3 parts, too.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jsonschema
+
+from waybill import digest as digests
+from waybill.digest import Digest
+from waybill.errors import BadFile
+from waybill.manifest import Manifest, canonical, safe_path
+from waybill.store.layout import RepoId
+
+FORMAT = 1
+INDEX = "bundle.json"
+SUMS = "SHA256SUMS"
+README = "README.txt"
+BLOCK = 512
+TAR_END = 2 * BLOCK
+
+
+def part_name(number: int) -> str:
+    """Name of a part; numbers count from 1."""
+    return f"part-{number:05}.tar"
+
+
+def member_header(name: str, length: int) -> bytes:
+    """The tar header (POSIX pax) of a member, the same for everybody at any time."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = length, 0o644
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def padding(length: int) -> int:
+    """Zero bytes that follow `length` bytes of data, up to a whole block."""
+    return -length % BLOCK
+
+
+@dataclass(frozen=True)
+class Extent:
+    """`length` bytes of a blob from `offset`, at byte `at` of a part, under a member's name."""
+
+    member: str
+    blob: Digest
+    offset: int
+    length: int
+    at: int
+
+    @property
+    def header(self) -> bytes:
+        return member_header(self.member, self.length)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "member": self.member,
+            "blob": self.blob,
+            "offset": self.offset,
+            "length": self.length,
+            "at": self.at,
+        }
+
+
+@dataclass(frozen=True)
+class Part:
+    """One tar file."""
+
+    number: int
+    size: int
+    digest: Digest
+    extents: tuple[Extent, ...]
+
+    @property
+    def name(self) -> str:
+        return part_name(self.number)
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Size, and the digests of the 64 MiB pieces when there is more than one."""
+
+    size: int
+    pieces: tuple[Digest, ...]
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A manifest, the repo it belongs to, its upstream commit, and statements about it."""
+
+    repo: RepoId
+    manifest: Manifest
+    upstream: str | None
+    statements: tuple[bytes, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "repo": str(self.repo),
+            "commit": self.manifest.commit,
+            "manifest": self.manifest.data.decode(),
+            "upstream": self.upstream,
+            "statements": [statement.decode() for statement in self.statements],
+        }
+
+
+@dataclass(frozen=True)
+class Index:
+    """What bundle.json says. `base` is reserved for bundles that build on another."""
+
+    part_size: int
+    revisions: tuple[Revision, ...]
+    blobs: Mapping[Digest, Blob]
+    parts: tuple[Part, ...]
+
+    @cached_property
+    def data(self) -> bytes:
+        facts = self._facts()
+        return canonical({**facts, "digest": digests.of(canonical(facts))})
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "partSize": self.part_size,
+            "base": None,
+            "revisions": [revision.as_json() for revision in self.revisions],
+            "blobs": {
+                digest: {"size": blob.size, "pieces": list(blob.pieces)}
+                for digest, blob in self.blobs.items()
+            },
+            "parts": [
+                {
+                    "size": part.size,
+                    "digest": part.digest,
+                    "extents": [extent.as_json() for extent in part.extents],
+                }
+                for part in self.parts
+            ],
+        }
+
+    @property
+    def size(self) -> int:
+        """Bytes of all blobs."""
+        return sum(blob.size for blob in self.blobs.values())
+
+    @cached_property
+    def places(self) -> dict[Digest, list[tuple[Part, Extent]]]:
+        """Where each blob's extents are, in order of offset, each byte once."""
+        found: dict[Digest, list[tuple[Part, Extent]]] = {digest: [] for digest in self.blobs}
+        ends = dict.fromkeys(self.blobs, 0)
+        for part in self.parts:
+            for extent in part.extents:
+                if extent.offset == ends[extent.blob] and (extent.length or not found[extent.blob]):
+                    found[extent.blob].append((part, extent))
+                    ends[extent.blob] += extent.length
+        return found
+
+    @classmethod
+    def parse(cls, data: bytes, where: str) -> Index:
+        """Raises BadFile for anything but an index of this format that agrees with itself."""
+        try:
+            value = json.loads(data)
+            jsonschema.validate(value, SCHEMA)
+            index = cls._from_json(value, where)
+            same = index.data == data
+        except jsonschema.ValidationError as error:
+            raise BadFile(path=where, why=f"{error.json_path}: {error.message[:200]}") from error
+        except (ValueError, RecursionError) as error:
+            raise BadFile(path=where, why=f"it is not JSON of ours ({error})") from error
+        if not same:
+            raise BadFile(path=where, why="its own digest, or its canonical form, is not right")
+        index._check(where)
+        return index
+
+    @classmethod
+    def _from_json(cls, value: Mapping[str, Any], where: str) -> Index:
+        return cls(
+            part_size=value["partSize"],
+            revisions=tuple(_revision(one, where) for one in value["revisions"]),
+            blobs={
+                Digest(digest): Blob(blob["size"], tuple(map(Digest, blob["pieces"])))
+                for digest, blob in value["blobs"].items()
+            },
+            parts=tuple(
+                Part(
+                    number,
+                    part["size"],
+                    Digest(part["digest"]),
+                    tuple(Extent(**extent) for extent in part["extents"]),
+                )
+                for number, part in enumerate(value["parts"], 1)
+            ),
+        )
+
+    def _check(self, where: str) -> None:
+        def need(holds: bool, why: str) -> None:
+            if not holds:
+                raise BadFile(path=where, why=why)
+
+        for part in self.parts:
+            end = 0
+            for extent in part.extents:
+                safe_path(extent.member, where)
+                need(extent.blob in self.blobs, f"{part.name} holds an unknown blob")
+                need(extent.at == end + len(extent.header), f"{part.name} has a gap")
+                end = extent.at + extent.length + padding(extent.length)
+            need(part.size == end + TAR_END, f"{part.name} has the wrong size")
+        for digest, places in self.places.items():
+            blob = self.blobs[digest]
+            need(sum(e.length for _, e in places) == blob.size, f"{digest} is not whole")
+            pieces = -(-blob.size // digests.PIECE) if blob.size > digests.PIECE else 0
+            need(len(blob.pieces) == pieces, f"{digest} has the wrong number of pieces")
+        for revision in self.revisions:
+            for file in revision.manifest.files:
+                known = self.blobs.get(file.digest)
+                need(known is not None and known.size == file.size, f"{file.path} is not in it")
+
+
+def _revision(value: Mapping[str, Any], where: str) -> Revision:
+    manifest = Manifest.parse(value["manifest"].encode(), where)
+    if manifest.commit != value["commit"]:
+        raise BadFile(path=where, why=f"commit {value['commit']} is not that of its manifest")
+    statements = tuple(statement.encode() for statement in value["statements"])
+    for statement in statements:
+        _check_statement(statement, manifest, where)
+    return Revision(RepoId.parse(value["repo"]), manifest, value["upstream"], statements)
+
+
+def _check_statement(statement: bytes, manifest: Manifest, where: str) -> None:
+    try:
+        subjects = [one["digest"]["sha256"] for one in json.loads(statement)["subject"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadFile(path=where, why="a statement in it is not an in-toto statement") from error
+    if subjects != [digests.hex_of(manifest.descriptor.digest)]:
+        raise BadFile(path=where, why="a statement in it is about another manifest")
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+# The lengths shut out a newline at the end, which `$` lets pass.
+_DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "maxLength": 71}
+_COUNT = {"type": "integer", "minimum": 0}
+_COMMIT = {"type": "string", "pattern": "^[0-9a-f]{40}$", "maxLength": 40}
+
+SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Waybill bundle index",
+    **_object(
+        format={"const": FORMAT},
+        digest=_DIGEST,
+        partSize={"type": "integer", "minimum": digests.PIECE},
+        base={"type": "null"},
+        revisions={
+            "type": "array",
+            "minItems": 1,
+            "items": _object(
+                repo={"type": "string"},
+                commit=_COMMIT,
+                manifest={"type": "string"},
+                upstream={"anyOf": [_COMMIT, {"type": "null"}]},
+                statements={"type": "array", "items": {"type": "string"}},
+            ),
+        },
+        blobs={
+            "type": "object",
+            "propertyNames": _DIGEST,
+            "additionalProperties": _object(
+                size=_COUNT, pieces={"type": "array", "items": _DIGEST}
+            ),
+        },
+        parts={
+            "type": "array",
+            "items": _object(
+                size=_COUNT,
+                digest=_DIGEST,
+                extents={
+                    "type": "array",
+                    "items": _object(
+                        member={"type": "string"},
+                        blob=_DIGEST,
+                        offset=_COUNT,
+                        length=_COUNT,
+                        at=_COUNT,
+                    ),
+                },
+            ),
+        },
+    ),
+}

@@ -1,0 +1,122 @@
+"""The state of a packing: what is finished, so that a rerun goes on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from waybill.bundle.format import INDEX, part_name
+from waybill.digest import Digest
+from waybill.errors import BadValue, BeingPacked, MediaFull
+from waybill.store.locks import held
+
+JOURNAL = ".waybill-pack.json"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Digests of a file that is packed whole."""
+
+    digest: Digest
+    pieces: tuple[Digest, ...]
+    git_oid: str | None
+
+
+@dataclass
+class Journal:
+    """`parts`: number -> digest. Locked while open, so two runs cannot write the same parts.
+
+    `subject` is the repo and its source; `fingerprint` tells one state of them from another.
+    `ours`: what lies in the folder was left by a packing of the same subject.
+    """
+
+    path: Path
+    subject: str
+    fingerprint: str
+    parts: dict[int, Digest] = field(default_factory=dict)
+    files: dict[str, Finished] = field(default_factory=dict)
+    ours: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path, subject: str, fingerprint: str) -> Iterator[Journal]:
+        """The journal of the same packing in `folder`, or a new one. Raises BeingPacked, BadValue.
+
+        When the source has changed since, nothing is finished: the packing begins anew,
+        unless a whole bundle lies there already.
+        """
+        with ExitStack() as stack:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(held(folder / ".waybill-pack.lock", wait=False))
+            except BlockingIOError as error:
+                raise BeingPacked(where=folder) from error
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise BadValue(what="--out", value=str(folder), why=why) from error
+            journal = cls(folder / JOURNAL, subject, fingerprint)
+            journal._load()
+            yield journal
+
+    def _load(self) -> None:
+        try:
+            value = json.loads(self.path.read_bytes())
+            same = value["fingerprint"] == self.fingerprint
+            unfinished = value["subject"] == self.subject and not (self.folder / INDEX).exists()
+            if same:
+                self.parts = {int(number): Digest(one) for number, one in value["parts"].items()}
+                self.files = {
+                    path: Finished(Digest(digest), tuple(map(Digest, pieces)), oid)
+                    for path, (digest, pieces, oid) in value["files"].items()
+                }
+            self.ours = same or unfinished
+        except (OSError, ValueError, KeyError, TypeError):
+            # Unreadable or absent: nothing is known to be finished.
+            self.parts, self.files = {}, {}
+
+    def keep_only(self, whole: Collection[str]) -> None:
+        """Forget parts that are gone or cut short."""
+        self.parts = {
+            number: digest for number, digest in self.parts.items() if part_name(number) in whole
+        }
+
+    def add(self, part: int, digest: Digest, files: dict[str, Finished]) -> None:
+        """A part is on disk: remember it."""
+        self.parts[part] = digest
+        self.files.update(files)
+        self.save()
+
+    def save(self) -> None:
+        value = {
+            "subject": self.subject,
+            "fingerprint": self.fingerprint,
+            "parts": {str(number): one for number, one in self.parts.items()},
+            "files": {
+                path: [one.digest, list(one.pieces), one.git_oid]
+                for path, one in self.files.items()
+            },
+        }
+        write_whole(self.path, json.dumps(value).encode())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a small file in one step, on disk when this returns. Raises MediaFull."""
+    temporary = path.with_name(path.name + ".new")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise MediaFull(
+            where=path.parent, needed=f"{len(data)} bytes", free=f"none ({error.strerror})"
+        ) from error

@@ -1,0 +1,180 @@
+"""A bundle as it lies on its media: the index, and where each part is."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from waybill.bundle.format import INDEX, Extent, Index, Part, part_name
+from waybill.digest import Digest
+from waybill.errors import (
+    ForeignBundle,
+    ForeignPart,
+    NotABundle,
+    PartMissing,
+    PartTruncated,
+    Unreadable,
+)
+from waybill.source.directory import NamedFile
+from waybill.store.base import Limited
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """`folders` are the directories of the media, in any order."""
+
+    index: Index
+    folders: tuple[Path, ...]
+
+    @classmethod
+    def open(cls, folders: Sequence[Path]) -> Bundle:
+        """Raises NotABundle, BadFile, ForeignBundle when the media are of several bundles."""
+        found = {folder: data for folder in folders if (data := _read(folder / INDEX)) is not None}
+        if not found:
+            raise NotABundle(where=", ".join(map(str, folders)))
+        first, data = next(iter(found.items()))
+        for folder, other in found.items():
+            if other != data:
+                raise ForeignBundle(where=folder)
+        return cls(Index.parse(data, str(first / INDEX)), tuple(folders))
+
+    def path(self, part: Part) -> Path | None:
+        """Where a part lies; None when it is on none of the media."""
+        return next((f / part.name for f in self.folders if (f / part.name).is_file()), None)
+
+    def require(self, parts: Iterable[Part]) -> None:
+        """Raises PartMissing naming all that are missing, PartTruncated, ForeignPart."""
+        wanted = sorted(set(parts), key=lambda part: part.number)
+        missing = [part.number for part in wanted if self.path(part) is None]
+        if missing:
+            raise PartMissing(parts=spans(missing), where=", ".join(map(str, self.folders)))
+        for part in wanted:
+            self._check(part)
+
+    def _check(self, part: Part) -> None:
+        """Size and member headers: cheap, and enough to know a part of another bundle."""
+        path = self.path(part)
+        found = path.stat().st_size if path else 0
+        if found != part.size:
+            raise PartTruncated(part=part.name, found=found, expected=part.size)
+        for extent in part.extents:
+            length = len(extent.header)
+            with self.read(part, extent.at - length, length) as stream:
+                if stream.read() != extent.header:
+                    raise ForeignPart(part=part.name, why=f"it lacks {extent.member}")
+
+    def read(self, part: Part, offset: int, length: int) -> IO[bytes]:
+        """`length` bytes of a part from `offset`. Errors of the medium name the part."""
+        path = self.path(part)
+        if path is None:
+            raise PartMissing(parts=part.name, where=", ".join(map(str, self.folders)))
+        return Limited(_open(path, offset), length)  # type: ignore[return-value]
+
+    def content(self, blob: Digest) -> BundleContent:
+        return BundleContent(self, blob)
+
+
+@dataclass(frozen=True)
+class BundleContent:
+    """A blob's bytes, streamed from its extents (a `store.base.Content`)."""
+
+    bundle: Bundle
+    blob: Digest
+    rereadable: bool = True
+
+    @property
+    def size(self) -> int:
+        return self.bundle.index.blobs[self.blob].size
+
+    @property
+    def pieces(self) -> tuple[Digest, ...] | None:
+        return self.bundle.index.blobs[self.blob].pieces or None
+
+    @property
+    def parts(self) -> list[Part]:
+        return [part for part, _ in self.bundle.index.places[self.blob]]
+
+    @property
+    def name(self) -> str:
+        """What people look for when it is wrong."""
+        _, first = self.bundle.index.places[self.blob][0]
+        file = first.member if first.length == self.size else first.member.rpartition(".")[0]
+        numbers = sorted({part.number for part in self.parts})
+        return f"{file} of {spans(numbers)}"
+
+    def open(self, offset: int, length: int) -> IO[bytes]:
+        spans = []
+        for part, extent in self.bundle.index.places[self.blob]:
+            begin, end = max(offset, extent.offset), min(offset + length, _end(extent))
+            if begin < end:
+                spans.append((part, extent.at + begin - extent.offset, end - begin))
+        return _Chain(self.bundle, spans)  # type: ignore[return-value]
+
+
+def _end(extent: Extent) -> int:
+    return extent.offset + extent.length
+
+
+def _open(path: Path, offset: int) -> IO[bytes]:
+    try:
+        stream = NamedFile(path)
+        stream.seek(offset)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return stream
+
+
+def _unreadable(path: Path, error: OSError) -> Unreadable:
+    return Unreadable(path=path, why=error.strerror)
+
+
+class _Chain(io.RawIOBase):
+    """Several spans of parts as one stream."""
+
+    def __init__(self, bundle: Bundle, spans: Sequence[tuple[Part, int, int]]) -> None:
+        self._bundle, self._spans = bundle, list(spans)
+        self._stream: IO[bytes] | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:
+            return b"".join(iter(lambda: self.read(1 << 20), b""))
+        while self._stream or self._spans:
+            if self._stream is None:
+                self._stream = self._bundle.read(*self._spans.pop(0))
+            if data := self._stream.read(size):
+                return data
+            self._stream.close()
+            self._stream = None
+        return b""
+
+    def close(self) -> None:
+        if self._stream:
+            self._stream.close()
+            self._stream = None
+        super().close()
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Names of parts, runs as `first to last`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1] = [runs[-1][0], number]
+        else:
+            runs.append([number])
+    return ", ".join(" to ".join(part_name(number) for number in run) for run in runs)

@@ -1,0 +1,120 @@
+"""The directories that a bundle is packed into, one a medium."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+
+from waybill.bundle.cut import PartPlan
+from waybill.bundle.format import INDEX, README, SUMS, Index, Part, part_name
+from waybill.bundle.journal import Journal, write_whole
+from waybill.bundle.writer import PARTIAL
+from waybill.errors import ForeignBundle, MediaFull
+
+_RESERVE = 16_000_000
+"""Bytes kept free on each medium for the index, sums, README and the file system itself."""
+_OFFSET = "0000" + "?" * 16
+"""A shell pattern for 20 digits, up to ten petabytes."""
+
+
+def look(journals: Sequence[Journal], plans: Sequence[PartPlan]) -> None:
+    """Find out which parts are finished; the first journal is the one that counts.
+
+    Raises ForeignBundle where another packing has left something. Changes nothing.
+    """
+    for journal in journals:
+        others = (journal.folder / INDEX).exists() or _parts(journal.folder)
+        if others and not journal.ours:
+            raise ForeignBundle(where=journal.folder)
+    sizes = {part_name(plan.number): plan.size for plan in plans}
+    found = [path for journal in journals for path in _parts(journal.folder)]
+    journals[0].keep_only({one.name for one in found if one.stat().st_size == sizes.get(one.name)})
+
+
+def take(journals: Sequence[Journal]) -> None:
+    """Make the directories ours: what is not finished by the first journal goes."""
+    finished = {part_name(number) for number in journals[0].parts}
+    for journal in journals:
+        for path in _parts(journal.folder):
+            if path.name not in finished:
+                path.unlink()
+        journal.save()
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.tar"))
+
+
+def assign(outs: Sequence[Path], parts: Sequence[tuple[int, int]]) -> dict[int, Path]:
+    """Part number -> directory, filling each in turn. Raises MediaFull when they do not fit."""
+    devices = {out: _device(out) for out in outs}
+    free = {device: _free([o for o in outs if devices[o] == device]) for device in devices.values()}
+    total = sum(max(0, size) for size in free.values())
+    places: dict[int, Path] = {}
+    left = list(outs)
+    for number, size in parts:
+        while left and free[devices[left[0]]] < size:
+            left.pop(0)
+        if not left:
+            needed = sum(size for _, size in parts)
+            where = ", ".join(map(str, outs))
+            raise MediaFull(where=where, needed=f"{needed:,} bytes", free=f"{total:,} bytes")
+        free[devices[left[0]]] -= size
+        places[number] = left[0]
+    return places
+
+
+def _device(out: Path) -> int:
+    return out.stat().st_dev
+
+
+def _free(outs: Sequence[Path]) -> int:
+    """Bytes for parts on the one file system that these directories are on."""
+    facts = os.statvfs(outs[0])
+    partial = sum(one.stat().st_size for out in outs for one in out.glob(f"part-*.tar{PARTIAL}"))
+    return facts.f_bavail * facts.f_frsize + partial - _RESERVE * len(outs)
+
+
+def write_index(outs: Sequence[Path], index: Index) -> None:
+    """Every medium gets the whole index, and the sums of its own parts; bundle.json last."""
+    for out in outs:
+        here = [part for part in index.parts if (out / part.name).is_file()]
+        sums = "".join(f"{part.digest.removeprefix('sha256:')}  {part.name}\n" for part in here)
+        if here:
+            write_whole(out / SUMS, sums.encode())
+        write_whole(out / README, readme(index, here).encode())
+    for out in outs:
+        write_whole(out / INDEX, index.data)
+
+
+def readme(index: Index, here: Sequence[Part]) -> str:
+    """How to restore without Waybill, and the sums of the restored files."""
+    cut = {
+        extent.member.rsplit(".", 1)[0]
+        for part in index.parts
+        for extent in part.extents
+        if extent.length < index.blobs[extent.blob].size
+    }
+    joins = "".join(f"  cat {quote(name)}.{_OFFSET} > {quote(name)}\n" for name in sorted(cut))
+    files = "".join(
+        f"{file.digest.removeprefix('sha256:')}  {revision.repo}/{file.path}\n"
+        for revision in index.revisions
+        for file in revision.manifest.files
+    )
+    models = ", ".join(f"{one.repo} at {one.manifest.commit}" for one in index.revisions)
+    return f"""A bundle of model files: {models}.
+{len(index.parts)} parts in all, {len(here)} of them on this medium.
+
+With Waybill:  waybill verify DIRECTORY...    waybill sideload DIRECTORY... --to STORE
+Without it:
+
+Check the parts that were packed onto this medium, here:
+  sha256sum -c {SUMS}
+Restore the files: copy the parts of all media and this file into one empty directory, and there:
+  for part in part-*.tar; do tar -xf "$part"; done
+{joins}Check what was restored (warnings about other lines are no harm):
+  sha256sum -c {README}
+
+{files}"""

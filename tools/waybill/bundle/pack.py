@@ -1,0 +1,222 @@
+"""Packing: from a source to a bundle, each byte read once, resumed at the last finished part.
+
+The state of unfinished work is a journal beside the parts. A part appears under its name
+only when it is complete and on disk; bundle.json comes last, so where it is, all is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+from waybill import __version__
+from waybill import digest as digests
+from waybill.bundle import outputs
+from waybill.bundle.cut import PART_SIZE, PartPlan, Slice, cut
+from waybill.bundle.format import Blob, Extent, Index, Part, Revision
+from waybill.bundle.journal import Finished, Journal
+from waybill.bundle.lanes import FileHash, Lanes
+from waybill.bundle.writer import PartWriter
+from waybill.digest import CHUNK
+from waybill.errors import BadValue, Corrupt, SourceChanged
+from waybill.manifest import File, Manifest, canonical, provenance
+from waybill.source.base import Origin, Source, SourceFile
+from waybill.source.select import Selection, select
+from waybill.store.base import Advance, no_progress
+from waybill.store.layout import RepoId
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A finished bundle. `reused`: parts that an earlier run had finished."""
+
+    index: Index
+    reused: int
+
+
+@dataclass
+class Packing:
+    """What is going to be packed, known before a byte is read."""
+
+    source: Source
+    origin: Origin
+    repo: RepoId
+    selection: Selection
+    parts: Sequence[PartPlan]
+    part_size: int
+
+    @classmethod
+    def plan(
+        cls,
+        source: Source,
+        repo: RepoId | None = None,
+        *,
+        part_size: int = PART_SIZE,
+        allow_pickle: bool = False,
+    ) -> Packing:
+        """Raises BadValue, NothingToPack, PickleRefused, UnsafePath, SourceUnreachable."""
+        origin = source.origin
+        if repo is None and not origin.repo:
+            raise BadValue(what="--as", value="", why="the source does not say owner/name")
+        repo = repo or RepoId.parse(str(origin.repo))
+        selection = select(source.files(), str(source), allow_pickle=allow_pickle)
+        sizes = [(file.path, file.size) for file in selection.kept]
+        return cls(source, origin, repo, selection, cut(sizes, str(repo), part_size), part_size)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.size for part in self.parts)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Differs when another run would write other parts."""
+        files = [[file.path, file.size, file.stamp] for file in self.selection.kept]
+        facts = [str(self.repo), self.origin.source, self.origin.commit, self.part_size, files]
+        return digests.of(canonical(facts))
+
+    def run(self, outs: Sequence[Path], advance: Advance = no_progress) -> Packed:
+        """Write the bundle into the directories of `outs`, each filled in turn.
+
+        Raises MediaFull before the first byte, ForeignBundle, BeingPacked, SourceChanged, Corrupt.
+        """
+        outs = list({out.resolve(): out for out in outs}.values())
+        if inside := [out for out in outs if self.source.holds(out)]:
+            raise BadValue(what="--out", value=str(inside[0]), why="it is inside the source")
+        subject = f"{self.repo} from {self.source}"
+        with ExitStack() as stack:
+            opened = (Journal.open(out, subject, self.fingerprint) for out in outs)
+            journals = [stack.enter_context(journal) for journal in opened]
+            outputs.look(journals, self.parts)
+            journal = journals[0]
+            todo = [part for part in self.parts if part.number not in journal.parts]
+            places = outputs.assign(outs, [(part.number, part.size) for part in todo])
+            outputs.take(journals)
+            reused = len(self.parts) - len(todo)
+            run = _Run(self, journal, advance)
+            for part in self.parts:
+                run.part(part, places.get(part.number))
+            index = self._index(journal)
+            outputs.write_index(outs, index)
+            return Packed(index, reused)
+
+    def _index(self, journal: Journal) -> Index:
+        files = journal.files
+        manifest = Manifest.of(
+            File(file.path, files[file.path].digest, file.size, files[file.path].git_oid)
+            for file in self.selection.kept
+        )
+        blobs = {
+            files[file.path].digest: Blob(file.size, files[file.path].pieces)
+            for file in self.selection.kept
+        }
+        return Index(self.part_size, (self._revision(manifest),), blobs, self._parts(journal))
+
+    def _revision(self, manifest: Manifest) -> Revision:
+        facts: dict[str, Any] = {
+            "source": self.origin.source,
+            "repo": self.origin.repo,
+            "commit": self.origin.commit,
+            "license": self.origin.license,
+            "dropped": self.selection.dropped,
+        }
+        statement = provenance(manifest, facts, f"waybill {__version__}")
+        return Revision(self.repo, manifest, self.origin.commit, (statement,))
+
+    def _parts(self, journal: Journal) -> tuple[Part, ...]:
+        return tuple(
+            Part(
+                plan.number,
+                plan.size,
+                journal.parts[plan.number],
+                tuple(
+                    Extent(
+                        piece.member,
+                        journal.files[piece.path].digest,
+                        piece.offset,
+                        piece.length,
+                        piece.at,
+                    )
+                    for piece in plan.slices
+                ),
+            )
+            for plan in self.parts
+        )
+
+
+class _Run:
+    """Goes through the parts in order; keeps the hash of a file that a part's end has cut."""
+
+    def __init__(self, packing: Packing, journal: Journal, advance: Advance) -> None:
+        self._source, self._journal, self._advance = packing.source, journal, advance
+        self._files = {file.path: file for file in packing.selection.kept}
+        self._open: tuple[str, FileHash] | None = None
+
+    def part(self, plan: PartPlan, folder: Path | None) -> None:
+        """Write a part into `folder`; None: an earlier run has finished it."""
+        if folder is None:
+            self._advance(plan.size)
+            return
+        hashes: dict[str, FileHash] = {}
+        with PartWriter(folder, plan) as writer, Lanes(4) as lanes:
+            for piece in plan.slices:
+                writer.header(piece, lanes)
+                hashes[piece.path] = self._copy(piece, writer, lanes)
+                writer.pad(piece, lanes)
+            lanes.drain()
+            digest = writer.finish(lanes)
+        finished = {path: self._finish(path, one) for path, one in hashes.items() if _is_whole(one)}
+        self._journal.add(plan.number, digest, finished)
+
+    def _copy(self, piece: Slice, writer: PartWriter, lanes: Lanes) -> FileHash:
+        file = self._files[piece.path]
+        known = self._hash(file, piece.offset, lanes)
+        with self._source.open(file, piece.offset) as stream:
+            for chunk in self._chunks(file, stream, piece.length):
+                lanes.run(
+                    (writer.write, chunk),
+                    (writer.hash, chunk),
+                    (known.update_whole, chunk),
+                    (known.update_pieces, chunk),
+                )
+                self._advance(len(chunk))
+        return known
+
+    def _chunks(self, file: SourceFile, stream: IO[bytes], length: int) -> Iterator[bytes]:
+        """`length` bytes. Raises SourceChanged when they end early or the file was written to."""
+        while length > 0 and (chunk := stream.read(min(CHUNK, length))):
+            length -= len(chunk)
+            yield chunk
+        if length or not self._source.is_unchanged(file):
+            raise SourceChanged(path=file.path, source=self._source)
+
+    def _hash(self, file: SourceFile, offset: int, lanes: Lanes) -> FileHash:
+        """The hash of the file's bytes before `offset`: kept, or read again after a resume."""
+        if self._open and self._open[0] == file.path and self._open[1].seen == offset:
+            return self._open[1]
+        known = FileHash(file.size)
+        self._open = (file.path, known)
+        if offset:
+            with self._source.open(file) as stream:
+                for chunk in self._chunks(file, stream, offset):
+                    lanes.run((known.update_whole, chunk), (known.update_pieces, chunk))
+            lanes.drain()
+        return known
+
+    def _finish(self, path: str, known: FileHash) -> Finished:
+        file = self._files[path]
+        found = Finished(known.digest, known.pieces, known.git_oid)
+        upstream = f"{path} from {self._source}"
+        if file.digest and file.digest != found.digest:
+            raise Corrupt(what=upstream, expected=file.digest, found=found.digest)
+        if file.git_oid and known.git_blob and file.git_oid != known.git_blob:
+            raise Corrupt(what=upstream, expected=file.git_oid, found=known.git_blob)
+        return found
+
+
+def _is_whole(known: FileHash) -> bool:
+    return known.seen == known.size

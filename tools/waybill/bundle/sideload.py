@@ -1,0 +1,132 @@
+"""Sideloading: from a bundle's parts into a store, streamed, checked, resumable.
+
+Nothing is written to scratch. The store checks every blob before it is visible; revisions
+come after their blobs, and the ref moves last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from waybill.bundle.format import Revision
+from waybill.bundle.media import Bundle
+from waybill.errors import Corrupt, RefMoved
+from waybill.manifest import STATEMENT_TYPE, Descriptor
+from waybill.store.base import Advance, no_progress
+from waybill.store.layout import Ref
+from waybill.store.store import Head, Store
+from waybill.store.work import Stoppable, parallel
+
+_BLOBS_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which refs move to the bundle's revisions, and what the history says about it."""
+
+    refs: tuple[Ref, ...]
+    by: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One revision that is in the store now. `notes` say what a person should know."""
+
+    repo: str
+    commit: str
+    upstream: str | None
+    moved: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What will be sent: the blobs that the store lacks."""
+
+    bundle: Bundle
+    store: Store
+    missing: tuple[Descriptor, ...]
+    heads: dict[tuple[str, Ref], Head | None]
+    decision: Decision
+
+    @classmethod
+    def plan(cls, bundle: Bundle, store: Store, decision: Decision) -> Loading:
+        """Ask the store what it has. Raises PartMissing, PartTruncated, ForeignPart, Corrupt."""
+        store.require_writable()
+        revisions = bundle.index.revisions
+        wanted = {d: blob for one in revisions for d, blob in one.manifest.blobs.items()}
+        here = parallel(store.has, wanted.values(), workers=16)
+        missing = tuple(b for b, has in zip(wanted.values(), here, strict=True) if not has)
+        bundle.require(part for blob in missing for part in bundle.content(blob.digest).parts)
+        heads = {
+            (str(one.repo), ref): store.head(one.repo, ref)
+            for one in revisions
+            for ref in decision.refs
+        }
+        return cls(bundle, store, missing, heads, decision)
+
+    @property
+    def size(self) -> int:
+        """Bytes to send."""
+        return sum(blob.size for blob in self.missing)
+
+    def run(self, advance: Advance = no_progress) -> list[Loaded]:
+        """Raises Corrupt, StoreFull, StoreUnreachable, RefMoved; a rerun goes on."""
+        stoppable = Stoppable(advance)
+
+        def send(blob: Descriptor) -> None:
+            content = self.bundle.content(blob.digest)
+            try:
+                self.store.upload(blob, content, stoppable)
+            except Corrupt as error:
+                if self.store.url in str(error.facts["what"]):
+                    raise
+                raise Corrupt(**{**error.facts, "what": content.name}) from error
+
+        parallel(send, self._in_medium_order(), _BLOBS_AT_ONCE, stoppable.stop)
+        return [self._finish(revision) for revision in self.bundle.index.revisions]
+
+    def _in_medium_order(self) -> Sequence[Descriptor]:
+        def place(blob: Descriptor) -> tuple[int, int]:
+            part, extent = self.bundle.index.places[blob.digest][0]
+            return part.number, extent.at
+
+        return sorted(self.missing, key=place)
+
+    def _finish(self, revision: Revision) -> Loaded:
+        repo, manifest = revision.repo, revision.manifest
+        self.store.add_revision(repo, manifest)
+        for statement in revision.statements:
+            self.store.add_referrer(repo, manifest.commit, statement, STATEMENT_TYPE)
+        notes = self._alias(revision)
+        for ref in self.decision.refs:
+            self._move(revision, ref)
+        return Loaded(
+            str(repo),
+            manifest.commit,
+            revision.upstream,
+            tuple(str(ref) for ref in self.decision.refs),
+            tuple(notes),
+        )
+
+    def _alias(self, revision: Revision) -> list[str]:
+        """Let the upstream commit stand for ours, unless it stands for another packing."""
+        upstream, commit = revision.upstream, revision.manifest.commit
+        if upstream is None or upstream == commit:
+            return []
+        if self.store.add_alias(revision.repo, upstream, commit):
+            return []
+        return [f"the upstream commit {upstream} stands for another packing of it already"]
+
+    def _move(self, revision: Revision, ref: Ref) -> None:
+        repo, commit = revision.repo, revision.manifest.commit
+        seen, said = self.heads[str(repo), ref], self.decision
+        try:
+            self.store.move(repo, ref, commit, expected=seen, by=said.by, why=said.why)
+        except RefMoved:
+            # Another sideload of the same bundle was first: it stands where we want it.
+            now = self.store.head(repo, ref)
+            if now is None or now.commit != commit:
+                raise

@@ -1,0 +1,86 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from waybill.deliver.environments import FILE, Environments
+from waybill.errors import BadValue
+from waybill.store.connect import Access, connect
+from waybill.store.store import Store
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_store(
+    parser: argparse.ArgumentParser,
+    flag: str,
+    what: str,
+    *,
+    required: bool = True,
+    writes: bool = False,
+) -> None:
+    """A store as an option (`--to`, `--from` ...) or positional, and how to reach it."""
+    option: dict[str, Any] = {"dest": "store", "required": required} if flag[0] == "-" else {}
+    forms = "s3://bucket/prefix, file:///path, or the name of an environment"
+    parser.add_argument(flag, metavar="STORE", help=f"{what}: {forms}", **option)
+    parser.add_argument("--endpoint", help="URL of the S3 server, unless it is AWS")
+    parser.add_argument("--profile", help="credentials profile in the AWS shared files")
+    parser.add_argument("--ca-bundle", help="PEM file of the CA that signed the server's key")
+    parser.set_defaults(single_writer=False)
+    if writes:
+        add_single_writer(parser)
+
+
+def add_single_writer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--single-writer",
+        action="store_true",
+        help="nobody else writes to this store: allow a server without conditional writes",
+    )
+
+
+def open_store(args: argparse.Namespace, *, public_endpoint: str | None = None) -> Store:
+    """The store that `add_store` arguments name: a URL, or an environment of the project."""
+    if "/" in args.store or args.store.startswith("."):
+        access = Access(args.endpoint, args.profile, args.ca_bundle, public_endpoint)
+        return connect(args.store, access, single_writer=args.single_writer)
+    for flag in ("endpoint", "profile", "ca_bundle"):
+        if value := getattr(args, flag):
+            why = f"{args.store} is an environment, and environments.yaml says how to reach it"
+            raise BadValue(what=f"--{flag.replace('_', '-')}", value=value, why=why)
+    if not (project(args) / FILE).is_file():
+        why = f"it is no URL, and {project(args) / FILE}, which could name it, is not there"
+        raise BadValue(what="store", value=args.store, why=f"{why}; a directory is ./{args.store}")
+    environment = Environments.load(project(args))[args.store]
+    return environment.connect(single_writer=args.single_writer, public_endpoint=public_endpoint)
+
+
+def project(args: argparse.Namespace) -> Path:
+    """The directory that holds values/environments.yaml."""
+    return Path(args.project)
+
+
+def add_reason(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--why", default="", type=words, help="a reason, kept in the history")
+    parser.add_argument(
+        "--by", default=whoami(), type=words, help="who decides (default: the user)"
+    )
+
+
+def words(text: str) -> str:
+    """Text for the history: one line that every terminal can show."""
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError("it must be one line of printable characters")
+    return text
+
+
+def whoami() -> str:
+    try:
+        return os.environ.get("WAYBILL_BY") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -1,0 +1,89 @@
+"""`waybill`: parses, runs one command, prints its report or its error, picks the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+from waybill import __version__
+from waybill.cli import bundle, hub, release, store
+from waybill.cli.output import Console
+from waybill.errors import Interrupted, WaybillError
+
+DESCRIPTION = "Carry open-weight models across the air gap and through dev, test and prod."
+
+
+class _Command(argparse.ArgumentParser):
+    """A subcommand: takes the common options, too."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        self.add_argument("--quiet", action="store_true", help="no progress, no notes")
+        self.add_argument(
+            "--project",
+            default=os.environ.get("WAYBILL_PROJECT", "."),
+            metavar="DIR",
+            help="directory that holds values/environments.yaml (default: here)",
+        )
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands. The reference in tools/docs/cli.md is generated from it."""
+    root = argparse.ArgumentParser(prog="waybill", description=DESCRIPTION)
+    root.add_argument("--version", action="version", version=f"waybill {__version__}")
+    commands = root.add_subparsers(
+        metavar="COMMAND", required=True, dest="command", parser_class=_Command
+    )
+    for module in (store, bundle, hub, release):
+        module.register(commands)
+    return root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit codes are those of `waybill.errors`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files may be in no encoding of this terminal.
+            stream.reconfigure(errors="backslashreplace")
+    args = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _interrupt)
+    console = Console(as_json=args.json, quiet=args.quiet)
+    try:
+        report = args.run(args, console)
+    except WaybillError as error:
+        return _fail(args, error)
+    except KeyboardInterrupt:
+        return _fail(args, Interrupted())
+    try:
+        console.show(args.command, report)
+        sys.stdout.flush()
+    except OSError as error:
+        # The reader of our output has gone, or its disk is full; the work is done.
+        if not isinstance(error, BrokenPipeError):
+            print(f"error: the result cannot be written: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return int(report.exit_code)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(args: argparse.Namespace, error: WaybillError) -> int:
+    advice = error.advice
+    if args.json:
+        facts = {"code": type(error).__name__, "message": str(error), "hint": advice}
+        print(json.dumps({"schemaVersion": 1, "command": args.command, "error": facts}))
+    print(f"error: {error}", file=sys.stderr)
+    if advice:
+        print(f"hint: {advice}", file=sys.stderr)
+    return error.exit_code

@@ -1,0 +1,84 @@
+"""What a command gives back, and how people and machines see it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tqdm import tqdm
+
+from waybill.store.base import Advance
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a command: `data` for `--json`, `text` for people."""
+
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+    exit_code: int = 0
+
+
+class Console:
+    """Human words go to stderr, the result to stdout; bars only on a terminal."""
+
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self._json, self._quiet = as_json, quiet
+
+    def note(self, text: str) -> None:
+        if not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Advance]:
+        """A bar over `total` bytes; yields the function to call with each further count."""
+        hidden = self._quiet or not sys.stderr.isatty()
+        with tqdm(
+            total=total, desc=label, unit="B", unit_scale=True, disable=hidden, leave=False
+        ) as bar:
+
+            def advance(count: int) -> None:
+                bar.update(count)
+
+            yield advance
+
+    def show(self, command: str, report: Report) -> None:
+        if self._json:
+            told = {"schemaVersion": 1, "command": command, "result": report.data}
+            print(json.dumps(told), flush=True)
+        elif report.text:
+            print(report.text, flush=True)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell."""
+    lines = [[printable(cell) for cell in line] for line in (head, *rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 part`, `2 parts`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def printable(text: str) -> str:
+    """What a file or a person named, without what could move a terminal's cursor."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def human(size: int) -> str:
+    """Bytes as people read them, decimal as on the media's label."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if round(value, 1) < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

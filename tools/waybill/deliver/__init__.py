@@ -1,0 +1,1 @@
+"""What hands models over to a place: environments, pins and whatever installs them."""

@@ -1,0 +1,112 @@
+"""YAML files that people and tools keep: strictly read, checked by schema, refused by sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from waybill.errors import BadFile
+
+NAME = "^[a-z0-9]([-a-z0-9]{0,22}[a-z0-9])?$"
+"""Environments and models: they become parts of Kubernetes names."""
+_UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f\\ud800-\\udfff]")
+"""No path and no name holds such; the system refuses some of them with a traceback."""
+
+_NOT_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
+"""What PyYAML raises, too, for a value that its tag does not fit: `!!bool foo`, `!!int ""`."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what YAML lets pass: a key given twice, a key that is no string, a broken line."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        known = set()
+        for key, _ in node.value:
+            if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
+                raise _refused(key, "this key is not a string; quote it")
+            if key.value in known:
+                raise _refused(key, f"the key {key.value!r} stands there twice")
+            known.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        value = super().construct_scalar(node)
+        if "\n" in value:
+            raise _refused(node, "a value has more than one line")
+        if _UNPRINTABLE.search(value):
+            raise _refused(node, "a value holds a character that cannot be printed")
+        return value
+
+
+def _refused(node: yaml.Node, why: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, why, node.start_mark)
+
+
+def exists(path: Path) -> bool:
+    """Raises BadFile when it cannot be known: no rights, a name that is too long."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise BadFile(path=path, why=error.strerror or str(error)) from error
+    return True
+
+
+def load(path: Path, schema: Mapping[str, Any]) -> Any:
+    """The file's content, None when it is empty. Raises BadFile, also when there is no file."""
+    try:
+        value = yaml.load(path.read_bytes(), _Loader)  # noqa: S506 - derived from SafeLoader
+        if value is not None:
+            _validate(value, schema, path)
+        return value
+    except OSError as error:
+        raise BadFile(path=path, why=error.strerror or str(error)) from error
+    except yaml.MarkedYAMLError as error:
+        raise BadFile(path=path, why=_located(error)) from error
+    except RecursionError as error:
+        raise BadFile(path=path, why="it is nested too deeply") from error
+    except _NOT_YAML as error:
+        raise BadFile(path=path, why="it is not YAML text") from error
+
+
+def _located(error: yaml.MarkedYAMLError) -> str:
+    line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+    return f"{line}{error.problem or error.context}"
+
+
+def _validate(value: object, schema: Mapping[str, Any], path: Path) -> None:
+    error = best_match(Draft202012Validator(schema).iter_errors(value))
+    if error is not None:
+        key = ".".join(str(part) for part in error.absolute_path)
+        raise BadFile(path=path, why=f"{key or 'it'}: {_reason(error)}")
+
+
+def _reason(error: ValidationError) -> str:
+    """jsonschema's finding in words that say what to write instead."""
+    rule: Mapping[str, Any] = error.schema  # type: ignore[assignment]
+    match error.validator:
+        case "additionalProperties":
+            known = ", ".join(rule.get("properties", {}))
+            extra = sorted(set(error.instance) - set(rule.get("properties", {})))  # type: ignore[arg-type]
+            return f"the key {extra[0]!r} is not known; known are: {known}"
+        case "required":
+            missing = [key for key in rule["required"] if key not in error.instance]  # type: ignore[operator]
+            return f"the key {missing[0]!r} is missing"
+        case "type":
+            kind = {"object": "a map", "string": "a string; quote it"}[str(error.validator_value)]
+            return f"{error.instance!r} is not {kind}"
+        case "pattern" | "minLength" | "maxLength" if "title" in rule:
+            return f"{_without_credentials(error.instance)!r} is not {rule['title']}"
+        case _:
+            return error.message
+
+
+def _without_credentials(value: object) -> object:
+    return re.sub("//.*@", "//***@", value) if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""The model hub: answers Hugging Face clients from a store; reads only."""

@@ -1,0 +1,259 @@
+"""Manifests: OCI image manifests of a model, canonical, with only what identifies the content.
+
+The layout follows the OCI image manifest and the CNCF ModelPack media types: one raw,
+uncompressed layer a file, its path in the annotation `org.cncf.model.filepath`. Bytes are
+canonical JSON (RFC 8785), so the same files give the same digest whoever packs them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+import rfc8785
+
+from waybill import digest as digests
+from waybill.digest import Digest
+from waybill.errors import BadFile, BadValue, UnsafePath
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+ARTIFACT_TYPE = "application/vnd.cncf.model.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.cncf.model.config.v1+json"
+STATEMENT_TYPE = "application/vnd.in-toto+json"
+STATEMENT = "https://in-toto.io/Statement/v1"
+FILEPATH = "org.cncf.model.filepath"
+GIT_OID = "io.waybill.git.oid"
+MAX_FILES = 10_000
+TEXT_LIMIT = 10_000_000
+"""Bytes up to which a text file is a plain git blob, not LFS (the Hugging Face rule)."""
+
+_WEIGHTS = re.compile(r"\.(safetensors|gguf|bin|pt|pth|ckpt|h5|msgpack|ot|onnx)$")
+_DOCS = re.compile(r"(^|/)(README|LICENSE|NOTICE|USE_POLICY)[^/]*$|\.(md|pdf|txt)$", re.IGNORECASE)
+_MALFORMED = (
+    ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, BadValue
+)  # fmt: skip
+_SEGMENT = re.compile(r"[^\x00-\x1f\x7f/\\]+")
+
+
+def canonical(value: object) -> bytes:
+    """Canonical JSON, RFC 8785."""
+    return rfc8785.dumps(value)  # type: ignore[arg-type]
+
+
+def safe_path(path: str, where: str) -> str:
+    """Return `path` if it stays below any directory it is joined to; else raise UnsafePath."""
+    segments = path.split("/")
+    if path.startswith("/") or not path:
+        raise UnsafePath(path=path, where=where, why="it is not a relative path")
+    if any(part in (".", "..") or not _SEGMENT.fullmatch(part) for part in segments):
+        raise UnsafePath(path=path, where=where, why="a part of it is empty, '..' or not printable")
+    if any("\ud800" <= letter <= "\udfff" for letter in path):
+        raise UnsafePath(path=path, where=where, why="its name is not UTF-8")
+    if len(path.encode()) > 1024 or any(len(part.encode()) > 240 for part in segments):
+        raise UnsafePath(path=path, where=where, why="it is longer than file systems allow")
+    return path
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """An OCI descriptor: what a blob is, its digest and its size in bytes."""
+
+    media_type: str
+    digest: Digest
+    size: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Descriptor:
+        return cls(str(value["mediaType"]), digests.parse(value["digest"]), int(value["size"]))
+
+    @classmethod
+    def of(cls, data: bytes, media_type: str) -> Descriptor:
+        return cls(media_type, digests.of(data), len(data))
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a revision. `git_oid` is the git blob id of a small text file, else None."""
+
+    path: str
+    digest: Digest
+    size: int
+    git_oid: str | None = None
+
+    @property
+    def descriptor(self) -> Descriptor:
+        return Descriptor(self.media_type, self.digest, self.size)
+
+    @property
+    def media_type(self) -> str:
+        return f"application/vnd.cncf.model.{_layer_kind(self.path)}.v1.raw"
+
+    @property
+    def oid(self) -> str:
+        """The git object id that Hugging Face shows: of the text, or of its LFS pointer."""
+        return self.git_oid or git_blob_id(self.lfs_pointer)
+
+    @property
+    def lfs_pointer(self) -> bytes:
+        """The pointer file of git-lfs (its specification, version 1)."""
+        oid = digests.hex_of(self.digest)
+        return (
+            f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {self.size}\n"
+        ).encode()
+
+    def as_layer(self) -> dict[str, Any]:
+        oid = {GIT_OID: self.git_oid} if self.git_oid else {}
+        return {**self.descriptor.as_json(), "annotations": {FILEPATH: self.path, **oid}}
+
+    @classmethod
+    def from_layer(cls, layer: Mapping[str, Any]) -> File:
+        notes = layer["annotations"]
+        path = safe_path(notes[FILEPATH], "the manifest")
+        oid = notes.get(GIT_OID)
+        if oid is not None:
+            digests.parse_commit(oid)
+        return cls(path, digests.parse(layer["digest"]), int(layer["size"]), oid)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The files of one revision, sorted by path."""
+
+    files: tuple[File, ...]
+
+    @classmethod
+    def of(cls, files: Iterable[File]) -> Manifest:
+        """Raises BadValue or UnsafePath when the files cannot stand beside each other."""
+        ordered = tuple(sorted(files, key=lambda file: file.path))
+        _check_tree([file.path for file in ordered])
+        _check_sizes(ordered)
+        return cls(ordered)
+
+    @cached_property
+    def config(self) -> bytes:
+        layers = {"type": "layers", "diffIds": [file.digest for file in self.files]}
+        return canonical({"descriptor": {}, "config": {}, "modelfs": layers})
+
+    @cached_property
+    def data(self) -> bytes:
+        return canonical(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST_TYPE,
+                "artifactType": ARTIFACT_TYPE,
+                "config": Descriptor.of(self.config, CONFIG_TYPE).as_json(),
+                "layers": [file.as_layer() for file in self.files],
+            }
+        )
+
+    @cached_property
+    def descriptor(self) -> Descriptor:
+        return Descriptor.of(self.data, MANIFEST_TYPE)
+
+    @property
+    def commit(self) -> str:
+        """The first 40 hex digits of the manifest's digest."""
+        return digests.hex_of(self.descriptor.digest)[:40]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(file.size for file in self.files)
+
+    @cached_property
+    def by_path(self) -> dict[str, File]:
+        return {file.path: file for file in self.files}
+
+    @cached_property
+    def blobs(self) -> dict[Digest, Descriptor]:
+        """Each distinct content once, in order of first use; the config and manifest not."""
+        found: dict[Digest, Descriptor] = {}
+        for file in self.files:
+            found.setdefault(file.digest, file.descriptor)
+        return found
+
+    @classmethod
+    def parse(cls, data: bytes, where: str) -> Manifest:
+        """Raises BadFile when `data` is no manifest of ours, byte for byte."""
+        try:
+            layers = json.loads(data)["layers"]
+            manifest = cls.of(File.from_layer(layer) for layer in layers)
+            canonical_data = manifest.data
+        except _MALFORMED as error:
+            raise BadFile(path=where, why=f"it is not a model manifest ({error!r})") from error
+        if canonical_data != data:
+            raise BadFile(path=where, why="it is not a canonical model manifest")
+        return manifest
+
+
+def _layer_kind(path: str) -> str:
+    if _WEIGHTS.search(path):
+        return "weight"
+    if path.endswith(".py"):
+        return "code"
+    return "doc" if _DOCS.search(path) and path != "vocab.txt" else "weight.config"
+
+
+def _check_tree(paths: list[str]) -> None:
+    if not 0 < len(paths) <= MAX_FILES:
+        raise BadValue(what="number of files", value=len(paths), why=f"1 to {MAX_FILES:,} fit")
+    known: set[str] = set()
+    for path in paths:
+        safe_path(path, "the manifest")
+        if path in known:
+            raise UnsafePath(path=path, where="the manifest", why="it stands there twice")
+        known.add(path)
+    for path in paths:
+        if any(str(parent) in known for parent in PurePosixPath(path).parents):
+            raise UnsafePath(path=path, where="the manifest", why="a folder of it is also a file")
+
+
+def _check_sizes(files: tuple[File, ...]) -> None:
+    sizes: dict[Digest, int] = {}
+    for file in files:
+        if file.size < 0 or sizes.setdefault(file.digest, file.size) != file.size:
+            raise BadValue(what="size", value=file.size, why=f"{file.path} cannot have it")
+
+
+def git_blob_id(data: bytes) -> str:
+    """Git's object id of a blob."""
+    return git_blob_hasher(len(data), data).hexdigest()
+
+
+def git_blob_hasher(size: int, data: bytes = b"") -> hashlib._Hash:
+    return hashlib.sha1(b"blob %d\0" % size + data, usedforsecurity=False)
+
+
+def provenance(manifest: Manifest, facts: Mapping[str, Any], tool: str) -> bytes:
+    """An in-toto statement (v1) with SLSA provenance (v1) about the manifest digest.
+
+    `facts` says where the files came from: source, repo, commit, license, what was dropped.
+    """
+    return canonical(
+        {
+            "_type": STATEMENT,
+            "subject": [
+                {
+                    "name": manifest.commit,
+                    "digest": {"sha256": digests.hex_of(manifest.descriptor.digest)},
+                }
+            ],
+            "predicateType": "https://slsa.dev/provenance/v1",
+            "predicate": {
+                "buildDefinition": {
+                    "buildType": "https://waybill.dev/pack/v1",
+                    "externalParameters": dict(facts),
+                },
+                "runDetails": {"builder": {"id": tool}},
+            },
+        }
+    )

@@ -1,0 +1,1 @@
+"""What moves models from environment to environment: pin, promote, roll back, look, look back."""

@@ -1,0 +1,182 @@
+"""One step of a model in an environment: the ref by compare-and-swap, then the pins file.
+
+Every command decides first (a `Move` holds what was seen then) and acts afterwards, so a dry
+run is the first half. A crash between the two writes leaves a ref that is ahead of the pins
+file; the same command again finds the ref where it wants it and writes the file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from waybill.deliver import files, pins
+from waybill.deliver.environments import Environment
+from waybill.deliver.pins import Pins, Revision
+from waybill.digest import Digest
+from waybill.errors import BadValue, BlobMissing, Corrupt, OtherRepo, PinsDiffer, RefMoved
+from waybill.manifest import STATEMENT_TYPE, Manifest
+from waybill.store import sync
+from waybill.store.layout import Ref, RepoId
+from waybill.store.store import Head, Store
+
+_PROVENANCE = "https://slsa.dev/provenance/"
+
+
+@dataclass(frozen=True)
+class Move:
+    """A decided step: `revision` becomes the stable one of `model`.
+
+    `seen` is what the ref held then, and `pinned` the revision in the pins file.
+    """
+
+    environment: Environment
+    store: Store
+    model: str
+    revision: Revision
+    seen: Head | None
+    pinned: Revision | None
+
+    @property
+    def repo(self) -> RepoId:
+        return RepoId.parse(self.revision.repo)
+
+    @property
+    def ref(self) -> Ref:
+        return Ref.pin(self.environment.name, self.model)
+
+    @property
+    def changes(self) -> bool:
+        """False when ref and pins file are there already."""
+        commit = self.revision.commit
+        at_ref = self.seen is not None and self.seen.commit == commit
+        return not (at_ref and self.pinned == self.revision)
+
+
+def decide(environment: Environment, store: Store, model: str, revision: Revision) -> Move:
+    """Look at ref and pins file as they are now.
+
+    Raises OtherRepo, BadFile; NoConditionalWrites when the ref would have to move.
+    """
+    held = pins.load(environment.pins_path)
+    _same_repo(environment, held, model, revision)
+    pin = held.models.get(model)
+    seen = store.head(RepoId.parse(revision.repo), Ref.pin(environment.name, model))
+    if seen is None or seen.commit != revision.commit:
+        store.require_writable()
+    return Move(environment, store, model, revision, seen, pin.stable if pin else None)
+
+
+def carry_out(moves: Sequence[Move], *, by: str, why: str) -> None:
+    """Move each ref, then write the pins of those that moved in one rename.
+
+    Raises RefMoved when another writer was first: that model's pin is not written.
+    """
+    moved: list[tuple[Move, Head]] = []
+    lost: RefMoved | None = None
+    for move in moves:
+        try:
+            moved.append((move, _move_ref(move, by, why)))
+        except RefMoved as error:
+            lost = error
+            break
+    lost = _write_pins(moved) or lost
+    if lost:
+        raise lost
+
+
+def _move_ref(move: Move, by: str, why: str) -> Head:
+    commit = move.revision.commit
+    return move.store.move(move.repo, move.ref, commit, expected=move.seen, by=by, why=why)
+
+
+def _write_pins(moved: Sequence[tuple[Move, Head]]) -> RefMoved | None:
+    """Write what still stands; the file's lock makes the later mover also the later writer."""
+    lost: list[RefMoved] = []
+
+    def change(held: Pins) -> Pins:
+        for move, head in moved:
+            _same_repo(move.environment, held, move.model, move.revision)
+            if move.store.head(move.repo, move.ref) == head:
+                held = held.with_stable(move.model, move.revision)
+            else:
+                lost.append(RefMoved(repo=move.repo, ref=move.ref))
+        return held
+
+    if moved:
+        pins.update(moved[0][0].environment.pins_path, change)
+    return lost[0] if lost else None
+
+
+def _same_repo(environment: Environment, held: Pins, model: str, revision: Revision) -> None:
+    pin = held.models.get(model)
+    if pin and RepoId.parse(pin.stable.repo).key != RepoId.parse(revision.repo).key:
+        raise OtherRepo(
+            model=model, environment=environment.name, pinned=pin.stable.repo, repo=revision.repo
+        )
+
+
+def check_agrees(move: Move) -> None:
+    """Raises PinsDiffer when the store's ref stands where neither file nor move expects it."""
+    stands = move.seen.commit if move.seen else None
+    pinned = move.pinned.commit if move.pinned else None
+    if stands not in (None, pinned, move.revision.commit):
+        raise differ(move.environment, move.model, move.revision.repo, pinned, stands)
+
+
+def differ(
+    environment: Environment, model: str, repo: str, pinned: str | None, stands: str | None
+) -> PinsDiffer:
+    return PinsDiffer(
+        path=environment.pins_path,
+        model=model,
+        pinned=pinned or "nothing",
+        stands=stands or "nothing",
+        environment=environment.name,
+        repo=repo,
+    )
+
+
+def check_model(model: str) -> str:
+    """Raises BadValue unless `model` can be a key of global.models."""
+    if not re.fullmatch(files.NAME, model):
+        why = "it must be at most 24 lower-case letters, digits and dashes"
+        raise BadValue(what="model", value=model, why=why)
+    return model
+
+
+def complete(store: Store, repo: RepoId, commit: str) -> Manifest:
+    """The manifest, once every blob is known to be there and checked.
+
+    Raises RepoNotFound, RevisionNotFound, BlobMissing, Corrupt.
+    """
+    manifest = store.manifest(repo, commit)
+    for blob in sync.missing(manifest, store)[:1]:
+        raise BlobMissing(url=store.url, digest=blob.digest, needed_by=f"{repo}@{commit}")
+    return manifest
+
+
+def same_digest(manifest: Manifest, revision: Revision, store: Store) -> None:
+    """Raises Corrupt when a pin and a store mean different content by one commit."""
+    found = manifest.descriptor.digest
+    if found != revision.digest:
+        what = f"{revision.repo}@{revision.commit} in {store.url}"
+        raise Corrupt(what=what, expected=revision.digest, found=found)
+
+
+def describe(store: Store, repo: RepoId, manifest: Manifest) -> Revision:
+    """What a pin says of a revision."""
+    statements = sorted(
+        blob.digest
+        for blob in store.referrers(repo, manifest.commit)
+        if blob.media_type == STATEMENT_TYPE and _is_provenance(store, blob.digest)
+    )
+    digest = manifest.descriptor.digest
+    return Revision(str(repo), digest, manifest.size, statements[0] if statements else "")
+
+
+def _is_provenance(store: Store, digest: Digest) -> bool:
+    statement = json.loads(store.read(digest))
+    return str(statement.get("predicateType", "")).startswith(_PROVENANCE)

@@ -1,0 +1,63 @@
+"""Roll back: an earlier commit of a pin's history becomes the stable one again; nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from waybill import digest as digests
+from waybill.deliver import pins
+from waybill.deliver.environments import Environment
+from waybill.deliver.pins import Pin
+from waybill.errors import BadValue, NotACommit, NothingToRollBack, UnknownModel
+from waybill.release import move
+from waybill.release.move import Move
+from waybill.store.layout import Ref, RepoId
+from waybill.store.store import Record
+
+
+def plan(
+    environment: Environment, model: str, to: str | None = None, *, single_writer: bool = False
+) -> Move:
+    """To the newest other commit of the history, or to `to`, which must occur in it.
+
+    Raises UnknownModel, NothingToRollBack, NotACommit, BadValue, PinsDiffer, BlobMissing.
+    """
+    pin = pins.load(environment.pins_path).models.get(model)
+    if pin is None:
+        raise UnknownModel(model=model, environment=environment.name)
+    store = environment.connect(single_writer=single_writer)
+    repo = RepoId.parse(pin.stable.repo)
+    records = list(store.history(repo, Ref.pin(environment.name, model)))
+    commit = (
+        _named(environment, model, records, to)
+        if to
+        else _previous(environment, model, records, pin)
+    )
+    manifest = move.complete(store, repo, commit)
+    known = pin.revisions.get(commit)
+    return move.decide(environment, store, model, known or move.describe(store, repo, manifest))
+
+
+def _named(environment: Environment, model: str, records: Sequence[Record], to: str) -> str:
+    known = list(dict.fromkeys(record.commit for record in records))
+    if to in known:
+        return to
+    short = [commit for commit in known if commit.startswith(to.lower())]
+    if not digests.is_commit(to) and len(short) == 1:
+        raise NotACommit(revision=to, commit=short[0])
+    look = f"waybill history {model} --env {environment.name}"
+    raise BadValue(what="--to", value=to, why=f"{look} has no such commit")
+
+
+def _previous(environment: Environment, model: str, records: Sequence[Record], pin: Pin) -> str:
+    """The commit before the pinned one; where a rollback was cut off, that of its ref."""
+    pinned = pin.stable.commit
+    commits = [record.commit for record in records[:3]]
+    if commits == [pinned]:
+        raise NothingToRollBack(model=model, environment=environment.name)
+    if commits[:1] == [pinned]:
+        return commits[1]
+    if len(commits) == 3 and commits[1] == pinned and commits[0] == commits[2]:
+        return commits[0]
+    stands = commits[0] if commits else None
+    raise move.differ(environment, model, pin.stable.repo, pinned, stands)

@@ -1,0 +1,185 @@
+"""A repo at a Hugging Face endpoint, by the real client library."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+import httpx2
+from huggingface_hub import HfApi, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.hf_api import ModelInfo
+from huggingface_hub.utils import (  # type: ignore[attr-defined]
+    build_hf_headers,
+    http_stream_backoff,
+)
+
+from waybill import digest as digests
+from waybill.digest import CHUNK, is_commit
+from waybill.errors import SourceUnreachable
+from waybill.manifest import safe_path
+from waybill.source.base import Origin, SourceFile
+from waybill.source.card import CARD, card_license
+from waybill.store.connect import check_endpoint
+
+_TRIES = 5
+_CARD_SIZE = 1 << 20
+"""Bytes of a model card that are looked at for its header."""
+
+
+class HuggingFaceSource:
+    """One revision; the branch or tag is resolved to a commit once, then only that is read."""
+
+    def __init__(self, repo: str, revision: str, *, endpoint: str | None = None) -> None:
+        self._repo, self._revision = repo, revision
+        self._api = HfApi(endpoint=endpoint)
+        check_endpoint("Hugging Face endpoint", self._api.endpoint)
+
+    def __str__(self) -> str:
+        return f"{self._api.endpoint}/{self._repo}"
+
+    @cached_property
+    def _info(self) -> ModelInfo:
+        with self._errors():
+            info = self._api.model_info(
+                self._repo, revision=self._revision, files_metadata=True, timeout=30
+            )
+        if not is_commit(str(info.sha)):
+            raise SourceUnreachable(source=self, why=f"it names no commit, but {info.sha!r}")
+        return info
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(
+            source=self._api.endpoint,
+            repo=self._info.id,
+            commit=self._info.sha,
+            license=self._license,
+        )
+
+    @cached_property
+    def _license(self) -> str | None:
+        """As the endpoint tells it, else as the model card says."""
+        told = self._info.card_data.get("license") if self._info.card_data else None
+        if isinstance(told, str):
+            return told
+        for file in self.files():
+            if file.path == CARD:
+                with self.open(file) as stream:
+                    return card_license(stream.read(_CARD_SIZE).decode(errors="replace"))
+        return None
+
+    def files(self) -> Sequence[SourceFile]:
+        found = []
+        for sibling in self._info.siblings or []:
+            lfs, size = sibling.lfs, sibling.size
+            if size is None or size < 0:
+                why = f"it does not tell the size of {sibling.rfilename}"
+                raise SourceUnreachable(source=self, why=why)
+            found.append(
+                SourceFile(
+                    safe_path(sibling.rfilename, self._repo),
+                    size,
+                    stamp=lfs.sha256 if lfs else str(sibling.blob_id),
+                    digest=digests.from_hex(lfs.sha256) if lfs else None,
+                    git_oid=None if lfs else sibling.blob_id,
+                )
+            )
+        return sorted(found, key=lambda file: file.path)
+
+    def open(self, file: SourceFile, offset: int = 0) -> IO[bytes]:
+        url = hf_hub_url(
+            self._repo, file.path, revision=self._info.sha, endpoint=self._api.endpoint
+        )
+        return io.BufferedReader(_Stream(self, url, offset, file.size), CHUNK)
+
+    def is_unchanged(self, file: SourceFile) -> bool:  # noqa: ARG002
+        """A commit does not change."""
+        return True
+
+    def holds(self, path: Path) -> bool:  # noqa: ARG002
+        return False
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (
+            HfHubHTTPError,
+            httpx2.HTTPError,
+            OfflineModeIsEnabled,
+            OSError,
+            ValueError,
+        ) as error:
+            told = getattr(error, "server_message", None) or str(error) or type(error).__name__
+            why = next(iter(told.splitlines()), type(error).__name__)
+            raise SourceUnreachable(source=self, why=why) from error
+
+
+class _Stream(io.RawIOBase):
+    """A file's bytes by ranged GET; a broken connection goes on where it stopped."""
+
+    def __init__(self, source: HuggingFaceSource, url: str, offset: int, size: int) -> None:
+        self._source, self._url, self._at, self._size = source, url, offset, size
+        self._stack = ExitStack()
+        self._chunks: Iterator[bytes] | None = None
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if not self._rest and self._at < self._size:
+            self._rest = memoryview(self._next())
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def _next(self) -> bytes:
+        with self._source._errors():
+            for left in reversed(range(_TRIES)):
+                chunks = self._open()  # Waits and tries again by itself.
+                try:
+                    chunk = next(chunks, b"")
+                    self._at += len(chunk)
+                    return chunk
+                except httpx2.HTTPError:
+                    self._disconnect()
+                    if not left:
+                        raise
+        return b""
+
+    def _open(self) -> Iterator[bytes]:
+        if self._chunks is None:
+            headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+            response = self._stack.enter_context(
+                http_stream_backoff(
+                    "GET",
+                    self._url,
+                    headers={**headers, "Range": f"bytes={self._at}-"} if self._at else headers,
+                    follow_redirects=True,
+                    timeout=30,
+                )
+            )
+            response.raise_for_status()
+            if self._at and response.status_code != httpx2.codes.PARTIAL_CONTENT:
+                raise SourceUnreachable(source=self._url, why="it does not serve ranges")
+            sent = int(response.headers.get("Content-Length", self._size - self._at))
+            if sent != self._size - self._at:
+                why = f"it sends {self._at + sent} bytes of a file of {self._size}"
+                raise SourceUnreachable(source=self._url, why=why)
+            self._chunks = response.iter_bytes(CHUNK)
+        return self._chunks
+
+    def _disconnect(self) -> None:
+        self._stack.close()
+        self._chunks = None
+
+    def close(self) -> None:
+        self._disconnect()
+        super().close()

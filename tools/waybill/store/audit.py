@@ -1,0 +1,97 @@
+"""Reading a store back: is every byte that its revisions name there, and right?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from waybill.digest import Digest
+from waybill.errors import (
+    BadFile,
+    BadValue,
+    BlobMissing,
+    Corrupt,
+    RepoNotFound,
+    RevisionNotFound,
+    UnsafePath,
+    WaybillError,
+)
+from waybill.manifest import CONFIG_TYPE, Descriptor, Manifest
+from waybill.store import layout
+from waybill.store.base import Advance, no_progress
+from waybill.store.layout import RepoId
+from waybill.store.store import Store
+from waybill.store.work import Stoppable, parallel
+
+DAMAGE = (BadFile, BadValue, BlobMissing, Corrupt, RepoNotFound, RevisionNotFound, UnsafePath)
+"""What is wrong with the store, not with the way to it."""
+
+
+@dataclass
+class Audit:
+    """`wrong`: what -> its error."""
+
+    revisions: int = 0
+    blobs: int = 0
+    bytes: int = 0
+    wrong: dict[str, WaybillError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Every revision of a store, or of one repo, and the distinct blobs behind them."""
+
+    manifests: dict[tuple[str, str], Manifest]
+    blobs: dict[Digest, Descriptor]
+    wrong: dict[str, WaybillError]
+
+    @property
+    def size(self) -> int:
+        return sum(blob.size for blob in self.blobs.values())
+
+
+def inventory(store: Store, repo: RepoId | None = None) -> Inventory:
+    """Raises StoreUnreachable and its like; damaged manifests go to `wrong`."""
+    _ = store.facts
+    found = Inventory({}, {}, {})
+    for stat in store.backend.list(layout.revisions(repo) if repo else layout.REPOS):
+        place = layout.parse_revision(stat.key)
+        if place is None:
+            continue
+        owner, commit = place
+        try:
+            manifest = store.manifest(owner, commit)
+            statements = store.referrers(owner, commit)
+        except DAMAGE as error:
+            found.wrong[f"{owner} at {commit}"] = error
+            continue
+        found.manifests[str(owner), commit] = manifest
+        config = Descriptor.of(manifest.config, CONFIG_TYPE)
+        found.blobs.update(manifest.blobs | {config.digest: config})
+        found.blobs.update({blob.digest: blob for blob in statements})
+    return found
+
+
+def audit(store: Store, found: Inventory, advance: Advance = no_progress) -> Audit:
+    """Read every blob back, and every record behind every ref."""
+    wrong = dict(found.wrong)
+    stoppable = Stoppable(advance)
+
+    def check(blob: Descriptor) -> None:
+        try:
+            store.verify(blob, stoppable)
+        except DAMAGE as error:
+            wrong[blob.digest] = error
+
+    parallel(check, found.blobs.values(), 4, stoppable.stop)
+    _audit_refs(store, wrong)
+    return Audit(len(found.manifests), len(found.blobs), found.size, wrong)
+
+
+def _audit_refs(store: Store, wrong: dict[str, WaybillError]) -> None:
+    for key, (repo, ref) in store.ref_keys():
+        try:
+            for record in store.history(repo, ref):
+                if store.revision(repo, record.commit) is None:
+                    store.manifest(repo, record.commit)
+        except DAMAGE as error:
+            wrong[key] = error

@@ -1,0 +1,79 @@
+"""From a store URL to a Store: `s3://bucket/prefix` or `file:///path` (also a plain path)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from waybill.errors import BadValue
+from waybill.store.base import Backend
+from waybill.store.filesystem import FilesystemBackend
+from waybill.store.store import Store
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach an S3 server. `profile` names credentials of the AWS shared files."""
+
+    endpoint: str | None = None
+    profile: str | None = None
+    ca_bundle: str | None = None
+    public_endpoint: str | None = None
+    """Where clients outside reach the same server: presigned URLs are made for it."""
+
+
+def connect(url: str, access: Access | None = None, *, single_writer: bool = False) -> Store:
+    """Raises BadValue when the URL is neither S3 nor a directory. Touches nothing yet."""
+    return Store(_backend(url, access or Access()), single_writer=single_writer)
+
+
+def _backend(url: str, access: Access) -> Backend:
+    parts = split("store", url)
+    if parts.scheme and (parts.query or parts.fragment):
+        raise BadValue(what="store", value=url, why="'?' and '#' cannot be in it")
+    if parts.scheme == "s3" and parts.netloc:
+        # Half a second to import: only for those who need it.
+        from waybill.store.s3 import S3Backend
+
+        return S3Backend(
+            parts.netloc,
+            parts.path.strip("/"),
+            endpoint=check_endpoint("endpoint", access.endpoint),
+            profile=access.profile,
+            ca_bundle=access.ca_bundle,
+            public_endpoint=check_endpoint("public endpoint", access.public_endpoint),
+        )
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
+        return FilesystemBackend(local("store", unquote(parts.path)))
+    if not parts.scheme and url:
+        return FilesystemBackend(local("store", url))
+    raise BadValue(what="store", value=url, why="it must be s3://bucket/prefix or file:///path")
+
+
+def split(what: str, url: str) -> SplitResult:
+    """The parts of a URL. Raises BadValue for one that has no parts."""
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise BadValue(what=what, value=url, why=str(error)) from error
+
+
+def local(what: str, text: str) -> Path:
+    """Raises BadValue for what can be no path."""
+    if "\0" in text or not text:
+        raise BadValue(what=what, value=text, why="it is not a path")
+    return Path(text)
+
+
+def check_endpoint(what: str, url: str | None) -> str | None:
+    """The URL of a server. Raises BadValue unless it is http(s) without credentials."""
+    if url is None:
+        return None
+    parts = split(what, url)
+    if parts.username or parts.password or "@" in parts.netloc:
+        why = "credentials do not belong in a URL; a profile or a token file holds them"
+        raise BadValue(what=what, value=f"{parts.scheme}://...@{parts.hostname}", why=why)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise BadValue(what=what, value=url, why="it must be http://host or https://host")
+    return url

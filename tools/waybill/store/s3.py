@@ -1,0 +1,224 @@
+"""A store in an S3 bucket: conditional writes, multipart uploads that any machine can go on with.
+
+S3 part n of a blob is the bytes from (n - 1) * 64 MiB. Each part is sent with its SHA-256,
+which the server checks and ListParts reports, so a part that is there already is trusted
+only if its digest is that of the bytes at hand. The key appears at CompleteMultipartUpload,
+after the digest of the whole blob was checked.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+
+from waybill import digest as digests
+from waybill.manifest import Descriptor
+from waybill.store.base import Advance, Content, Stat, again
+from waybill.store.s3_errors import ABSENT, LOST, PAST_END, code_of, translated
+from waybill.store.s3_probe import probe
+from waybill.store.s3_upload import CHECKED, IN_FLIGHT, Target, put, sha256_header
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class S3Backend:
+    """Keys below `prefix` of one bucket. Clients are made once and shared by all threads."""
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        endpoint: str | None = None,
+        profile: str | None = None,
+        ca_bundle: str | None = None,
+        public_endpoint: str | None = None,
+    ) -> None:
+        self.bucket = bucket
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._endpoint, self._public = endpoint, public_endpoint or endpoint
+        self._profile, self._ca_bundle = profile, ca_bundle
+        self._clients: dict[str | None, S3Client] = {}
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="s3-part")
+
+    @property
+    def client(self) -> S3Client:
+        return self._made(self._endpoint)
+
+    @property
+    def _signer(self) -> S3Client:
+        return self._made(self._public)
+
+    def _made(self, endpoint: str | None) -> S3Client:
+        with self._lock, translated(self):
+            if endpoint not in self._clients:
+                self._clients[endpoint] = self._client(endpoint)
+            return self._clients[endpoint]
+
+    def _client(self, endpoint: str | None) -> S3Client:
+        session = boto3.session.Session(profile_name=self._profile)
+        config = Config(
+            signature_version="s3v4",
+            # The signed x-amz-checksum-sha256 header covers the body; a second hash would not.
+            s3={
+                "payload_signing_enabled": False,
+                "addressing_style": "path" if endpoint else "auto",
+            },
+            retries={"mode": "standard", "max_attempts": 4},
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=32,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        return session.client(
+            "s3",
+            endpoint_url=endpoint,
+            config=config,
+            verify=self._ca_bundle,
+            region_name=session.region_name or "us-east-1",
+        )
+
+    # Small objects.
+
+    def stat(self, key: str) -> Stat | None:
+        head = self._optional("head_object", Key=self._prefix + key)
+        if head is None:
+            return None
+        return Stat(key, head["ContentLength"], checked=CHECKED in head["Metadata"])
+
+    def read(self, key: str) -> bytes | None:
+        found = self._get(key)
+        return found[0] if found else None
+
+    def _get(self, key: str) -> tuple[bytes, str] | None:
+        answer = self._optional("get_object", Key=self._prefix + key)
+        if answer is None:
+            return None
+        with translated(self):
+            return answer["Body"].read(), answer["ETag"]
+
+    def open(self, key: str, offset: int, length: int) -> IO[bytes] | None:
+        if length <= 0:
+            return io.BytesIO() if self.stat(key) else None
+        span = f"bytes={offset}-{offset + length - 1}"
+        try:
+            with translated(self, keep=ABSENT | PAST_END):
+                answer = self.client.get_object(
+                    Bucket=self.bucket, Key=self._prefix + key, Range=span
+                )
+        except botocore.exceptions.ClientError as error:
+            return io.BytesIO() if code_of(error) in PAST_END else None
+        return _Body(answer["Body"], self)  # type: ignore[return-value]
+
+    def create(self, key: str, data: bytes) -> bool:
+        return self._put_if(key, data, IfNoneMatch="*")
+
+    def replace(self, key: str, data: bytes, expected: bytes | None) -> bool:
+        found = self._get(key)
+        if (found[0] if found else None) != expected:
+            return False
+        condition = {"IfMatch": found[1]} if found else {"IfNoneMatch": "*"}
+        # A retry after a lost answer finds our own write in place.
+        return self._put_if(key, data, **condition) or self.read(key) == data
+
+    def _put_if(self, key: str, data: bytes, **condition: str) -> bool:
+        try:
+            with translated(self, keep=LOST | ABSENT):
+                self.client.put_object(
+                    Bucket=self.bucket,
+                    Key=self._prefix + key,
+                    Body=data,
+                    ChecksumSHA256=sha256_header(digests.of(data)),
+                    **condition,  # type: ignore[arg-type]
+                )
+        except botocore.exceptions.ClientError as error:
+            # A retry after a lost answer finds our own write in place.
+            retried = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
+            return retried and self.read(key) == data
+        return True
+
+    def _optional(self, operation: str, **arguments: Any) -> Any:
+        """The answer, or None when there is no such key."""
+        try:
+            with translated(self, keep=ABSENT):
+                return getattr(self.client, operation)(Bucket=self.bucket, **arguments)
+        except botocore.exceptions.ClientError:
+            return None
+
+    def list(self, prefix: str) -> Iterator[Stat]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=self._prefix + prefix
+        )
+        with translated(self):
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    yield Stat(entry["Key"].removeprefix(self._prefix), entry["Size"])
+
+    def probe(self) -> bool:
+        with translated(self):
+            return probe(self.client, self.bucket, self._prefix)
+
+    def local_path(self, key: str) -> Path | None:  # noqa: ARG002
+        return None
+
+    def presign(self, key: str, expires: int, headers: dict[str, str]) -> str | None:
+        with translated(self):
+            return self._signer.generate_presigned_url(
+                "get_object",
+                Params={
+                    "Bucket": self.bucket,
+                    "Key": self._prefix + key,
+                    "ResponseContentType": headers["content-type"],
+                    "ResponseContentDisposition": headers["content-disposition"],
+                },
+                ExpiresIn=expires,
+            )
+
+    def upload(self, key: str, blob: Descriptor, content: Content, advance: Advance) -> bool:
+        with translated(self, what=f"the content of {blob.digest}"):
+            try:
+                self._upload(key, blob, content, advance)
+            except botocore.exceptions.ClientError as error:
+                if code_of(error) not in LOST:
+                    raise
+                # Another writer finished the same blob, and with it our upload …
+                if self.stat(key) is not None:
+                    return False
+                # … or the server dropped our unfinished upload: begin anew, once.
+                self._upload(key, blob, content, again(advance))
+        return True
+
+    def _upload(self, key: str, blob: Descriptor, content: Content, advance: Advance) -> None:
+        target = Target(self.client, self.bucket, self._prefix + key, self._pool)
+        put(target, blob, content, advance)
+
+
+class _Body(io.RawIOBase):
+    """A response body whose network errors are ours."""
+
+    def __init__(self, body: Any, place: S3Backend) -> None:
+        self._body, self._place = body, place
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        with translated(self._place):
+            data: bytes = self._body.read(None if size < 0 else size)
+            return data
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()

@@ -1,0 +1,73 @@
+"""From botocore's exceptions to ours."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import botocore.exceptions as aws
+
+from waybill.errors import AccessDenied, BucketNotFound, Corrupt, StoreFull, StoreUnreachable
+
+ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
+PAST_END = frozenset({"416", "InvalidRange"})
+LOST = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict", "NoSuchUpload"})
+_DENIED = {
+    "401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch",
+    "ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "AllAccessDisabled",
+}  # fmt: skip
+_FULL = {"507", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded"}
+_WRONG = {
+    "BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch",
+    "XAmzContentSHA256Mismatch", "IncompleteBody",
+}  # fmt: skip
+
+
+class Place(Protocol):
+    url: str
+    bucket: str
+
+
+def code_of(error: aws.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def translated(
+    place: Place,
+    *,
+    keep: Collection[str] = (),
+    what: str = "the request",
+) -> Iterator[None]:
+    """Turn botocore's exceptions into ours, but let those with a code in `keep` pass."""
+    try:
+        yield
+    except aws.ClientError as error:
+        code = code_of(error)
+        if code in keep:
+            raise
+        raise _client_error(place, error, code, what) from error
+    except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.ProfileNotFound) as error:
+        raise AccessDenied(url=place.url, why=str(error)) from error
+    except (aws.ParamValidationError, ValueError) as error:
+        raise StoreUnreachable(url=place.url, why=str(error)) from error
+    except (aws.BotoCoreError, OSError) as error:
+        raise StoreUnreachable(url=place.url, why=_first_line(error)) from error
+
+
+def _client_error(place: Place, error: aws.ClientError, code: str, what: str) -> Exception:
+    why = f"{code}: {error.response.get('Error', {}).get('Message', '')}".strip(": ")
+    if code == "NoSuchBucket":
+        return BucketNotFound(bucket=place.bucket, url=place.url)
+    if code in _DENIED:
+        return AccessDenied(url=place.url, why=why)
+    if code in _FULL:
+        return StoreFull(url=place.url, why=why)
+    if code in _WRONG:
+        return Corrupt(what=what, expected="bytes that match their SHA-256", found=why)
+    return StoreUnreachable(url=place.url, why=why)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,132 @@
+"""What an S3 server must do for us, tried on the server itself before it becomes a store."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from waybill.digest import PIECE
+from waybill.errors import BadValue
+from waybill.store import layout
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_MANY = 1001
+"""One more than a page of ListObjectsV2 holds."""
+
+
+def probe(client: S3Client, bucket: str, prefix: str) -> bool:
+    """Whether conditional writes hold. Raises BadValue for a server that no store can use."""
+    probe = _Probe(client, bucket, f"{prefix}{layout.UPLOADS}probe-{uuid.uuid4()}/")
+    try:
+        probe.ranges()
+        probe.checksums()
+        probe.listing()
+        probe.parts()
+        return probe.conditional()
+    finally:
+        probe.clean()
+
+
+class _Probe:
+    def __init__(self, client: S3Client, bucket: str, place: str) -> None:
+        self._client, self._bucket, self._place = client, bucket, place
+
+    def _call(self, operation: str, name: str, **arguments: Any) -> Any:
+        key = self._place + name
+        return getattr(self._client, operation)(Bucket=self._bucket, Key=key, **arguments)
+
+    def _refused(self, operation: str, name: str, **arguments: Any) -> bool:
+        """Whether the server answers with a precondition failure or a wrong digest."""
+        try:
+            self._call(operation, name, **arguments)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 409, 412):
+                return True
+            raise
+        return False
+
+    def _need(self, holds: bool, what: str) -> None:
+        if not holds:
+            raise BadValue(what="store server", value=self._bucket, why=f"it lacks {what}")
+
+    def ranges(self) -> None:
+        self._call("put_object", "range", Body=b"0123456789")
+        answer = self._call("get_object", "range", Range="bytes=2-4")
+        self._need(answer["Body"].read() == b"234", "ranged reads")
+
+    def checksums(self) -> None:
+        wrong = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
+        refused = self._refused("put_object", "sum", Body=b"bytes", ChecksumSHA256=wrong)
+        self._need(refused, "SHA-256 checksums of uploads")
+
+    def listing(self) -> None:
+        with ThreadPoolExecutor(16) as pool:
+            names = [f"list/{number:04}" for number in range(_MANY)]
+            list(pool.map(lambda name: self._call("put_object", name, Body=b""), names))
+        self._need(len(self._keys("list/")) == _MANY, f"listings of {_MANY} keys after writing")
+
+    def parts(self) -> None:
+        """A part of 64 MiB with its SHA-256, listed with it, found by its exact key."""
+        upload = self._upload("part", bytes(PIECE))
+        parts = self._call("list_parts", "part", UploadId=upload["UploadId"])["Parts"]
+        self._need("ChecksumSHA256" in parts[0], "checksums in ListParts")
+        found = self._client.list_multipart_uploads(
+            Bucket=self._bucket, Prefix=self._place + "part"
+        )
+        self._need(bool(found.get("Uploads")), "a list of unfinished uploads")
+        self._call("abort_multipart_upload", "part", UploadId=upload["UploadId"])
+
+    def conditional(self) -> bool:
+        """Whether conditions hold; a server that refuses the headers outright is of no use."""
+        try:
+            return self._conditional_put() and self._conditional_complete()
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            self._need(status != 501, "the If-Match and If-None-Match headers")
+            raise
+
+    def _conditional_put(self) -> bool:
+        first = self._call("put_object", "once", Body=b"1", IfNoneMatch="*")
+        again = self._refused("put_object", "once", Body=b"2", IfNoneMatch="*")
+        self._call("put_object", "once", Body=b"3", IfMatch=first["ETag"])
+        return again and self._refused("put_object", "once", Body=b"4", IfMatch=first["ETag"])
+
+    def _conditional_complete(self) -> bool:
+        upload = self._upload("once", b"5")
+        refused = self._refused("complete_multipart_upload", "once", **upload, IfNoneMatch="*")
+        if refused:
+            self._call("abort_multipart_upload", "once", UploadId=upload["UploadId"])
+        return refused
+
+    def _upload(self, name: str, data: bytes) -> dict[str, Any]:
+        created = self._call("create_multipart_upload", name, ChecksumAlgorithm="SHA256")
+        digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+        part = self._call(
+            "upload_part",
+            name,
+            UploadId=created["UploadId"],
+            PartNumber=1,
+            Body=data,
+            ChecksumSHA256=digest,
+        )
+        done = {"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": digest}
+        return {"UploadId": created["UploadId"], "MultipartUpload": {"Parts": [done]}}
+
+    def _keys(self, below: str) -> list[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._place + below
+        )
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def clean(self) -> None:
+        keys = self._keys("")
+        for at in range(0, len(keys), 1000):
+            chosen = [{"Key": key} for key in keys[at : at + 1000]]
+            self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": chosen})  # type: ignore[typeddict-item]

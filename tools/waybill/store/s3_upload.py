@@ -1,0 +1,256 @@
+"""Blobs into S3: one PUT up to 64 MiB, above that a multipart upload that can be gone on with.
+
+Part n is the bytes from (n - 1) * 64 MiB, on any machine, so what an earlier try sent is
+found by ListParts and used again if its SHA-256 is that of the bytes at hand.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any
+
+from waybill import digest as digests
+from waybill.digest import CHUNK, PIECE, Digest
+from waybill.errors import Corrupt
+from waybill.manifest import Descriptor
+from waybill.store.base import Advance, Content
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import PartTypeDef
+
+CHECKED = "waybill-checked"
+"""Metadata of a blob whose bytes Waybill checked on the way in."""
+IN_FLIGHT = 4
+Opener = Callable[[int, int], IO[bytes]]
+"""From offset and length to a stream."""
+_Sent = tuple[str, str]
+"""SHA-256 (as in the header) and ETag of a part that the server has."""
+
+
+@dataclass
+class Target:
+    """Where a blob goes. `pool` sends the parts of all blobs of a backend."""
+
+    client: S3Client
+    bucket: str
+    key: str
+    pool: ThreadPoolExecutor
+
+    def call(self, operation: str, **arguments: Any) -> Any:
+        try:
+            return getattr(self.client, operation)(Bucket=self.bucket, Key=self.key, **arguments)
+        except _BodyFailed as failed:
+            raise failed.error from None
+
+
+def put(target: Target, blob: Descriptor, content: Content, advance: Advance) -> None:
+    """Write the blob. Raises Corrupt, or botocore's ClientError with the server's word."""
+    if blob.size > PIECE:
+        _Multipart(target, blob, content, advance).run()
+        return
+    target.call(
+        "put_object",
+        Body=_Span(content.open, blob, blob.size, advance),
+        ContentLength=blob.size,
+        ChecksumSHA256=sha256_header(blob.digest),
+        Metadata={CHECKED: "sha256"},
+        IfNoneMatch="*",
+    )
+
+
+def sha256_header(digest: Digest) -> str:
+    """The value of x-amz-checksum-sha256."""
+    return base64.b64encode(bytes.fromhex(digests.hex_of(digest))).decode()
+
+
+@dataclass
+class _Multipart:
+    target: Target
+    blob: Descriptor
+    content: Content
+    advance: Advance
+
+    def run(self) -> None:
+        whole = hashlib.sha256()
+        parts: list[Future[_Sent]] = []
+        try:
+            for number, (offset, length) in enumerate(digests.piece_spans(self.blob.size), 1):
+                parts.append(self._part(number, offset, length, whole))
+                if len(parts) >= self._in_flight:
+                    parts[-self._in_flight].result()
+            self._check(whole.hexdigest())
+            self._complete([part.result() for part in parts])
+        finally:
+            for part in parts:
+                part.cancel()
+            wait(parts)
+
+    def _part(self, number: int, offset: int, length: int, whole: hashlib._Hash) -> Future[_Sent]:
+        """Read one piece into `whole`, and send it unless the server has it."""
+        data = _Piece(self.content, offset, length)
+        sent = self._sent.get(number)
+        if self.content.pieces and sent is None:
+            digest = self.content.pieces[number - 1]
+            data.read_into(whole)
+        else:
+            # Of the very bytes that go into `whole`: a second reading may give others.
+            digest = data.read_into(whole, hashlib.sha256())
+        if sent and sent[0] == sha256_header(digest):
+            self.advance(length)
+            known: Future[_Sent] = Future()
+            known.set_result(sent)
+            return known
+        return self.target.pool.submit(self._send, number, digest, data)
+
+    def _send(self, number: int, digest: Digest, data: _Piece) -> _Sent:
+        answer = self.target.call(
+            "upload_part",
+            UploadId=self._id,
+            PartNumber=number,
+            Body=_Span(data.open, self.blob, data.length, self.advance),
+            ContentLength=data.length,
+            ChecksumSHA256=sha256_header(digest),
+        )
+        return sha256_header(digest), str(answer["ETag"])
+
+    def _check(self, found: str) -> None:
+        size, what = self.blob.size, f"the content of {self.blob.digest}"
+        digests.check(self.blob.digest, size, digests.from_hex(found), size, what)
+
+    def _complete(self, parts: list[_Sent]) -> None:
+        named = [
+            {"PartNumber": number, "ETag": etag, "ChecksumSHA256": checksum}
+            for number, (checksum, etag) in enumerate(parts, 1)
+        ]
+        self.target.call(
+            "complete_multipart_upload",
+            UploadId=self._id,
+            MultipartUpload={"Parts": named},
+            IfNoneMatch="*",
+        )
+
+    @property
+    def _in_flight(self) -> int:
+        """Pieces that are buffered cost 64 MiB each, so only one of those is on its way."""
+        return IN_FLIGHT if self.content.rereadable else 1
+
+    @cached_property
+    def _id(self) -> str:
+        """An unfinished upload of this key, or a new one. MinIO lists only the exact key."""
+        found = self.target.client.list_multipart_uploads(
+            Bucket=self.target.bucket, Prefix=self.target.key
+        )
+        same = [u for u in found.get("Uploads", []) if u["Key"] == self.target.key]
+        if same:
+            return str(max(same, key=lambda upload: upload["Initiated"])["UploadId"])
+        created = self.target.call(
+            "create_multipart_upload", ChecksumAlgorithm="SHA256", Metadata={CHECKED: "sha256"}
+        )
+        return str(created["UploadId"])
+
+    @cached_property
+    def _sent(self) -> dict[int, _Sent]:
+        """Part number -> (SHA-256, ETag) of what an earlier try has sent."""
+        return {
+            part["PartNumber"]: (part.get("ChecksumSHA256", ""), part["ETag"])
+            for part in self._list_parts()
+        }
+
+    def _list_parts(self) -> Iterator[PartTypeDef]:
+        pages = self.target.client.get_paginator("list_parts").paginate(
+            Bucket=self.target.bucket, Key=self.target.key, UploadId=self._id
+        )
+        for page in pages:
+            yield from page.get("Parts", [])
+
+
+class _Piece:
+    """64 MiB of a content: read again where that is cheap, else kept in memory."""
+
+    def __init__(self, content: Content, offset: int, length: int) -> None:
+        self._content, self._offset, self.length = content, offset, length
+        self._data = b"" if content.rereadable else self._read()
+
+    def _read(self) -> bytes:
+        kept = io.BytesIO()
+        with self._content.open(self._offset, self.length) as stream:
+            for chunk in digests.chunks(stream):
+                kept.write(chunk)
+        return kept.getvalue()
+
+    def open(self, offset: int, length: int) -> IO[bytes]:
+        if self._content.rereadable:
+            return self._content.open(self._offset + offset, length)
+        kept = io.BytesIO(self._data)
+        kept.seek(offset)
+        return kept
+
+    def read_into(self, *hashes: hashlib._Hash) -> Digest:
+        """The digest of the last of `hashes`, fed with this piece like all the others."""
+        with self.open(0, self.length) as stream:
+            for chunk in digests.chunks(stream):
+                for sha in hashes:
+                    sha.update(chunk)
+        return digests.from_hex(hashes[-1].hexdigest())
+
+
+class _BodyFailed(BaseException):
+    """Carries an error out of a request body: botocore takes every Exception for its own."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+class _Span(io.RawIOBase):
+    """A request body. `read` may give more than asked: whole chunks, not 16 KiB at a time."""
+
+    def __init__(self, opener: Opener, blob: Descriptor, length: int, advance: Advance) -> None:
+        self._opener, self._blob, self._length = opener, blob, length
+        self._advance, self._told = advance, 0
+        self._at = 0
+        self._stream: IO[bytes] | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._read(size)
+        except Exception as error:
+            raise _BodyFailed(error) from error
+
+    def _read(self, size: int) -> bytes:
+        if self._stream is None:
+            self._stream = self._opener(self._at, self._length - self._at)
+        data: bytes = self._stream.read(CHUNK if size >= 0 else self._length - self._at)
+        self._at += len(data)
+        if not data and self._at < self._length:
+            # The server would wait for the rest until it gives up.
+            what = f"the content of {self._blob.digest}"
+            raise Corrupt(what=what, expected=f"{self._blob.size} bytes", found="fewer")
+        if self._at > self._told:
+            self._advance(self._at - self._told)
+            self._told = self._at
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """A retry sends the body again from its start."""
+        self._at = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
+        self._at += offset
+        self.close_stream()
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def close_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None

@@ -1,0 +1,366 @@
+"""A store of model revisions over any backend: what `layout` draws, with its rules.
+
+Write order: blobs, manifest, revision, referrers, alias, and the ref last. So a crash between
+any two steps leaves the old state working, and the same call again finishes the job.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import IO, Any
+
+from waybill import digest as digests
+from waybill.digest import Digest
+from waybill.errors import (
+    BadFile,
+    BadValue,
+    BlobMissing,
+    Corrupt,
+    NoConditionalWrites,
+    NotAStore,
+    RefMoved,
+    RepoNotFound,
+    RevisionNotFound,
+    StoreFormatUnknown,
+)
+from waybill.manifest import CONFIG_TYPE, MANIFEST_TYPE, Descriptor, Manifest, canonical
+from waybill.store import layout
+from waybill.store.base import Advance, Backend, BytesContent, Content, Stat, no_progress
+from waybill.store.layout import Ref, RepoId
+
+FORMAT = 1
+RECORD_TYPE = "application/vnd.waybill.record.v1+json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One step of a ref's history; `previous` is the digest of the record before it."""
+
+    repo: str
+    ref: str
+    commit: str
+    previous: str | None
+    by: str
+    at: str
+    why: str
+    plan: str | None = None
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Of the ref that it is a step of."""
+        kind, _, name = self.ref.partition("/")
+        return layout.ref(RepoId.parse(self.repo), Ref(kind, name))
+
+    @property
+    def data(self) -> bytes:
+        return canonical({**asdict(self), "evidence": list(self.evidence)})
+
+    @classmethod
+    def parse(cls, data: bytes) -> Record:
+        value = json.loads(data)
+        return cls(**{**value, "evidence": tuple(value["evidence"])})
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a ref holds: the digest of its newest record, and that record."""
+
+    digest: Digest
+    record: Record
+
+    @property
+    def commit(self) -> str:
+        return self.record.commit
+
+
+class Store:
+    """Repos, revisions, refs and blobs. Cheap to make; nothing is read before it is needed."""
+
+    def __init__(self, backend: Backend, *, single_writer: bool = False) -> None:
+        self.backend = backend
+        self.url = backend.url
+        self._single_writer = single_writer
+
+    # The store itself.
+
+    def init(self) -> dict[str, Any]:
+        """Write store.json once, after a probe of the server; return what it holds."""
+        if (found := self.backend.read(layout.STORE)) is None:
+            conditional = self.backend.probe()
+            facts = {"format": FORMAT, "id": str(uuid.uuid4()), "conditionalWrites": conditional}
+            self.backend.create(layout.STORE, canonical(facts))
+            found = self.backend.read(layout.STORE)
+        return self._facts(found)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """store.json. Raises NotAStore or StoreFormatUnknown."""
+        return self._facts(self.backend.read(layout.STORE))
+
+    @property
+    def _opened(self) -> Backend:
+        """The backend, once store.json has said that it is a store we understand."""
+        _ = self.facts
+        return self.backend
+
+    def require_writable(self) -> None:
+        """Raises NoConditionalWrites before any work is done in vain."""
+        if not (self.facts["conditionalWrites"] or self._single_writer):
+            raise NoConditionalWrites(url=self.url, what="moving a ref")
+
+    def _facts(self, data: bytes | None) -> dict[str, Any]:
+        if data is None:
+            raise NotAStore(url=self.url)
+        with self._readable(layout.STORE):
+            facts: dict[str, Any] = json.loads(data)
+            if (found := facts["format"]) != FORMAT:
+                raise StoreFormatUnknown(url=self.url, found=found, known=FORMAT)
+            facts["conditionalWrites"] = bool(facts["conditionalWrites"])
+        return facts
+
+    # Blobs.
+
+    def has(self, blob: Descriptor) -> bool:
+        """Whether the blob is here and was checked. Raises Corrupt when its size is wrong."""
+        stat = self.backend.stat(layout.blob(blob.digest))
+        if stat is None:
+            return False
+        if stat.size != blob.size or not stat.checked:
+            self._verify(blob, stat)
+        return True
+
+    def open(self, blob: Descriptor, offset: int = 0, length: int | None = None) -> IO[bytes]:
+        """A stream of the blob's bytes, not verified. Raises BlobMissing."""
+        wanted = blob.size - offset if length is None else length
+        stream = self.backend.open(layout.blob(blob.digest), offset, wanted)
+        if stream is None:
+            raise self._lacking(blob.digest)
+        return stream
+
+    def verify(self, blob: Descriptor, advance: Advance = no_progress) -> None:
+        """Read the blob back (deep). Raises BlobMissing or Corrupt."""
+        stat = self.backend.stat(layout.blob(blob.digest))
+        if stat is None:
+            raise self._lacking(blob.digest)
+        self._verify(blob, stat, advance)
+
+    def _verify(self, blob: Descriptor, stat: Stat, advance: Advance = no_progress) -> None:
+        name = self._name(blob.digest)
+        digests.check(blob.digest, blob.size, blob.digest, stat.size, name)
+        with self.open(blob) as stream:
+            for chunk in digests.verified(stream, blob.digest, blob.size, name):
+                advance(len(chunk))
+
+    def upload(self, blob: Descriptor, content: Content, advance: Advance = no_progress) -> None:
+        """Write a blob, checked, unless it is here. Raises Corrupt, StoreFull."""
+        what = f"the content of {blob.digest}"
+        digests.check(blob.digest, blob.size, blob.digest, content.size, what)
+        if not self.backend.upload(layout.blob(blob.digest), blob, content, advance):
+            self.has(blob)
+
+    def read(self, digest: Digest) -> bytes:
+        """A small blob, whole and verified. Raises BlobMissing or Corrupt."""
+        data = self.backend.read(layout.blob(digest))
+        if data is None:
+            raise self._lacking(digest)
+        if digests.of(data) != digest:
+            raise Corrupt(what=self._name(digest), expected=digest, found=digests.of(data))
+        return data
+
+    def write(self, data: bytes, media_type: str) -> Descriptor:
+        """Write a small blob unless it is here."""
+        blob = Descriptor.of(data, media_type)
+        if not self.has(blob):
+            self.upload(blob, BytesContent(data))
+        return blob
+
+    def _name(self, digest: Digest) -> str:
+        return f"{digest} in {self.url}"
+
+    # Revisions.
+
+    def manifest(self, repo: RepoId, commit: str) -> Manifest:
+        """Raises RepoNotFound, RevisionNotFound, BlobMissing or Corrupt."""
+        blob = self.revision(repo, commit)
+        if blob is None:
+            raise self.not_found(repo, commit)
+        manifest = Manifest.parse(self.read(blob.digest), self._name(blob.digest))
+        if manifest.commit != commit:
+            what = f"the revision {commit} of {repo} in {self.url}"
+            raise Corrupt(what=what, expected=commit, found=manifest.commit)
+        return manifest
+
+    def revision(self, repo: RepoId, commit: str) -> Descriptor | None:
+        """The descriptor of a revision's manifest."""
+        return self._descriptor(layout.revision(repo, commit))
+
+    def _descriptor(self, key: str) -> Descriptor | None:
+        data = self._opened.read(key)
+        with self._readable(key):
+            return Descriptor.from_json(json.loads(data)) if data is not None else None
+
+    def add_revision(self, repo: RepoId, manifest: Manifest) -> None:
+        """Make a revision known; all its blobs must be here already."""
+        self.write(manifest.config, CONFIG_TYPE)
+        self.write(manifest.data, MANIFEST_TYPE)
+        self._opened.create(
+            layout.revision(repo, manifest.commit), canonical(manifest.descriptor.as_json())
+        )
+
+    def revisions(self, repo: RepoId) -> list[str]:
+        """All commits of a repo, in no meaningful order."""
+        return [stat.key.rsplit("/", 1)[1] for stat in self._opened.list(layout.revisions(repo))]
+
+    def alias(self, repo: RepoId, upstream: str) -> str | None:
+        """Our commit for an upstream commit."""
+        key = layout.alias(repo, upstream)
+        if (data := self._opened.read(key)) is None:
+            return None
+        with self._readable(key):
+            return digests.parse_commit(data.decode().strip())
+
+    def add_alias(self, repo: RepoId, upstream: str, commit: str) -> bool:
+        """False when the upstream commit already stands for another packing of it."""
+        if self._opened.create(layout.alias(repo, upstream), commit.encode() + b"\n"):
+            return True
+        return self.alias(repo, upstream) == commit
+
+    def aliases(self, repo: RepoId) -> dict[str, str]:
+        """Upstream commit -> our commit."""
+        found = {}
+        for stat in self._opened.list(layout.aliases(repo)):
+            upstream = stat.key.rsplit("/", 1)[1]
+            found[upstream] = self.alias(repo, upstream) or ""
+        return found
+
+    def referrers(self, repo: RepoId, commit: str) -> list[Descriptor]:
+        """Statements about a revision."""
+        keys = [stat.key for stat in self._opened.list(layout.referrers(repo, commit))]
+        return [blob for key in keys if (blob := self._descriptor(key))]
+
+    def add_referrer(self, repo: RepoId, commit: str, data: bytes, media_type: str) -> None:
+        blob = self.write(data, media_type)
+        self._opened.create(layout.referrer(repo, commit, blob.digest), canonical(blob.as_json()))
+
+    # Refs.
+
+    def head(self, repo: RepoId, ref: Ref) -> Head | None:
+        """What the ref holds now."""
+        return self._head(layout.ref(repo, ref))
+
+    def _head(self, key: str) -> Head | None:
+        if (data := self._opened.read(key)) is None:
+            return None
+        with self._readable(key):
+            digest = digests.parse(data.decode().strip())
+        record = self._record(digest)
+        if record.key != key:
+            raise BadFile(path=f"{self.url}/{key}", why=f"it holds a record of {record.ref}")
+        return Head(digest, record)
+
+    def _record(self, digest: Digest) -> Record:
+        with self._readable(layout.blob(digest)):
+            return Record.parse(self.read(digest))
+
+    @contextmanager
+    def _readable(self, key: str) -> Iterator[None]:
+        """What has a form of ours raises BadFile when it does not fit it."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, BadValue) as error:
+            raise BadFile(path=f"{self.url}/{key}", why=f"it is damaged ({error!r})") from error
+
+    def move(
+        self,
+        repo: RepoId,
+        ref: Ref,
+        commit: str,
+        *,
+        expected: Head | None,
+        by: str,
+        why: str,
+        plan: str | None = None,
+    ) -> Head:
+        """Point a ref at a commit by compare-and-swap. Raises RefMoved, NoConditionalWrites.
+
+        `expected` is what the caller saw when it decided. A ref that already stands at
+        the commit is left alone, so a rerun adds nothing to the history.
+        """
+        if expected is not None and expected.commit == commit:
+            return expected
+        self.require_writable()
+        record = Record(
+            repo=str(repo),
+            ref=str(ref),
+            commit=commit,
+            previous=expected.digest if expected else None,
+            by=by,
+            at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            why=why,
+            plan=plan,
+        )
+        blob = self.write(record.data, RECORD_TYPE)
+        old = _line(expected.digest) if expected else None
+        if not self._opened.replace(layout.ref(repo, ref), _line(blob.digest), old):
+            raise RefMoved(repo=repo, ref=ref)
+        return Head(blob.digest, record)
+
+    def history(self, repo: RepoId, ref: Ref) -> Iterator[Record]:
+        """The chain of records behind a ref, newest first."""
+        head = self.head(repo, ref)
+        record = head.record if head else None
+        while record is not None:
+            yield record
+            previous = record.previous
+            record = self._record(digests.parse(previous)) if previous else None
+
+    def refs(self, repo: RepoId | None = None) -> dict[tuple[str, Ref], Head]:
+        """Every ref of a repo, or of the whole store, by (repo as spelled, ref)."""
+        found = {}
+        for key, (_, ref) in self.ref_keys(repo):
+            if head := self._head(key):
+                found[head.record.repo, ref] = head
+        return found
+
+    def ref_keys(self, repo: RepoId | None = None) -> Iterator[tuple[str, tuple[RepoId, Ref]]]:
+        """Keys and names of refs, unread; what strangers left below `refs/` is passed over."""
+        for stat in self._opened.list(layout.refs(repo) if repo else layout.REFS):
+            if named := layout.parse_ref(stat.key):
+                yield stat.key, named
+
+    def resolve(self, repo: RepoId, revision: str) -> str:
+        """The commit of a commit, alias, branch or tag. Raises Repo- or RevisionNotFound."""
+        if digests.is_commit(revision):
+            if self.revision(repo, revision):
+                return revision
+            if commit := self.alias(repo, revision):
+                return commit
+            raise self.not_found(repo, revision)
+        for ref in layout.named_by(revision):
+            if head := self.head(repo, ref):
+                return head.commit
+        raise self.not_found(repo, revision)
+
+    def not_found(self, repo: RepoId, revision: str) -> NotAStore | RepoNotFound | RevisionNotFound:
+        """Why there is no such revision, asked anew: a disk that went away takes all with it."""
+        if self.backend.read(layout.STORE) is None:
+            return NotAStore(url=self.url)
+        if any(True for _ in self.backend.list(layout.revisions(repo))):
+            return RevisionNotFound(repo=repo, revision=revision, url=self.url)
+        return RepoNotFound(repo=repo, url=self.url)
+
+    def _lacking(self, digest: Digest) -> NotAStore | BlobMissing:
+        if self.backend.read(layout.STORE) is None:
+            return NotAStore(url=self.url)
+        return BlobMissing(url=self.url, digest=digest, needed_by="the reader")
+
+
+def _line(digest: Digest) -> bytes:
+    return digest.encode() + b"\n"
