@@ -1,0 +1,127 @@
+"""An answer that is lost on its way: the client asks again, and must know its own work."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.store.conftest import S3Place, initialised
+from tests.integration.store.proxy import (
+    CUT,
+    LOSE,
+    REFUSE,
+    Faults,
+    anything,
+    completes,
+    faulty,
+    gets,
+    parts,
+    puts,
+)
+from tests.services import Minio
+from tests.store_contents import Bytes, blob_of, noise
+from tests.store_contract import BLOB, DATA, Place
+from tests.store_contract_refs import MAIN, REPO, add, move
+from waybill.digest import PIECE
+from waybill.errors import StoreUnreachable
+from waybill.store.connect import Access
+from waybill.store.store import Store
+
+
+@pytest.fixture(scope="module")
+def proxy(minio: Minio) -> Iterator[Faults]:
+    with faulty(minio) as faults:
+        yield faults
+
+
+@pytest.fixture
+def store(place: Place, proxy: Faults) -> Store:
+    """The store, reached through the proxy."""
+    initialised(place)
+    proxy.times = 0
+    return S3Place(place.url, Access(endpoint=proxy.endpoint)).open()
+
+
+def test_a_creation_whose_answer_is_lost_is_known_as_ours(store: Store, proxy: Faults) -> None:
+    proxy.next(LOSE, puts)
+    assert store.backend.create("a/b", b"ours")
+    assert proxy.count(puts) == 2
+    assert store.backend.read("a/b") == b"ours"
+
+
+def test_a_refusal_whose_answer_is_lost_is_still_a_refusal(store: Store, proxy: Faults) -> None:
+    assert store.backend.create("a/b", b"theirs")
+    for expected in (None, b"other"):
+        proxy.next(LOSE, puts)
+        assert not store.backend.create("a/b", b"ours")
+        assert not store.backend.replace("a/b", b"ours", expected)
+    assert store.backend.read("a/b") == b"theirs"
+
+
+def test_the_first_move_of_a_ref_is_known_as_ours(store: Store, proxy: Faults) -> None:
+    commit = add(store, b"one")
+    proxy.next(LOSE, lambda method, path: method == "PUT" and "/refs/" in path)
+    head = move(store, commit)
+    assert proxy.times == 0
+    assert store.head(REPO, MAIN) == head
+    assert len(list(store.history(REPO, MAIN))) == 1
+
+
+def test_a_later_move_of_a_ref_is_known_as_ours(store: Store, proxy: Faults) -> None:
+    one, two = add(store, b"one"), add(store, b"two")
+    move(store, one)
+    proxy.next(LOSE, lambda method, path: method == "PUT" and "/refs/" in path)
+    head = move(store, two)
+    assert proxy.times == 0
+    assert store.head(REPO, MAIN) == head
+    assert [record.commit for record in store.history(REPO, MAIN)] == [two, one]
+
+
+@pytest.mark.parametrize("fault", [LOSE, REFUSE])
+def test_a_small_blob_arrives_in_spite_of_it(store: Store, proxy: Faults, fault: str) -> None:
+    proxy.next(fault, puts)
+    told: list[int] = []
+    store.upload(BLOB, Bytes(DATA), told.append)
+    assert proxy.count(puts) == 2
+    assert sum(told) == BLOB.size
+    store.verify(BLOB)
+
+
+@pytest.mark.parametrize(
+    ("fault", "step", "rereadable"),
+    [
+        (LOSE, parts, True),
+        (REFUSE, parts, False),
+        (LOSE, completes, False),
+        (REFUSE, completes, True),
+    ],
+)
+def test_a_blob_in_pieces_arrives_in_spite_of_it(
+    store: Store, proxy: Faults, fault: str, step: object, rereadable: bool
+) -> None:
+    data = noise(PIECE + 1)
+    proxy.next(fault, step)  # type: ignore[arg-type]
+    store.upload(blob_of(data), Bytes(data, rereadable=rereadable))
+    assert proxy.times == 0
+    store.verify(blob_of(data))
+
+
+def test_an_answer_that_is_cut_is_no_whole_object(store: Store, proxy: Faults) -> None:
+    store.upload(BLOB, Bytes(DATA))
+    proxy.next(CUT, gets, times=100)
+    with pytest.raises(StoreUnreachable):
+        store.verify(BLOB)
+    with pytest.raises(StoreUnreachable):
+        store.read(BLOB.digest)
+    proxy.times = 0
+    store.verify(BLOB)
+
+
+def test_a_server_that_stays_away_is_unreachable(store: Store, proxy: Faults) -> None:
+    proxy.next(REFUSE, anything, times=1000)
+    with pytest.raises(StoreUnreachable, match="cannot be reached") as caught:
+        store.upload(BLOB, Bytes(DATA))
+    assert caught.value.exit_code == 7
+    assert proxy.count(puts) == 5
+    proxy.times = 0
+    assert not store.has(BLOB)
+    store.upload(BLOB, Bytes(DATA))

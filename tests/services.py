@@ -1,0 +1,162 @@
+"""Real servers for tests: started on a free loopback port, waited for, stopped again."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+MADE_BY = {
+    "WAYBILL_TEST_MINIO": "ci/tools minio",
+    "WAYBILL_TEST_VLLM": "ci/tools vllm",
+    "WAYBILL_TEST_MODEL": "ci/tools model",
+}
+
+
+class NotReady(Exception):
+    """A server ended or did not answer in time; the message carries the end of its log."""
+
+
+def needs(variable: str) -> str:
+    """What the variable says; without it the test is skipped, or fails where nothing may be."""
+    if value := os.environ.get(variable):
+        return value
+    missing = f'{variable} is not set; export {variable}="$({MADE_BY[variable]})", or use ci/test'
+    if os.environ.get("WAYBILL_TEST_NO_SKIP"):
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(
+    command: list[str], env: Mapping[str, str], log: Path, health: str, seconds: float
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The command as a server, from the first 200 of its health address to the end of the block."""
+    with log.open("wb") as sink:
+        server = subprocess.Popen(
+            command,
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_until_healthy(server, log, health, seconds)
+        yield server
+    finally:
+        stop(server)
+
+
+def wait_until_healthy(
+    server: subprocess.Popen[bytes], log: Path, health: str, seconds: float
+) -> None:
+    # Never through a proxy that the environment may name: these are loopback addresses.
+    deadline = time.monotonic() + seconds
+    with httpx.Client(trust_env=False, timeout=5) as client:
+        while server.poll() is None and time.monotonic() < deadline:
+            try:
+                if client.get(health).status_code == httpx.codes.OK:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+    said = "ended" if server.poll() is not None else f"was not ready after {seconds:.0f} s"
+    raise NotReady(f"{server.args!r} {said}\n{tail(log)}")
+
+
+def tail(log: Path, lines: int = 40) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(20)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+    # An engine has workers of its own, which may outlive it.
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Minio:
+    endpoint: str
+    access_key: str
+    secret_key: str
+
+
+@contextmanager
+def minio_server(program: str, folder: Path) -> Iterator[Minio]:
+    address = f"127.0.0.1:{free_port()}"
+    server = Minio(f"http://{address}", "waybill-" + secrets.token_hex(4), secrets.token_hex(16))
+    env = {
+        "MINIO_ROOT_USER": server.access_key,
+        "MINIO_ROOT_PASSWORD": server.secret_key,
+        "MINIO_BROWSER": "off",
+        "MINIO_UPDATE": "off",
+        "HOME": str(folder),
+    }
+    command = [program, "server", "--quiet", "--address", address, str(folder / "data")]
+    health = f"{server.endpoint}/minio/health/ready"
+    with running(command, env, folder / "minio.log", health, 30):
+        yield server
+
+
+@dataclass(frozen=True)
+class Engine:
+    url: str
+    log: Path
+
+
+@contextmanager
+def vllm(
+    model: str,
+    folder: Path,
+    *options: str,
+    revision: str | None = None,
+    env: Mapping[str, str] | None = None,
+    seconds: float = 240,
+) -> Iterator[Engine]:
+    """A real vLLM that serves the model as `model`; its cache and its log are in the folder.
+
+    Where the model comes from is said in env (HF_ENDPOINT …); a model that is a directory needs
+    none.
+    """
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [
+        needs("WAYBILL_TEST_VLLM"),
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *("--model", model, "--served-model-name", "model"),
+        *(("--revision", revision) if revision else ()),
+        *("--enforce-eager", "--max-model-len", "256"),
+        *options,
+    ]
+    settings = {
+        "HOME": str(folder),
+        "HF_HOME": str(folder / "huggingface"),
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        **(env or {}),
+    }
+    with running(command, settings, folder / "vllm.log", f"{url}/health", seconds):
+        yield Engine(url, folder / "vllm.log")

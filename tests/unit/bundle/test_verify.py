@@ -1,0 +1,109 @@
+"""Verifying a bundle: every byte of every part that is there, and the blame where it belongs."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.unit.bundle.bundles import FILES, PIECE, noise, pack, rewrite_index, write
+from waybill import digest as digests
+from waybill.bundle.media import Bundle
+from waybill.bundle.verify import Findings, verify
+from waybill.errors import Corrupt, ForeignPart, Interrupted, PartTruncated
+
+
+def found(*folders: Path) -> Findings:
+    return verify(Bundle.open(folders))
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_good_bundle_has_nothing_wrong_and_every_byte_is_told(bundle: Path) -> None:
+    told: list[int] = []
+    findings = verify(Bundle.open([bundle]), told.append)
+    sizes = [path.stat().st_size for path in bundle.glob("part-*.tar")]
+    assert findings == Findings(good=3, bytes=sum(sizes))
+    assert sum(told) == sum(sizes)
+
+
+def test_parts_that_are_elsewhere_are_listed_and_the_others_checked(bundle: Path) -> None:
+    (bundle / "part-00001.tar").unlink()
+    findings = found(bundle)
+    assert (findings.missing, findings.good, findings.wrong) == ([1], 2, {})
+
+
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_wherever_a_byte_is_flipped_that_part_and_no_other_is_wrong(
+    part: int, bundle: Path
+) -> None:
+    path = bundle / f"part-{part:05}.tar"
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 397):
+        flip(path, at)
+        assert list(found(bundle).wrong) == [path.name]
+        path.write_bytes(whole)
+
+
+def test_a_bad_file_is_named_and_a_bad_header_or_padding_by_its_part(bundle: Path) -> None:
+    one = Bundle.open([bundle]).index.parts[0]
+    path = bundle / one.name
+    whole = path.read_bytes()
+    cases = {
+        one.extents[0].at: rf"the file {one.extents[0].blob} that ends in {one.name} is corrupt",
+        one.size - 1: f"^{one.name} is corrupt: expected {one.digest}",
+        5: "is not a part of this bundle: it lacks Acme/Demo/1_Pooling",
+    }
+    for at, told in cases.items():
+        flip(path, at)
+        with pytest.raises((Corrupt, ForeignPart), match=told):
+            raise found(bundle).wrong[one.name]
+        path.write_bytes(whole)
+
+
+def test_a_truncated_part_is_named_and_the_rest_is_still_checked(bundle: Path) -> None:
+    os.truncate(bundle / "part-00001.tar", 700)
+    flip(bundle / "part-00003.tar", -1)
+    wrong = found(bundle).wrong
+    assert [(name, type(error)) for name, error in wrong.items()] == [
+        ("part-00001.tar", PartTruncated),
+        ("part-00003.tar", Corrupt),
+    ]
+
+
+def test_a_digest_that_the_index_has_wrong_is_found_though_the_part_is_right(
+    bundle: Path,
+) -> None:
+    import json
+
+    text = (bundle / "bundle.json").read_text()
+    piece = digests.of(FILES["model.safetensors"][:PIECE])
+    assert piece in text
+    rewrite_index(bundle, json.loads(text.replace(piece, "sha256:" + "0" * 64)))
+    with pytest.raises(Corrupt, match="expected the index's pieces, found others"):
+        raise found(bundle).wrong["part-00002.tar"]
+
+
+def test_equal_files_in_one_part_and_across_parts_are_all_checked(
+    small: None,  # noqa: ARG001
+    tmp_path: Path,
+) -> None:
+    data = noise(4 * PIECE)
+    files = {"a": data, "b": data, "c": b"x", "d": b"x", "e": b"", "f": b""}
+    pack(write(tmp_path / "model", files), tmp_path / "out")
+    assert found(tmp_path / "out").wrong == {}
+    for name in ("part-00001.tar", "part-00002.tar", "part-00003.tar"):
+        flip(tmp_path / "out" / name, 2000)
+        assert list(found(tmp_path / "out").wrong) == [name]
+        flip(tmp_path / "out" / name, 2000)
+
+
+def test_verifying_can_be_stopped(bundle: Path) -> None:
+    def stop(_: int) -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        verify(Bundle.open([bundle]), stop)

@@ -1,0 +1,76 @@
+"""The command line in this process, over a small bundle and a directory store."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.bundle.bundles import FILES, pack, small_pieces, write
+from waybill.cli.main import main
+
+MODEL = {**FILES, "pytorch_model.bin": b"pickle"}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left: exit code, stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.out)
+        return value["result"]  # type: ignore[no-any-return]
+
+
+Waybill = Callable[..., Ran]
+
+
+@pytest.fixture(autouse=True)
+def small() -> Iterator[None]:
+    with small_pieces():
+        yield
+
+
+@pytest.fixture
+def waybill(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Waybill:
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+
+    def run(*arguments: object) -> Ran:
+        capsys.readouterr()
+        code = main([str(one) for one in arguments])
+        told = capsys.readouterr()
+        return Ran(code, told.out, told.err)
+
+    return run
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write(tmp_path / "model", MODEL)
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packed")
+    with small_pieces():
+        pack(write(folder / "model", MODEL), folder / "bundle")
+    return folder / "bundle"
+
+
+@pytest.fixture
+def bundle(packed: Path, tmp_path: Path) -> Path:
+    """A copy for each test to spoil."""
+    return Path(shutil.copytree(packed, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def store(waybill: Waybill, tmp_path: Path) -> Path:
+    assert waybill("store", "init", tmp_path / "store").code == 0
+    return tmp_path / "store"

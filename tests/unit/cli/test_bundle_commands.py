@@ -1,0 +1,219 @@
+"""pack, inspect, verify and sideload as people and scripts see them."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.bundle.bundles import FILES, REPO, files_of, new_store, of_bundle, write
+from tests.unit.cli.conftest import Waybill
+from waybill.bundle.media import Bundle
+from waybill.store.layout import Ref
+
+
+def commit_of(bundle: Path) -> str:
+    return Bundle.open([bundle]).index.revisions[0].manifest.commit
+
+
+def test_pack_tells_what_it_made(waybill: Waybill, model: Path, tmp_path: Path) -> None:
+    options = ["--out", tmp_path / "out", "--part-size", "12288"]
+    command = ["pack", model, "--as", "Acme/Demo", *options]
+    ran = waybill(*command, "--json")
+    commit = commit_of(tmp_path / "out")
+    assert ran.result == {
+        "repo": "Acme/Demo",
+        "commit": commit,
+        "files": len(FILES),
+        "dropped": {"pytorch_model.bin": "safetensors of the same weights are in ./"},
+        "bytes": sum(path.stat().st_size for path in (tmp_path / "out").glob("part-*")),
+        "parts": 3,
+        "reused": 0,
+    }
+    again = waybill(*command)
+    assert again.out == (
+        f"Acme/Demo at {commit}: 8 files, {ran.result['bytes'] / 1000:.1f} kB in 3 parts, "
+        "3 of them from an earlier run\n"
+    )
+
+
+def test_pack_as_a_dry_run_writes_nothing(waybill: Waybill, model: Path, tmp_path: Path) -> None:
+    ran = waybill("pack", model, "--as", "Acme/Demo", "--out", tmp_path / "out", "--dry-run")
+    assert ran.code == 0
+    assert ran.out.startswith("Acme/Demo: 8 files in 1 part, ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pack_fills_several_directories(waybill: Waybill, model: Path, tmp_path: Path) -> None:
+    outs = [tmp_path / "a", tmp_path / "b"]
+    ran = waybill("pack", model, "--as", "Acme/Demo", "--out", outs[0], "--out", outs[1])
+    assert ran.code == 0
+    assert (outs[0] / "bundle.json").read_bytes() == (outs[1] / "bundle.json").read_bytes()
+
+
+WRONG = {
+    "no output": (["--as", "Acme/Demo"], 2, "--out '' is not usable"),
+    "no repo": (["--out", "OUT"], 2, "--as '' is not usable: the source does not say owner/name"),
+    "a bare name": (["--as", "demo", "--out", "OUT"], 2, "repo 'demo' is not usable"),
+    "small parts": (
+        ["--as", "a/b", "--out", "OUT", "--part-size", "1kB"],
+        2,
+        "--part-size 1000 is not usable: it is below 8192 bytes",
+    ),
+    "an output that is a file": (
+        ["--as", "a/b", "--out", "OUT/model/config.json"],
+        2,
+        "it is inside the source",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_pack_refuses_wrong_arguments(
+    what: str, waybill: Waybill, model: Path, tmp_path: Path
+) -> None:
+    options, code, told = WRONG[what]
+    ran = waybill("pack", model, *(one.replace("OUT", str(tmp_path)) for one in options))
+    assert ran.code == code
+    assert told in ran.err
+    assert "\nhint: " in ran.err
+    assert not list(tmp_path.glob("part-*"))
+
+
+SOURCES = {
+    "missing": ({}, "{0}/missing cannot be read: No such file", 1),
+    "nothing": ({".git/config": b""}, "{0}/nothing has nothing to pack: no file is left", 2),
+    "pickles": ({"a.bin": b""}, "{0}/pickles has only pickled weights for a.bin", 2),
+    "new\nline": ({"a": b""}, "", 0),
+    "names": ({"a\nb": b""}, "'a\\nb' in {0}/names is refused", 2),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_pack_says_what_is_wrong_with_a_source(name: str, waybill: Waybill, tmp_path: Path) -> None:
+    files, told, code = SOURCES[name]
+    source = write(tmp_path / name, files)
+    ran = waybill("pack", source, "--as", "a/b", "--out", tmp_path / "out")
+    assert ran.code == code
+    assert told.format(tmp_path) in ran.err
+
+
+def test_pickles_are_packed_when_asked_for(waybill: Waybill, tmp_path: Path) -> None:
+    source = write(tmp_path / "pickles", {"a.bin": b""})
+    ran = waybill("pack", source, "--as", "a/b", "--out", tmp_path / "out", "--allow-pickle")
+    assert ran.code == 0
+
+
+def test_inspect_shows_origin_files_and_parts(waybill: Waybill, bundle: Path) -> None:
+    ran = waybill("inspect", bundle)
+    assert ran.out.startswith(f"Acme/Demo at {commit_of(bundle)}\n")
+    assert "source: directory\ndropped pytorch_model.bin: safetensors of" in ran.out
+    assert all(path in ran.out for path in FILES)
+    assert "part-00003.tar" in ran.out
+
+
+def test_inspect_says_which_parts_are_missing(waybill: Waybill, bundle: Path) -> None:
+    (bundle / "part-00002.tar").unlink()
+    assert re.search(r"part-00002\.tar +[\d.]+ kB +missing\n", waybill("inspect", bundle).out)
+    parts = waybill("inspect", bundle, "--json").result["parts"]
+    assert [part["present"] for part in parts] == [True, False, True]
+
+
+def test_inspect_as_json_has_digests_and_origin(waybill: Waybill, bundle: Path) -> None:
+    (revision,) = waybill("inspect", bundle, "--json").result["revisions"]
+    assert revision["commit"] == revision["digest"].removeprefix("sha256:")[:40]
+    assert [file["path"] for file in revision["files"]] == sorted(FILES)
+    assert revision["origin"]["source"] == "directory"
+    assert list(revision["origin"]["dropped"]) == ["pytorch_model.bin"]
+
+
+def test_verify_of_a_good_bundle(waybill: Waybill, bundle: Path) -> None:
+    ran = waybill("verify", bundle)
+    assert ran.code == 0
+    assert ran.out.startswith("3 of 3 parts are good (")
+
+
+def test_verify_without_a_part_is_not_a_success(waybill: Waybill, bundle: Path) -> None:
+    (bundle / "part-00002.tar").unlink()
+    ran = waybill("verify", bundle, "--json")
+    assert ran.code == 2
+    assert ran.result == {"parts": 3, "good": 2, "missing": ["part-00002.tar"], "wrong": {}}
+    assert "not on these media: part-00002.tar" in waybill("verify", bundle).out
+
+
+def test_verify_names_each_bad_part_and_goes_on(waybill: Waybill, bundle: Path) -> None:
+    with (bundle / "part-00001.tar").open("ab") as part:
+        part.write(b"x")
+    ran = waybill("verify", bundle)
+    assert ran.code == 4
+    assert "part-00001.tar: part-00001.tar has " in ran.out
+    assert "2 of 3 parts are good" in ran.out
+
+
+def test_verify_of_a_store(waybill: Waybill, bundle: Path, store: Path) -> None:
+    waybill("sideload", bundle, "--to", store)
+    ran = waybill("verify", "--store", store)
+    assert (ran.code, ran.out[:11]) == (0, "1 revision,")
+    blob = max((store / "blobs" / "sha256").iterdir(), key=lambda path: path.stat().st_size)
+    blob.write_bytes(blob.read_bytes()[::-1])
+    ran = waybill("verify", "--store", store, "--json")
+    assert ran.code == 4
+    assert list(ran.result["wrong"]) == [f"sha256:{blob.name}"]
+
+
+@pytest.mark.parametrize("options", [[], ["BUNDLE", "--store", "STORE"]])
+def test_verify_takes_a_bundle_or_a_store(
+    options: list[str], waybill: Waybill, bundle: Path, store: Path
+) -> None:
+    names = {"BUNDLE": bundle, "STORE": store}
+    ran = waybill("verify", *(names.get(one, one) for one in options))
+    assert ran.code == 2
+    assert "it takes either directories or --store" in ran.err
+
+
+def test_sideload_tells_what_it_sent(waybill: Waybill, bundle: Path, store: Path) -> None:
+    dry = waybill("sideload", bundle, "--to", store, "--dry-run")
+    blobs = len({*FILES.values()})
+    assert dry.out.startswith(f"would send {blobs} of {blobs} blobs (")
+    assert not (store / "blobs").exists()
+    ran = waybill("sideload", bundle, "--to", store, "--tag", "v1", "--why", "W", "--by", "B")
+    commit = commit_of(bundle)
+    assert ran.out.startswith(f"Acme/Demo at {commit} is in {store.as_uri()}: sent {blobs} of ")
+    opened = new_store(store)
+    assert files_of(opened) == files_of(opened, "v1") == FILES
+    head = opened.head(REPO, Ref("heads", "main"))
+    assert head is not None
+    assert (head.record.by, head.record.why) == ("B", "W")
+    again = waybill("sideload", bundle, "--to", store, "--branch", "next", "--json")
+    assert again.result["missing"] == again.result["bytes"] == 0
+    assert again.result["revisions"] == [
+        {"repo": "Acme/Demo", "commit": commit, "refs": ["heads/next"], "notes": []}
+    ]
+
+
+def test_a_bundle_on_three_media_is_loaded_in_any_order(
+    waybill: Waybill, bundle: Path, store: Path, tmp_path: Path
+) -> None:
+    media = [tmp_path / name for name in "abc"]
+    for medium, part in zip(media, sorted(bundle.glob("part-*")), strict=True):
+        medium.mkdir()
+        (medium / part.name).write_bytes(part.read_bytes())
+        (medium / "bundle.json").write_bytes((bundle / "bundle.json").read_bytes())
+    assert waybill("verify", *reversed(media)).code == 0
+    assert waybill("sideload", media[1], media[2], media[0], "--to", store).code == 0
+    assert files_of(new_store(store)) == FILES
+
+
+def test_what_comes_back_by_pull_is_packed_to_the_same_parts(
+    waybill: Waybill, bundle: Path, store: Path, tmp_path: Path
+) -> None:
+    waybill("sideload", bundle, "--to", store)
+    waybill("pull", "Acme/Demo@main", "--from", store, "--out", tmp_path / "back")
+    out = tmp_path / "again"
+    waybill("pack", tmp_path / "back", "--as", "Acme/Demo", "--out", out, "--part-size", "12288")
+    assert commit_of(out) == commit_of(bundle)
+    ours, theirs = of_bundle(out), of_bundle(bundle)
+    assert {n: d for n, d in ours.items() if ".tar" in n} == {
+        n: d for n, d in theirs.items() if ".tar" in n
+    }
+    assert json.loads((out / "bundle.json").read_bytes())["parts"]

@@ -1,0 +1,17 @@
+"""What holds for all unit tests."""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+# Properties are tried without a limit of time for each example: machines are busy.
+settings.register_profile("waybill", deadline=None)
+settings.load_profile("waybill")
+
+
+@pytest.fixture(autouse=True)
+def no_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here looks at a disk after its power was cut, so nothing waits for the disk."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(os, "fdatasync", lambda _: None)

@@ -1,0 +1,63 @@
+"""A backend that dies at its n-th change, as a machine does that loses its power."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from waybill.deliver import environments, pins
+from waybill.store.base import Backend
+from waybill.store.connect import Access, connect
+from waybill.store.store import Store
+
+CHANGES = ("create", "replace", "upload")
+
+
+class Crash(BaseException):
+    """No handler of expected errors may catch it."""
+
+
+class Fuse:
+    """Lets `whole` changes through, dies at the next one and stays dead.
+
+    To die after a change is to die before the next, so one side is enough.
+    """
+
+    def __init__(self, whole: int) -> None:
+        self._left, self._lock = whole, threading.Lock()
+        self.blown = False
+
+    def through(self, change: Callable[..., Any], *given: Any) -> Any:
+        with self._lock:
+            self._left -= 1
+            self.blown = self.blown or self._left < 0
+            if self.blown:
+                raise Crash
+        return change(*given)
+
+
+class Fused:
+    """A backend whose changes go through the fuse."""
+
+    def __init__(self, backend: Backend, fuse: Fuse) -> None:
+        self._backend, self._fuse = backend, fuse
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._backend, name)
+        if name not in CHANGES:
+            return method
+        return lambda *given: self._fuse.through(method, *given)
+
+
+def install(fuse: Fuse, patch: pytest.MonkeyPatch) -> None:
+    """Every store of an environment and every step of writing a pins file gets the fuse."""
+
+    def fused(url: str, access: Access | None = None, *, single_writer: bool = False) -> Store:
+        store = connect(url, access, single_writer=single_writer)
+        return Store(Fused(store.backend, fuse), single_writer=single_writer)
+
+    patch.setattr(environments, "connect", fused)
+    for name in ("update", "_fsync"):
+        original = getattr(pins, name)
+        patch.setattr(pins, name, lambda *given, step=original: fuse.through(step, *given))

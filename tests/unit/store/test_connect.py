@@ -1,0 +1,62 @@
+"""From a URL to a store, without touching anything."""
+
+from pathlib import Path
+
+import pytest
+
+from waybill.errors import BadValue
+from waybill.store.connect import Access, connect
+from waybill.store.filesystem import FilesystemBackend
+from waybill.store.s3 import S3Backend
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("s3://bucket", "s3://bucket"),
+        ("s3://bucket/", "s3://bucket"),
+        ("s3://bucket/a/b/", "s3://bucket/a/b"),
+    ],
+)
+def test_a_bucket_with_or_without_a_prefix(url: str, shown: str) -> None:
+    store = connect(url, Access(endpoint="http://127.0.0.1:1", profile="any"))
+    assert isinstance(store.backend, S3Backend)
+    assert store.url == store.backend.url == shown
+    assert store.backend.bucket == "bucket"
+
+
+@pytest.mark.parametrize("spelling", ["file://{}", "file://localhost{}", "{}"])
+def test_a_directory_by_url_or_path(tmp_path: Path, spelling: str) -> None:
+    store = connect(spelling.format(tmp_path / "store"))
+    assert isinstance(store.backend, FilesystemBackend)
+    assert store.backend.root == tmp_path / "store"
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "ä", "50%", "a#b", "what?", "a;b", "a:b"])
+def test_the_url_of_any_directory_leads_back_to_it(tmp_path: Path, name: str) -> None:
+    first = connect(str(tmp_path / name))
+    first.init()
+    again = connect(first.url)
+    assert again.facts == first.facts
+    assert (tmp_path / name / "store.json").is_file()
+
+
+def test_a_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert connect("store").url == (tmp_path / "store").as_uri()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "s3:", "s3://", "s3:///prefix", "file:", "file://host/path", "http://x/y", "oci://x/y"],
+)
+def test_any_other_url_is_refused(url: str) -> None:
+    with pytest.raises(BadValue, match="it must be s3://bucket/prefix or file:///path"):
+        connect(url)
+
+
+@pytest.mark.parametrize("url", ["s3://b/p?x=1", "s3://b/p#x", "file:///a#b", "file:///a?b"])
+def test_what_a_url_would_lose_is_refused(url: str) -> None:
+    with pytest.raises(BadValue, match=r"'\?' and '#' cannot be in it"):
+        connect(url)

@@ -1,0 +1,32 @@
+"""README and guides: every link leads somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+PAGES = [REPO / "README.md", *sorted((REPO / "tools/docs").glob("*.md"))]
+
+
+def _anchors(page: Path) -> set[str]:
+    """As web front ends make them from headings."""
+    heads = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.exists(), f"{page.name} links {link}"
+        assert not anchor or anchor in _anchors(target), f"{page.name} links {link}"
+
+
+def test_every_guide_can_be_found_from_the_index() -> None:
+    index = (REPO / "tools/docs/index.md").read_text()
+    lost = [page.name for page in PAGES[1:] if f"({page.name})" not in index]
+    assert lost == ["index.md"]
