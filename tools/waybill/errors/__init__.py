@@ -1,0 +1,14 @@
+"""Every error once: its sentence, the way out, exit code, HTTP status and Hugging Face code.
+
+A class attribute `sentence` is a format string over the facts given at the place of the
+failure; `hint` says what to do next. The command line, the hub's answers and the generated
+reference (tools/docs/errors.md) are all derived from these classes.
+
+Exit codes: 0 ok, 1 error, 2 usage or specification, 3 gate or policy denied, 4 integrity,
+5 changes or drift, 6 frozen, 7 retryable or lost race, 130 interrupted and resumable.
+"""
+
+from waybill.errors.base import *
+from waybill.errors.bundle import *
+from waybill.errors.cluster import *
+from waybill.errors.store import *

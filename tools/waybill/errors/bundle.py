@@ -1,0 +1,101 @@
+"""Failures of sources, bundles and media."""
+
+from __future__ import annotations
+
+from waybill.errors.base import WaybillError
+
+
+class SourceUnreachable(WaybillError):
+    """The source does not answer, or refuses."""
+
+    sentence = "the source {source} cannot be read: {why}"
+    hint = "check the address, the network and the token, then run the command again"
+    exit_code = 7
+
+
+class Unreadable(WaybillError):
+    """A local file or directory cannot be read."""
+
+    sentence = "{path} cannot be read: {why}"
+    hint = "check the path, its permissions and the medium, then run the command again"
+    exit_code = 1
+
+
+class SourceChanged(WaybillError):
+    """A file changed while it was packed, so no digest of it would be true."""
+
+    sentence = "{path} changed while it was packed"
+    hint = "wait until nothing writes to {source}, then run the command again: it begins anew"
+    exit_code = 1
+
+
+class NothingToPack(WaybillError):
+    """The source has no file that serving needs."""
+
+    sentence = "{source} has nothing to pack: {why}"
+    hint = "check the source; --dry-run shows what is kept and dropped"
+    exit_code = 2
+
+
+class PickleRefused(WaybillError):
+    """Pickled weights can run code when they are loaded."""
+
+    sentence = "{source} has only pickled weights for {paths}"
+    hint = "convert them to safetensors, or pass --allow-pickle if you trust their origin"
+    exit_code = 2
+
+
+class NotABundle(WaybillError):
+    """No bundle.json was found."""
+
+    sentence = "{where} is not a bundle: no bundle.json is there"
+    hint = "give the directory, or all directories, with bundle.json and the parts"
+    exit_code = 2
+
+
+class ForeignBundle(WaybillError):
+    """The output directory, or one of several media, belongs to another bundle."""
+
+    sentence = "{where} holds another bundle"
+    hint = "use an empty directory, or the media of one bundle together"
+    exit_code = 2
+
+
+class BeingPacked(WaybillError):
+    """Another run writes to the same output directory now."""
+
+    sentence = "another waybill pack is writing to {where}"
+    hint = "wait until it has ended, then run the command again: it goes on from there"
+    exit_code = 7
+
+
+class PartMissing(WaybillError):
+    """Parts that are needed are on none of the given media."""
+
+    sentence = "missing: {parts}; looked in {where}"
+    hint = "insert the medium with {parts} and name its directory too"
+    exit_code = 2
+
+
+class PartTruncated(WaybillError):
+    """A part has another size than the index says."""
+
+    sentence = "{part} has {found} bytes instead of {expected}"
+    hint = "copy {part} again from the original medium"
+    exit_code = 4
+
+
+class ForeignPart(WaybillError):
+    """A part's members are not those of the index: it belongs to another bundle."""
+
+    sentence = "{part} is not a part of this bundle: {why}"
+    hint = "bring the {part} that was packed together with this bundle.json"
+    exit_code = 4
+
+
+class MediaFull(WaybillError):
+    """The output cannot hold what is written to it."""
+
+    sentence = "{where} is too small: {needed} needed, {free} free"
+    hint = "make room there, or choose another --out (pack takes several); a rerun goes on"
+    exit_code = 1

@@ -1,0 +1,46 @@
+"""Failures of clusters, of Helm and of what runs there."""
+
+from __future__ import annotations
+
+from waybill.errors.base import WaybillError
+
+
+class ClusterUnreachable(WaybillError):
+    """The API server does not answer, or there is no kubeconfig that leads to one."""
+
+    sentence = "the cluster {where} cannot be reached: {why}"
+    hint = "check kubeContext in values/environments.yaml, KUBECONFIG and the network"
+    exit_code = 7
+    status = 503
+
+
+class ClusterForbidden(WaybillError):
+    """The API server refuses what these credentials ask for."""
+
+    sentence = "the cluster {where} refuses to {what}: {why}"
+    hint = "ask for a role that allows it, or use another kubeContext"
+    exit_code = 1
+
+
+class HelmMissing(WaybillError):
+    """There is no helm to call."""
+
+    sentence = "helm is not there: {why}"
+    hint = "install Helm 3.14 or newer, or name the program: WAYBILL_HELM=/path/to/helm"
+    exit_code = 2
+
+
+class HelmFailed(WaybillError):
+    """Helm refused the values, or could not carry the release out."""
+
+    sentence = "helm {what} failed: {why}"
+    hint = "correct what the sentence names, then run the command again"
+    exit_code = 1
+
+
+class RolloutFailed(WaybillError):
+    """The release is applied, but what it runs does not become ready."""
+
+    sentence = "{release} in {namespace} did not become ready: {why}"
+    hint = "mend what is named above and run the command again; helm rollback {release} undoes it"
+    exit_code = 1

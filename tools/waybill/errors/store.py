@@ -1,0 +1,125 @@
+"""Failures of stores and of what they hold."""
+
+from __future__ import annotations
+
+from waybill.errors.base import WaybillError
+
+
+class NotAStore(WaybillError):
+    """The bucket or directory exists but holds no store.json."""
+
+    sentence = "{url} is not a Waybill store: it has no store.json"
+    hint = "make it one: waybill store init {url}"
+    exit_code = 2
+    status = 503
+
+
+class StoreFormatUnknown(WaybillError):
+    """store.json names a format that this version does not know."""
+
+    sentence = "{url} has store format {found}, and this version knows only {known}"
+    hint = "use the version of waybill that wrote it, or a newer one"
+    exit_code = 2
+    status = 503
+
+
+class BucketNotFound(WaybillError):
+    """The bucket does not exist."""
+
+    sentence = "the bucket {bucket!r} does not exist at {url}"
+    hint = "create the bucket, or correct its name"
+    exit_code = 2
+    status = 503
+
+
+class StoreUnreachable(WaybillError):
+    """The store does not answer, or answers that it cannot now."""
+
+    sentence = "the store {url} cannot be reached: {why}"
+    hint = "check the endpoint, the network and the CA bundle, then run the command again"
+    exit_code = 7
+    status = 503
+
+
+class AccessDenied(WaybillError):
+    """The store refuses these credentials, or there are none."""
+
+    sentence = "the store {url} refuses access: {why}"
+    hint = "check the credentials and their policy; of a directory, its owner and mode"
+    exit_code = 1
+    status = 503
+
+
+class StoreFull(WaybillError):
+    """There is no room left for what is being written."""
+
+    sentence = "{url} is full: {why}"
+    hint = "make room, then run the command again: what is finished is not sent twice"
+    exit_code = 1
+    status = 507
+
+
+class NoConditionalWrites(WaybillError):
+    """The store's server cannot compare-and-swap, so two writers could overwrite each other."""
+
+    sentence = "{url} has no conditional writes, so {what} is not safe with two writers"
+    hint = "use another server, or --single-writer when nobody else writes to it"
+    exit_code = 2
+    status = 503
+
+
+class RefMoved(WaybillError):
+    """Another writer moved the ref first."""
+
+    sentence = "{ref} of {repo} was moved by somebody else meanwhile"
+    hint = "look at waybill history, then run the command again if it is still wanted"
+    exit_code = 7
+    status = 409
+
+
+class RepoNotFound(WaybillError):
+    """The store has no revision of this repo."""
+
+    sentence = "there is no repo {repo} in {url}"
+    hint = "sideload it first, or check the spelling"
+    exit_code = 2
+    status = 404
+    hf_code = "RepoNotFound"
+
+
+class RevisionNotFound(WaybillError):
+    """The repo exists; this branch, tag or commit does not."""
+
+    sentence = "{repo} has no revision {revision!r} in {url}"
+    hint = "sideload it first, or check the spelling"
+    exit_code = 2
+    status = 404
+    hf_code = "RevisionNotFound"
+
+
+class EntryNotFound(WaybillError):
+    """The revision exists; this file does not."""
+
+    sentence = "{repo} at {revision} has no file {path!r}"
+    hint = "the revision's files are listed by the hub's tree API"
+    exit_code = 2
+    status = 404
+    hf_code = "EntryNotFound"
+
+
+class BlobMissing(WaybillError):
+    """A revision names a blob that the store does not hold."""
+
+    sentence = "{url} lacks {digest}, which {needed_by} needs"
+    hint = "sideload or promote the revision again: only what is missing is sent"
+    exit_code = 4
+
+
+class Corrupt(WaybillError):
+    """The bytes are not those that the digest names."""
+
+    sentence = "{what} is corrupt: expected {expected}, found {found}"
+    hint = (
+        "waybill verify says which parts of a bundle or blobs of a store are bad; bring good ones"
+    )
+    exit_code = 4
