@@ -1,0 +1,37 @@
+{{/* ingress: (list $ COMPONENT PORT INGRESS) → an Ingress to the port, by name, of the Service */}}
+{{- define "waybill.ingress" -}}
+{{- $root := index . 0 -}}
+{{- $component := index . 1 -}}
+{{- $ingress := index . 3 -}}
+{{- if $ingress.enabled -}}
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: {{ include "waybill.name" (list $root $component) }}
+  labels:
+    {{- include "waybill.labels" (list $root $component) | nindent 4 }}
+  {{- with merge dict ($ingress.annotations | default dict) $root.Values.global.annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- with $ingress.className }}
+  ingressClassName: {{ . }}
+  {{- end }}
+  {{- with $ingress.tlsSecretName }}
+  tls:
+    - secretName: {{ . }}
+      hosts: [{{ $ingress.host | quote }}]
+  {{- end }}
+  rules:
+    - host: {{ required (printf "the ingress of %s is enabled and has no host: set its ingress.host" $component) $ingress.host | quote }}
+      http:
+        paths:
+          - path: /
+            pathType: Prefix
+            backend:
+              service:
+                name: {{ include "waybill.name" (list $root $component) }}
+                port: {name: {{ index . 2 }}}
+{{- end -}}
+{{- end -}}
