@@ -44,3 +44,27 @@ class RolloutFailed(WaybillError):
     sentence = "{release} in {namespace} did not become ready: {why}"
     hint = "mend what is named above and run the command again; helm rollback {release} undoes it"
     exit_code = 1
+
+
+class NamespaceMissing(WaybillError):
+    """The namespace has to be there before anything is put into it."""
+
+    sentence = "the cluster {where} has no namespace {namespace}"
+    hint = "kubectl create namespace {namespace}, or correct the name"
+    exit_code = 2
+
+
+class ExtraMissing(WaybillError):
+    """A package that only some commands need is not installed."""
+
+    sentence = "{what} needs the package {package}, which is not installed"
+    hint = "install waybill[{extra}]"
+    exit_code = 2
+
+
+class SecretLacksKeys(WaybillError):
+    """A Secret that is there is never changed, so what it lacks has to be added by hand."""
+
+    sentence = "the Secret {name} is there, but lacks {keys}"
+    hint = "add what it lacks, or delete it and run the command again: it is made anew then"
+    exit_code = 2
