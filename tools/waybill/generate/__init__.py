@@ -1,0 +1,1 @@
+"""Everything that is generated from code and data; `python -m waybill.generate`."""

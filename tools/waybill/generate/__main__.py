@@ -1,0 +1,65 @@
+"""Everything that is generated: check by default, write with `--update`.
+
+Exit code 1 when a file is stale, with the command that mends it. Works in a checkout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from waybill.bundle import format as bundle_format
+from waybill.deliver.environments import SCHEMA as ENVIRONMENTS
+from waybill.generate import chart, dashboard, reference
+
+ROOT = Path(__file__).parents[3]
+
+
+def _json(value: object) -> Callable[[], str]:
+    return lambda: json.dumps(value, indent=2) + "\n"
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "tools/docs/cli.md": reference.cli_reference,
+    "tools/docs/errors.md": reference.error_reference,
+    "tools/docs/formats.md": reference.formats,
+    "tools/docs/bundle.schema.json": _json(bundle_format.SCHEMA),
+    "values/environments.schema.json": _json(ENVIRONMENTS),
+    "charts/waybill/values.schema.json": lambda: chart.schema_text(chart.load(ROOT)),
+    "charts/waybill/README.md": lambda: chart.readme(chart.load(ROOT)),
+    "charts/waybill/dashboards/waybill.json": lambda: (
+        json.dumps(dashboard.board(), indent=1) + "\n"
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 when every file is as generated, or was written."""
+    arguments = argparse.ArgumentParser(prog="python -m waybill.generate", description=__doc__)
+    arguments.add_argument("--update", action="store_true", help="write what is stale")
+    update = arguments.parse_args(argv).update
+    differences = list(chart.differences(chart.load(ROOT)))
+    for difference in differences:
+        print(f"charts/waybill: {difference}", file=sys.stderr)
+    texts = {ROOT / name: produce() for name, produce in GENERATED.items()}
+    stale = [path for path, text in texts.items() if not _is(path, text)]
+    for path in stale:
+        if update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(texts[path])
+        name = path.relative_to(ROOT)
+        print(f"wrote {name}" if update else f"stale: {name}", file=sys.stderr)
+    if stale and not update:
+        print("mend with: python -m waybill.generate --update", file=sys.stderr)
+    return 1 if differences or (stale and not update) else 0
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text() == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
