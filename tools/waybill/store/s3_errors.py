@@ -25,8 +25,10 @@ _WRONG = {
 
 
 class Place(Protocol):
-    url: str
-    bucket: str
+    @property
+    def url(self) -> str: ...
+    @property
+    def bucket(self) -> str: ...
 
 
 def code_of(error: aws.ClientError) -> str:

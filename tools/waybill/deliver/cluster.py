@@ -1,0 +1,130 @@
+"""The only module that talks to Kubernetes. Its client is imported when it is first needed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, TypeVar
+
+from waybill.errors import ClusterForbidden, ClusterUnreachable, ExtraMissing, NamespaceMissing
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient, CoreV1Api
+    from kubernetes.client.exceptions import ApiException
+
+Answer = TypeVar("Answer")
+
+_TIMEOUT = (5, 30)
+"""Seconds to connect, and to wait for an answer."""
+_IN_POD = "KUBERNETES_SERVICE_HOST"
+_ABSENT, _EXISTS, _TOO_MANY = 404, 409, 429
+
+
+class Cluster:
+    """One namespace of a cluster: of a kubeconfig's context, or that of the pod we run in.
+
+    Cheap to make; nothing is read before it is needed. Every method raises ClusterUnreachable,
+    ClusterForbidden, NamespaceMissing or ExtraMissing.
+    """
+
+    def __init__(self, namespace: str, context: str | None = None) -> None:
+        self.namespace, self._context = namespace, context
+        self._inside = context is None and _IN_POD in os.environ
+        named = f"of the context {context}" if context else "of the current context"
+        self.where = "that this pod runs in" if self._inside else named
+
+    @cached_property
+    def _api(self) -> ApiClient:
+        if find_spec("kubernetes") is None:
+            raise ExtraMissing(what="talking to a cluster", package="kubernetes", extra="cluster")
+        from kubernetes import client, config
+        from kubernetes.config.config_exception import ConfigException
+
+        settings = client.Configuration()
+        try:
+            if self._inside:
+                config.load_incluster_config(settings)  # type: ignore[no-untyped-call]
+            else:
+                config.load_kube_config(  # type: ignore[no-untyped-call]
+                    context=self._context, client_configuration=settings
+                )
+        except (ConfigException, OSError) as error:
+            raise ClusterUnreachable(where=self.where, why=str(error)) from error
+        return client.ApiClient(settings)
+
+    @cached_property
+    def _core(self) -> CoreV1Api:
+        from kubernetes.client import CoreV1Api
+
+        return CoreV1Api(self._api)
+
+    def secret_keys(self, name: str) -> frozenset[str] | None:
+        """The keys of a Secret, never its values; None when there is no such Secret."""
+        found = self._ask(
+            f"read the Secret {name}",
+            lambda: self._core.read_namespaced_secret(
+                name, self.namespace, _request_timeout=_TIMEOUT
+            ),
+            unless=_ABSENT,
+        )
+        return None if found is None else frozenset(found.data or {})
+
+    def create_secret(
+        self,
+        name: str,
+        data: Mapping[str, str],
+        labels: Mapping[str, str],
+        annotations: Mapping[str, str],
+    ) -> bool:
+        """False when there is one already: it is left as it is."""
+        core = self._core
+        from kubernetes.client import V1ObjectMeta, V1Secret
+
+        about = V1ObjectMeta(name=name, labels={**labels}, annotations={**annotations})
+        body = V1Secret(metadata=about, string_data={**data})
+        made = self._ask(
+            f"create the Secret {name}",
+            lambda: core.create_namespaced_secret(self.namespace, body, _request_timeout=_TIMEOUT),
+            unless=_EXISTS,
+        )
+        return made is not None
+
+    def _ask(self, what: str, call: Callable[[], Answer], *, unless: int) -> Answer | None:
+        """The answer, or None where the server answers with the status `unless`."""
+        _ = self._api
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return call()
+        except ApiException as error:
+            if error.status == unless:
+                return None
+            raise self._refused(what, error) from error
+        except HTTPError as error:
+            raise ClusterUnreachable(where=self.where, why=_cause(error)) from error
+
+    def _refused(self, what: str, error: ApiException) -> Exception:
+        why = _message(error)
+        if error.status == _ABSENT and "namespaces" in why:
+            return NamespaceMissing(where=self.where, namespace=self.namespace)
+        if error.status and 400 <= error.status < 500 and error.status != _TOO_MANY:
+            return ClusterForbidden(where=self.where, what=what, why=why)
+        return ClusterUnreachable(where=self.where, why=why)
+
+
+def _message(error: ApiException) -> str:
+    """What the server says; the body of its answer is a Status object, mostly."""
+    try:
+        return str(json.loads(error.body or "")["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"{error.status} {error.reason}"
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: urllib3 wraps it in sentences about itself."""
+    inner = getattr(error, "reason", None)
+    return _cause(inner) if isinstance(inner, BaseException) else str(error)
