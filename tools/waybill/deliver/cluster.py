@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
+from waybill.deliver.rollout import Object
 from waybill.errors import ClusterForbidden, ClusterUnreachable, ExtraMissing, NamespaceMissing
 
 if TYPE_CHECKING:
@@ -19,6 +24,15 @@ Answer = TypeVar("Answer")
 
 _TIMEOUT = (5, 30)
 """Seconds to connect, and to wait for an answer."""
+_KINDS = {
+    "deployments": ("/apis/apps/v1/namespaces/{namespace}/deployments", "Deployment"),
+    "jobs": ("/apis/batch/v1/namespaces/{namespace}/jobs", "Job"),
+    "nodes": ("/api/v1/nodes", "Node"),
+    "pods": ("/api/v1/namespaces/{namespace}/pods", "Pod"),
+    "secrets": ("/api/v1/namespaces/{namespace}/secrets", "Secret"),
+    "statefulsets": ("/apis/apps/v1/namespaces/{namespace}/statefulsets", "StatefulSet"),
+    "storageclasses": ("/apis/storage.k8s.io/v1/storageclasses", "StorageClass"),
+}
 _IN_POD = "KUBERNETES_SERVICE_HOST"
 _ABSENT, _EXISTS, _TOO_MANY = 404, 409, 429
 
@@ -91,6 +105,85 @@ class Cluster:
             unless=_EXISTS,
         )
         return made is not None
+
+    def listed(self, kind: str, selector: str = "") -> list[Object]:
+        """Objects as the API gives them, as dicts: of the namespace, or cluster-wide ones."""
+        path, name = _KINDS[kind]
+        path = path.format(namespace=self.namespace)
+        found = self._read(f"list {kind}", path, labelSelector=selector)
+        return [{"kind": name, **each} for each in json.loads(found)["items"]]
+
+    def events(self, name: str) -> list[Object]:
+        """What happened to the object of this name, the newest last."""
+        path = f"/api/v1/namespaces/{self.namespace}/events"
+        found = self._read("list events", path, fieldSelector=f"involvedObject.name={name}")
+        return sorted(json.loads(found)["items"], key=lambda each: str(each.get("lastTimestamp")))
+
+    def log(self, pod: str, container: str, lines: int) -> str:
+        """A container's last lines, of its last run that said something; empty without any."""
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
+        for previous in ("true", "false"):
+            with suppress(ClusterForbidden):  # no earlier run, or no run yet: 400
+                tail = {"container": container, "tailLines": str(lines), "previous": previous}
+                if said := self._read("read logs", path, **tail):
+                    return said.decode(errors="replace")
+        return ""
+
+    def annotate(self, pod: str, key: str, value: str) -> None:
+        """A pod that has gone meanwhile needs none."""
+        body = {"metadata": {"annotations": {key: value}}}
+        self._ask(
+            f"annotate the pod {pod}",
+            lambda: self._core.patch_namespaced_pod(
+                pod, self.namespace, body, _request_timeout=_TIMEOUT
+            ),
+            unless=_ABSENT,
+        )
+
+    def version(self) -> tuple[int, int]:
+        """Major and minor of the API server."""
+        found = json.loads(self._read("read the version", "/version"))
+        return int(found["major"]), int(re.sub(r"\D.*", "", found["minor"]))
+
+    def clock(self) -> datetime:
+        """The API server's time."""
+        _, date = self._answer("read the version", "/version")
+        return parsedate_to_datetime(date)
+
+    def allowed(self, verb: str, group: str, resource: str) -> bool:
+        """May these credentials do it in the namespace?"""
+        asked = {"verb": verb, "group": group, "resource": resource, "namespace": self.namespace}
+        body = {"spec": {"resourceAttributes": asked}}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        found, _ = self._answer("review access", path, "POST", body)
+        return bool(json.loads(found)["status"]["allowed"])
+
+    def _read(self, what: str, path: str, **query: str) -> bytes:
+        return self._answer(what, path, "GET", None, **query)[0]
+
+    def _answer(
+        self, what: str, path: str, method: str = "GET", body: object = None, **query: str
+    ) -> tuple[bytes, str]:
+        """Body and date of the answer as they came: models would cost time, and lose fields."""
+
+        def call() -> tuple[bytes, str]:
+            from kubernetes.client.exceptions import ApiException
+
+            request = self._api.param_serialize(
+                method,
+                path,
+                query_params=[(key, value) for key, value in query.items() if value],
+                header_params={"Content-Type": "application/json", "Accept": "*/*"},
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            answer = self._api.call_api(*request, _request_timeout=_TIMEOUT)
+            said: bytes = answer.read()  # type: ignore[no-untyped-call]
+            if answer.status >= 300:
+                raise ApiException(http_resp=answer, body=said.decode(errors="replace"))
+            return said, answer.headers["Date"]
+
+        return cast("tuple[bytes, str]", self._ask(what, call, unless=0))
 
     def _ask(self, what: str, call: Callable[[], Answer], *, unless: int) -> Answer | None:
         """The answer, or None where the server answers with the status `unless`."""

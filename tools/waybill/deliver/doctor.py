@@ -1,0 +1,227 @@
+"""What could make an installation fail, looked at before it: each check gives findings.
+
+Nothing is changed anywhere. A check that cannot be made is a warning that says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from waybill.deliver import cluster as clusters
+from waybill.deliver import helm as helms
+from waybill.deliver import pins
+from waybill.deliver.environments import Environment
+from waybill.deliver.helm import Helm, Manifest
+from waybill.deliver.rollout import Object
+from waybill.errors import BadValue, NotAStore, WaybillError
+
+OLDEST = (1, 27)
+"""Kubernetes, as Chart.yaml's kubeVersion says."""
+SKEW = timedelta(seconds=60)
+"""The leeway that token checks give."""
+GPU = "nvidia.com/gpu"
+RIGHTS = {
+    "apps": ("deployments", "statefulsets"),
+    "batch": ("jobs",),
+    "networking.k8s.io": ("networkpolicies",),
+    "policy": ("poddisruptionbudgets",),
+    "rbac.authorization.k8s.io": ("roles", "rolebindings"),
+    "": ("configmaps", "secrets", "serviceaccounts", "services", "persistentvolumeclaims"),
+}
+_UNITS: dict[str, float] = {
+    "": 1,
+    "Ki": 2**10,
+    "Mi": 2**20,
+    "Gi": 2**30,
+    "Ti": 2**40,
+    "k": 10**3,
+    "M": 10**6,
+}
+_UNITS |= {"G": 10**9, "T": 10**12, "m": 0.001}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`level` is ok, warn or fail; `hint` says what to do about the last two."""
+
+    check: str
+    level: str
+    message: str
+    hint: str = ""
+
+
+class Cluster(Protocol):
+    """What the checks ask of a cluster."""
+
+    def version(self) -> tuple[int, int]: ...
+    def clock(self) -> datetime: ...
+    def allowed(self, verb: str, group: str, resource: str) -> bool: ...
+    def listed(self, kind: str, selector: str = "") -> list[Object]: ...
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that the checks look at."""
+
+    environment: Environment
+    cluster: Cluster
+    values: Mapping[str, Any]
+    manifests: list[Manifest]
+
+
+def examine(environment: Environment, helm: Helm) -> list[Finding]:
+    """All findings, in the order of the checks. Raises what makes every check senseless:
+    HelmMissing, HelmFailed for values that the chart refuses, BadFile.
+    """
+    found = ".".join(map(str, helms.version()))
+    first = [Finding("helm", "ok", f"{helms.program()} {found}")]
+    manifests = helm.template()
+    first.append(Finding("values", "ok", f"the chart takes them: {len(manifests)} objects"))
+    try:
+        cluster = clusters.Cluster(helm.namespace, helm.context)
+        case = Case(environment, cluster, helm.values(), manifests)
+        return first + [finding for check in CHECKS for finding in _made(check, case)]
+    except WaybillError as error:
+        return [*first, Finding("cluster", "fail", str(error), error.advice)]
+
+
+def _made(check: Callable[[Case], Iterator[Finding]], case: Case) -> list[Finding]:
+    try:
+        return list(check(case))
+    except WaybillError as error:
+        return [Finding(check.__name__, "warn", str(error), error.advice)]
+
+
+def reach(case: Case) -> Iterator[Finding]:
+    found = case.cluster.version()
+    told = f"Kubernetes {found[0]}.{found[1]} answers"
+    hint = f"{OLDEST[0]}.{OLDEST[1]} is the oldest that the chart runs on: upgrade the cluster"
+    yield Finding("reach", "ok", told) if found >= OLDEST else Finding("reach", "fail", told, hint)
+
+
+def clock(case: Case) -> Iterator[Finding]:
+    skew = abs(case.cluster.clock() - datetime.now(UTC))
+    told = f"this machine and the cluster differ by {skew.total_seconds():.0f} s"
+    hint = "set both clocks (NTP): tokens and presigned URLs are refused otherwise"
+    yield Finding("clock", "ok", told) if skew <= SKEW else Finding("clock", "fail", told, hint)
+
+
+def rights(case: Case) -> Iterator[Finding]:
+    missing = [
+        resource
+        for group, resources in RIGHTS.items()
+        for resource in resources
+        if not case.cluster.allowed("create", group, resource)
+    ]
+    if missing:
+        told = f"these credentials may not create {', '.join(missing)}"
+        yield Finding("rights", "fail", told, "ask for a role that allows it in the namespace")
+    else:
+        yield Finding("rights", "ok", "these credentials may create all that the chart has")
+
+
+def storage(case: Case) -> Iterator[Finding]:
+    known = case.cluster.listed("storageclasses")
+    names = {each["metadata"]["name"] for each in known}
+    default = [each for each in known if _is_default(each)]
+    wanted = {
+        claim["spec"].get("storageClassName")
+        for manifest in case.manifests
+        for claim in _claims(manifest)
+    }
+    for name in sorted(filter(None, wanted - names)):
+        hint = f"choose one of: {', '.join(sorted(names)) or 'none is there'}"
+        yield Finding("storage", "fail", f"there is no storage class {name}", hint)
+    if None in wanted and not default:
+        hint = "name a storageClass in the values, or mark one as the default"
+        yield Finding("storage", "fail", "the cluster has no default storage class", hint)
+    elif not wanted - names - {None}:
+        yield Finding("storage", "ok", f"{len(names)} storage classes, those that are named too")
+
+
+def _is_default(storage_class: Object) -> bool:
+    marks = storage_class["metadata"].get("annotations") or {}
+    return bool(marks.get("storageclass.kubernetes.io/is-default-class") == "true")
+
+
+def _claims(manifest: Manifest) -> list[Object]:
+    if manifest["kind"] == "PersistentVolumeClaim":
+        return [manifest]
+    return list(manifest.get("spec", {}).get("volumeClaimTemplates") or ())
+
+
+def space(case: Case) -> Iterator[Finding]:
+    """Will what is pinned fit the embedded object store?"""
+    needed = sum(
+        revision.size
+        for pin in pins.load(case.environment.pins_path).models.values()
+        for revision in pin.revisions.values()
+    )
+    if not case.values["minio"]["enabled"]:
+        return
+    size = case.values["minio"]["storage"]["size"]
+    told = f"{needed / 1e9:.1f} GB are pinned, and minio.storage.size is {size}"
+    hint = "raise minio.storage.size: one revision more than is pinned should fit"
+    full = needed * 1.1 > quantity(size)
+    yield Finding("space", "fail", told, hint) if full else Finding("space", "ok", told)
+
+
+def store(case: Case) -> Iterator[Finding]:
+    try:
+        facts = case.environment.connect().facts
+    except NotAStore as error:
+        yield Finding("store", "warn", str(error), "the chart makes an embedded one ready itself")
+        return
+    if facts["conditionalWrites"]:
+        yield Finding("store", "ok", "it answers, and compares before it swaps")
+    else:
+        told = "it has no conditional writes: only one person may promote at a time"
+        yield Finding("store", "warn", told, "use --single-writer, or another server")
+
+
+def gpus(case: Case) -> Iterator[Finding]:
+    """Enough free GPUs for the engines, and drivers that can run their image's CUDA."""
+    engines = [each for each in case.manifests if _gpus(each)]
+    if not engines:
+        return
+    wanted = sum(_gpus(each) * each["spec"].get("replicas", 1) for each in engines)
+    nodes = case.cluster.listed("nodes")
+    there = sum(int(node["status"].get("allocatable", {}).get(GPU, 0)) for node in nodes)
+    told = f"the engines ask for {wanted} GPUs, and the nodes have {there}"
+    hint = "add nodes, install the GPU operator, or pin fewer revisions"
+    yield Finding("gpu", "fail", told, hint) if wanted > there else Finding("gpu", "ok", told)
+    needs = float(case.values["vllm"]["cudaVersion"])
+    for node in nodes:
+        labels = node["metadata"].get("labels") or {}
+        major = labels.get("nvidia.com/cuda.runtime.major")
+        minor = labels.get("nvidia.com/cuda.runtime.minor", "0")
+        if major and float(f"{major}.{minor}") < needs:
+            told = f"{node['metadata']['name']}: its driver runs CUDA {major}.{minor} at most"
+            hint = f"the engine's image wants {needs}: update the driver, or take an older image"
+            yield Finding("gpu", "fail", told, hint)
+
+
+def _gpus(manifest: Manifest) -> int:
+    if manifest["kind"] != "Deployment":
+        return 0
+    containers = manifest["spec"]["template"]["spec"]["containers"]
+    limits = [each.get("resources", {}).get("limits", {}) for each in containers]
+    return sum(int(each.get(GPU, 0)) for each in limits)
+
+
+def quantity(text: str) -> float:
+    """Bytes or cores of a quantity, as `100Gi` or `250m`. The values' schema knows no other form.
+
+    https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+    """
+    match = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", str(text))
+    if match is None or match[2] not in _UNITS:
+        raise BadValue(what="quantity", value=text, why="write it as 100Gi, 1.5T or 250m")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+CHECKS = (reach, clock, rights, storage, space, store, gpus)
