@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendering import Object, Refused, Render, files, helm_template
+from tests.chart.rendering import NEWEST, Object, Refused, Render, files, helm_template
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
         release: str = "t",
         namespace: str = "ns",
         helm: int = 4,
-        kube: str = "",
+        kube: str = NEWEST,
     ) -> list[Object]:
         key = json.dumps([values, release, namespace, helm, kube], default=str, sort_keys=True)
         if key not in known:

@@ -14,6 +14,8 @@ CHART = Path("charts/waybill")
 VALUES = Path("values")
 PINS = Path("tests/chart/pins.yaml")
 """A pin for each model of values/{dev,test,prod}.yaml; one of them has a canary."""
+OLDEST, NEWEST = "1.27", "1.37"
+"""Of Kubernetes: what Chart.yaml asks for, and the last whose schemas we have."""
 HELM = {3: "WAYBILL_TEST_HELM3", 4: "WAYBILL_TEST_HELM4"}
 
 Object = dict[str, Any]
@@ -30,7 +32,7 @@ class Render(Protocol):
         release: str = "t",
         namespace: str = "ns",
         helm: int = 4,
-        kube: str = "",
+        kube: str = NEWEST,
     ) -> list[Object]: ...
 
 
@@ -62,7 +64,7 @@ def helm_template(
     """Every object, hooks and tests too. Raises Refused."""
     command = [needs(HELM[helm]), "template", release, str(CHART), "--namespace", namespace]
     command += [f"--values={path}" for path in paths]
-    command += [f"--kube-version={kube}"] if kube else []
+    command += [f"--kube-version={kube}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Refused(done.stderr)
