@@ -69,7 +69,6 @@ def test_a_message_fits_into_a_header(hub: TestClient) -> None:
         "/api/agent-harnesses",
         "/api/telemetry/some/where",
         "/api/models",
-        "/api/whoami-v2",
         f"{API}/commits/main",
         f"{API}/",
         "/datasets/a/b/resolve/main/x",

@@ -29,6 +29,7 @@ def test_the_environment_and_stronger_the_flags() -> None:
     ("name", "value", "sentence"),
     [
         ("DELIVERY", "copy", "delivery 'copy' is not usable: use redirect or proxy"),
+        ("AUTH", "on", "auth 'on' is not usable: use off or required"),
         ("PORT", "tcp://10.0.0.1:80", "port .* it must be a whole number"),
         ("PORT", "65536", "port 65536 is not usable: it must be from 0 to 65535"),
         ("PRESIGN_SECONDS", "59", "presign seconds 59 .* from 60 to 604800"),

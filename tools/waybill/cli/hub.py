@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from waybill.cli.arguments import Commands, open_store
 from waybill.cli.output import Console, Report
 from waybill.errors import BadValue, WaybillError
-from waybill.hub.settings import DELIVERIES, Settings
+from waybill.hub.settings import AUTH, DELIVERIES, Settings
 from waybill.store import layout
 from waybill.store.store import Store
 
@@ -20,6 +20,7 @@ GRACE = 25
 """Seconds that running downloads get after SIGTERM: less than the 30 that a pod is given."""
 LAST = 1
 """Seconds more for what was cancelled: a reading from a store that hangs cannot be."""
+NEEDED = ("jwt", "prometheus_client", "starlette", "uvicorn")
 KEEP_ALIVE = 75
 """Seconds an idle connection stays open: longer than clients and proxies reuse one."""
 
@@ -48,6 +49,16 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--presign-seconds", type=int, help="how long a redirect stays valid (default: 43200)"
     )
+    parser.add_argument(
+        "--auth",
+        choices=AUTH,
+        help="required: answer only who has a token of a trusted issuer (default: off)",
+    )
+    parser.add_argument("--issuers-file", help="JSON file of the trusted issuers")
+    parser.add_argument(
+        "--kubernetes-audience",
+        help="trust tokens of this cluster's service accounts for this audience",
+    )
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port, 0 for a free one (default: 8080)")
     parser.set_defaults(run=run)
@@ -59,7 +70,7 @@ def run(args: argparse.Namespace, console: Console) -> Report:
     if not settings.store:
         why = "name it with --store or WAYBILL_HUB_STORE"
         raise BadValue(what="store", value="", why=why)
-    if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
         why = f"{' and '.join(missing)} not installed; install waybill[hub]"
         raise BadValue(what="command", value="hub", why=why)
     store = _open(args, settings)

@@ -6,7 +6,10 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from waybill.hub import failures, health, info, listing
+from waybill.hub import failures, health, info, listing, whoami
+from waybill.hub.auth import Auth, Gate
+from waybill.hub.issuers import Cluster, Trust
+from waybill.hub.metrics import Measure, Metrics, metrics
 from waybill.hub.request_log import RequestLog
 from waybill.hub.resolve import resolve
 from waybill.hub.revisions import Revisions
@@ -33,18 +36,28 @@ def _routes_of(repo: str) -> list[Route]:
 ROUTES = [
     Route("/healthz", health.alive),
     Route("/readyz", health.ready),
+    Route("/metrics", metrics),
+    Route("/api/whoami-v2", whoami.whoami),
     *_routes_of("{owner}/{name}"),
     # A bare id, as `gpt2`, is no repo of ours: the handlers say so with the right code.
     *_routes_of("{name}"),
 ]
 
 
-def create_app(store: Store, settings: Settings) -> Starlette:
-    """A hub over `store`. Nothing is read before the first request."""
-    app = Starlette(routes=ROUTES, middleware=[Middleware(RequestLog)])
+def create_app(store: Store, settings: Settings, cluster: Cluster | None = None) -> Starlette:
+    """A hub over `store`, which is not read before the first request.
+
+    Raises BadFile or BadValue when the issuers it is to trust cannot be used.
+    """
+    counts = Metrics()
+    around = [Middleware(RequestLog), Middleware(Measure, counts)]
+    if settings.auth == "required":
+        auth = Auth(Trust(settings, cluster or Cluster()), counts)
+        around.append(Middleware(Gate, auth))
+    app = Starlette(routes=ROUTES, middleware=around)
     app.router.redirect_slashes = False
     failures.install(app)
     threads = Threads(store.url)
-    app.state.hub = Hub(store, settings, threads, Revisions(store, threads))
+    app.state.hub = Hub(store, settings, threads, Revisions(store, threads), counts)
     app.state.reached = False
     return app

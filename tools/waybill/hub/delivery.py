@@ -74,6 +74,7 @@ class BlobResponse(StreamingResponse):
             # The status is sent already. The server drops a connection that lacks bytes, so
             # the client sees that the file is incomplete.
             log.warning("stopped in the middle of %s: %s", scope["path"], error)
+            scope["app"].state.hub.metrics.store_error(error)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._threads.stream(self._body.close)

@@ -12,13 +12,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from waybill.errors import EntryNotFound, WaybillError
+from waybill.errors import EntryNotFound, IssuerUnreachable, NotSignedIn, WaybillError
 
 log = logging.getLogger("waybill.hub")
 
 RETRY_AFTER = "5"
 """Seconds; clients retry a 503 some times on their own."""
 UNAVAILABLE = 503
+NOT_SIGNED_IN = "Invalid credentials in Authorization header"
+"""With any other message, clients take a 401 over https for a repo that does not exist, and
+repo_exists says no. They show the body too, which says what is wrong."""
 
 
 def install(app: Starlette) -> None:
@@ -38,19 +41,23 @@ def answer(status: int, message: str, headers: dict[str, str] | None = None) -> 
     )
 
 
-async def expected(_: Request, error: Exception) -> Response:
+async def expected(request: Request, error: Exception) -> Response:
     """Each of our errors knows its status and code."""
     assert isinstance(error, WaybillError)  # noqa: S101 - registered for this class
-    headers = {}
+    headers: dict[str, str] = {}
     if error.hf_code:
         headers["X-Error-Code"] = error.hf_code
     if isinstance(error, EntryNotFound):
         # Clients note beside the commit that the file does not exist, and never ask again.
         headers["X-Repo-Commit"] = str(error.facts["revision"])
+    if isinstance(error, NotSignedIn):
+        headers |= {"WWW-Authenticate": "Bearer", "X-Error-Message": NOT_SIGNED_IN}
     if error.status == UNAVAILABLE:
         headers["Retry-After"] = RETRY_AFTER
     if error.status >= 500:
         log.warning("%s", error)
+        if not isinstance(error, IssuerUnreachable):
+            request.app.state.hub.metrics.store_error(error)
     return answer(error.status, str(error), headers)
 
 

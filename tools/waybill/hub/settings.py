@@ -11,6 +11,7 @@ from waybill.errors import BadValue
 
 PREFIX = "WAYBILL_HUB_"
 DELIVERIES = ("redirect", "proxy")
+AUTH = ("off", "required")
 WEEK = 7 * 24 * 3600
 """Seconds that a presigned URL may live at most: S3 allows no more."""
 
@@ -30,6 +31,12 @@ class Settings:
     """`redirect` sends clients to presigned URLs where the store has them; `proxy` streams."""
     presign_seconds: int = 12 * 3600
     """How long a presigned URL lives: longer than the slowest download of one file takes."""
+    auth: str = "off"
+    """`required` answers only who has a token of a trusted issuer."""
+    issuers_file: str | None = None
+    """JSON file of the trusted issuers."""
+    kubernetes_audience: str | None = None
+    """Tokens of the cluster's service accounts for this audience are trusted; None: none are."""
     host: str = "127.0.0.1"
     port: int = 8080
     """0 takes a free port."""
@@ -37,6 +44,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.delivery not in DELIVERIES:
             raise BadValue(what="delivery", value=self.delivery, why="use redirect or proxy")
+        if self.auth not in AUTH:
+            raise BadValue(what="auth", value=self.auth, why="use off or required")
         _within("presign seconds", self.presign_seconds, 60, WEEK)
         _within("port", self.port, 0, 65535)
         _check_address("endpoint", self.endpoint)

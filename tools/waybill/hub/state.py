@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from starlette.requests import Request
 
 from waybill.errors import BadValue, RepoNotFound
+from waybill.hub.metrics import Metrics
 from waybill.hub.revisions import Revision, Revisions
 from waybill.hub.settings import Settings
 from waybill.hub.threads import Threads
@@ -23,6 +24,7 @@ class Hub:
     settings: Settings
     threads: Threads
     revisions: Revisions
+    metrics: Metrics
 
 
 def hub_of(request: Request) -> Hub:
