@@ -6,10 +6,13 @@ Nothing is changed anywhere. A check that cannot be made is a warning that says 
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
+
+import httpx
 
 from waybill.deliver import cluster as clusters
 from waybill.deliver import helm as helms
@@ -17,7 +20,7 @@ from waybill.deliver import pins
 from waybill.deliver.environments import Environment
 from waybill.deliver.helm import Helm, Manifest
 from waybill.deliver.rollout import Object
-from waybill.errors import BadValue, NotAStore, WaybillError
+from waybill.errors import BadValue, ClusterUnreachable, NotAStore, WaybillError
 
 OLDEST = (1, 27)
 """Kubernetes, as Chart.yaml's kubeVersion says."""
@@ -81,17 +84,23 @@ def examine(environment: Environment, helm: Helm) -> list[Finding]:
     first = [Finding("helm", "ok", f"{helms.program()} {found}")]
     manifests = helm.template()
     first.append(Finding("values", "ok", f"the chart takes them: {len(manifests)} objects"))
-    try:
-        cluster = clusters.Cluster(helm.namespace, helm.context)
-        case = Case(environment, cluster, helm.values(), manifests)
-        return first + [finding for check in CHECKS for finding in _made(check, case)]
-    except WaybillError as error:
-        return [*first, Finding("cluster", "fail", str(error), error.advice)]
+    cluster = clusters.Cluster(helm.namespace, helm.context)
+    return [*first, *looked(Case(environment, cluster, helm.values(), manifests))]
+
+
+def looked(case: Case) -> list[Finding]:
+    """The findings of all checks; those of the cluster end with the first when none answers."""
+    found = _made(reach, case)
+    if found[0].level == "ok":
+        found += [each for check in INSIDE for each in _made(check, case)]
+    return found + [each for check in AROUND for each in _made(check, case)]
 
 
 def _made(check: Callable[[Case], Iterator[Finding]], case: Case) -> list[Finding]:
     try:
         return list(check(case))
+    except ClusterUnreachable as error:
+        return [Finding(check.__name__, "fail", str(error), error.advice)]
     except WaybillError as error:
         return [Finding(check.__name__, "warn", str(error), error.advice)]
 
@@ -224,4 +233,29 @@ def quantity(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-CHECKS = (reach, clock, rights, storage, space, store, gpus)
+def issuer(case: Case) -> Iterator[Finding]:
+    """Does the issuer that the customer brings describe itself?"""
+    oidc = case.values["global"]["oidc"]
+    if oidc["mode"] != "external":
+        return
+    url = f"{oidc['issuer'].rstrip('/')}/.well-known/openid-configuration"
+    hint = "check global.oidc.issuer, and that it is reached from here and from the cluster"
+    try:
+        with httpx.Client(verify=tls(case.environment.ca_bundle), timeout=10) as client:
+            said = client.get(url).raise_for_status().json()["issuer"]
+    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+        yield Finding("issuer", "warn", f"{url} does not answer as an issuer: {error}", hint)
+        return
+    if said == oidc["issuer"]:
+        yield Finding("issuer", "ok", f"{said} answers")
+    else:
+        told = f"it calls itself {said}, and global.oidc.issuer is {oidc['issuer']}"
+        yield Finding("issuer", "fail", told, "write it exactly so: tokens are compared with it")
+
+
+def tls(ca_bundle: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca_bundle)
+
+
+INSIDE = (clock, rights, storage, gpus)
+AROUND = (space, store, issuer)

@@ -1,0 +1,161 @@
+"""Each check on a cluster of our own making, behind our own interface: the real one is in e2e."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from waybill import digest as digests
+from waybill.deliver import doctor
+from waybill.deliver.doctor import Case, Finding
+from waybill.deliver.environments import Environment
+from waybill.deliver.pins import Pins, Revision
+from waybill.deliver.rollout import Object
+from waybill.errors import ClusterForbidden, ClusterUnreachable
+
+
+@dataclass
+class Cluster:
+    minor: int = 36
+    skew: timedelta = timedelta()
+    forbidden: frozenset[str] = frozenset()
+    objects: dict[str, list[Object]] = field(default_factory=dict)
+    silent: bool = False
+
+    def version(self) -> tuple[int, int]:
+        if self.silent:
+            raise ClusterUnreachable(where="of the context x", why="connection refused")
+        return 1, self.minor
+
+    def clock(self) -> datetime:
+        return datetime.now(UTC) + self.skew
+
+    def allowed(self, _verb: str, _group: str, resource: str) -> bool:
+        return resource not in self.forbidden
+
+    def listed(self, kind: str, selector: str = "") -> list[Object]:
+        assert not selector, "no check narrows what it lists"
+        if kind in self.forbidden:
+            raise ClusterForbidden(where="of the context x", what=f"list {kind}", why="no right")
+        return self.objects.get(kind, [])
+
+
+def case(tmp_path: Path, cluster: Cluster, *manifests: Object, pinned: int = 0) -> Case:
+    pins = tmp_path / "pins.yaml"
+    if pinned:
+        revision = Revision("o/m", digests.parse("sha256:" + "a" * 64), pinned)
+        pins.write_text(Pins().with_stable("m", revision).text)
+    environment = Environment("dev", (tmp_path / "store").as_uri(), pins, tmp_path / "v.yaml")
+    values = {
+        "global": {"oidc": {"mode": "embedded", "issuer": ""}},
+        "minio": {"enabled": True, "storage": {"size": "10Gi"}},
+        "vllm": {"cudaVersion": "13.0"},
+    }
+    return Case(environment, cluster, values, list(manifests))
+
+
+def storage_class(name: str, *, default: bool = False) -> Object:
+    marks = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}
+    return {"metadata": {"name": name, "annotations": marks}}
+
+
+def claim(storage_class: str | None) -> Object:
+    spec = {"storageClassName": storage_class} if storage_class else {}
+    return {"kind": "StatefulSet", "spec": {"volumeClaimTemplates": [{"spec": spec}]}}
+
+
+def engine(gpus: int, replicas: int = 1) -> Object:
+    container = {"resources": {"limits": {doctor.GPU: gpus}}}
+    pod = {"spec": {"containers": [container]}}
+    return {"kind": "Deployment", "spec": {"replicas": replicas, "template": pod}}
+
+
+def node(gpus: int, cuda: str = "") -> Object:
+    major, _, minor = cuda.partition(".")
+    keys = {"nvidia.com/cuda.runtime.major": major, "nvidia.com/cuda.runtime.minor": minor}
+    labels = keys if cuda else {}
+    metadata = {"name": "gpu-1", "labels": labels}
+    return {"metadata": metadata, "status": {"allocatable": {doctor.GPU: str(gpus)}}}
+
+
+def level(findings: list[Finding], check: str) -> list[str]:
+    return [each.level for each in findings if each.check == check]
+
+
+def test_a_cluster_that_does_not_answer_is_one_finding(tmp_path: Path) -> None:
+    found = doctor.looked(case(tmp_path, Cluster(silent=True)))
+    assert level(found, "reach") == ["fail"] and level(found, "rights") == []
+    assert level(found, "store") == ["warn"], "what lies outside of the cluster is looked at"
+
+
+@pytest.mark.parametrize(("minor", "expected"), [(26, "fail"), (27, "ok"), (36, "ok")])
+def test_the_oldest_version(tmp_path: Path, minor: int, expected: str) -> None:
+    assert level(doctor.looked(case(tmp_path, Cluster(minor))), "reach") == [expected]
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0, "ok"), (-90, "fail"), (90, "fail")])
+def test_clocks_that_differ_break_tokens(tmp_path: Path, seconds: int, expected: str) -> None:
+    cluster = Cluster(skew=timedelta(seconds=seconds))
+    assert level(doctor.looked(case(tmp_path, cluster)), "clock") == [expected]
+
+
+def test_missing_rights_are_named_together(tmp_path: Path) -> None:
+    cluster = Cluster(forbidden=frozenset({"jobs", "roles"}))
+    (found,) = doctor.rights(case(tmp_path, cluster))
+    assert found.level == "fail" and "jobs, roles" in found.message
+
+
+@pytest.mark.parametrize(
+    ("named", "there", "expected"),
+    [
+        pytest.param(None, storage_class("a", default=True), ["ok"], id="the default"),
+        pytest.param(None, storage_class("a"), ["fail"], id="no default"),
+        pytest.param("a", storage_class("a"), ["ok"], id="named"),
+        pytest.param("b", storage_class("a"), ["fail"], id="named, not there"),
+    ],
+)
+def test_storage_classes(
+    tmp_path: Path, named: str | None, there: Object, expected: list[str]
+) -> None:
+    cluster = Cluster(objects={"storageclasses": [there]})
+    assert level(list(doctor.storage(case(tmp_path, cluster, claim(named)))), "storage") == expected
+
+
+def test_what_may_not_be_looked_at_is_a_warning(tmp_path: Path) -> None:
+    cluster = Cluster(forbidden=frozenset({"storageclasses"}))
+    assert level(doctor.looked(case(tmp_path, cluster)), "storage") == ["warn"]
+
+
+@pytest.mark.parametrize(("size", "expected"), [(10**9, "ok"), (10**10, "fail")])
+def test_what_is_pinned_must_fit_with_room(tmp_path: Path, size: int, expected: str) -> None:
+    (found,) = doctor.space(case(tmp_path, Cluster(), pinned=size))
+    assert found.level == expected
+
+
+@pytest.mark.parametrize(
+    ("replicas", "there", "expected"),
+    [
+        pytest.param(1, node(2), ["ok"], id="enough"),
+        pytest.param(2, node(2), ["fail"], id="too few"),
+        pytest.param(1, node(2, "13.2"), ["ok"], id="driver new enough"),
+        pytest.param(1, node(2, "12.8"), ["ok", "fail"], id="driver too old"),
+    ],
+)
+def test_gpus_and_their_drivers(
+    tmp_path: Path, replicas: int, there: Object, expected: list[str]
+) -> None:
+    cluster = Cluster(objects={"nodes": [there]})
+    found = list(doctor.gpus(case(tmp_path, cluster, engine(2, replicas))))
+    assert level(found, "gpu") == expected
+
+
+def test_without_engines_on_gpus_nothing_is_said_of_them(tmp_path: Path) -> None:
+    assert list(doctor.gpus(case(tmp_path, Cluster(), engine(0)))) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"), [("1Gi", 2**30), ("1.5T", 1.5e12), ("250m", 0.25), ("7", 7)]
+)
+def test_quantities(text: str, bytes_: float) -> None:
+    assert doctor.quantity(text) == bytes_
