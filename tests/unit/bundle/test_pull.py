@@ -13,7 +13,7 @@ from tests.unit.bundle.test_sideload import Crash
 from waybill.errors import BadValue, BlobMissing, Corrupt, Interrupted, MediaFull, UnsafePath
 from waybill.manifest import Manifest
 from waybill.store import layout
-from waybill.store.pull import DRAFTS, Pulled, pull
+from waybill.store.pull import NOTES, Pulled, pull
 from waybill.store.store import Store
 
 
@@ -144,7 +144,7 @@ def test_stopped_at_any_byte_no_wrong_file_is_there_and_a_rerun_completes(
         with pytest.raises((Crash, Interrupted)):
             pull(store, loaded, out, stop)
             raise Interrupted
-        found = {path: data for path, data in contents(out).items() if not path.startswith(DRAFTS)}
+        found = {path: data for path, data in contents(out).items() if not path.startswith(NOTES)}
         assert found.items() <= FILES.items()
         pull(store, loaded, out)
         assert contents(out) == FILES

@@ -13,6 +13,25 @@ class SourceUnreachable(WaybillError):
     exit_code = 7
 
 
+class SourceRefused(WaybillError):
+    """The source answered, and did not let us in."""
+
+    sentence = "the source {source} refuses access: {why}"
+    hint = "check that HF_TOKEN, or the file HF_TOKEN_PATH, holds a token that it trusts"
+    exit_code = 1
+
+
+class OtherRevision(WaybillError):
+    """What the hub gave is right in itself, but not the revision that was asked for."""
+
+    sentence = "{source} gives {found} for {expected}"
+    hint = (
+        "of an upstream commit only --digest says which bytes are meant; otherwise the hub reads "
+        "another store than the one that was pinned from"
+    )
+    exit_code = 4
+
+
 class Unreadable(WaybillError):
     """A local file or directory cannot be read."""
 

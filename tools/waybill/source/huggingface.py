@@ -20,7 +20,13 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 
 from waybill import digest as digests
 from waybill.digest import CHUNK, is_commit
-from waybill.errors import SourceUnreachable
+from waybill.errors import (
+    RepoNotFound,
+    RevisionNotFound,
+    SourceRefused,
+    SourceUnreachable,
+    WaybillError,
+)
 from waybill.manifest import safe_path
 from waybill.source.base import Origin, SourceFile
 from waybill.source.card import CARD, card_license
@@ -51,6 +57,10 @@ class HuggingFaceSource:
         if not is_commit(str(info.sha)):
             raise SourceUnreachable(source=self, why=f"it names no commit, but {info.sha!r}")
         return info
+
+    @property
+    def commit(self) -> str:
+        return str(self._info.sha)
 
     @property
     def origin(self) -> Origin:
@@ -115,9 +125,34 @@ class HuggingFaceSource:
             OSError,
             ValueError,
         ) as error:
-            told = getattr(error, "server_message", None) or str(error) or type(error).__name__
-            why = next(iter(told.splitlines()), type(error).__name__)
-            raise SourceUnreachable(source=self, why=why) from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> WaybillError:
+        response = getattr(error, "response", None)
+        if response is None:
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            return SourceUnreachable(source=self, why=why)
+        why = _why(error, response)
+        # What the hub redirects to may refuse too: its link is out of date then, not our token.
+        if str(response.url).startswith(self._api.endpoint):
+            if response.status_code in (401, 403):
+                return SourceRefused(source=self, why=why)
+            code = response.headers.get("x-error-code")
+            if code == RepoNotFound.hf_code:
+                return RepoNotFound(repo=self._repo, url=self._api.endpoint)
+            if code == RevisionNotFound.hf_code:
+                return RevisionNotFound(
+                    repo=self._repo, revision=self._revision, url=self._api.endpoint
+                )
+        return SourceUnreachable(source=self, why=why)
+
+
+def _why(error: Exception, response: httpx2.Response) -> str:
+    """What the server said. Never the whole URL: one that S3 signed is as good as a password."""
+    told = getattr(error, "server_message", None) or response.headers.get("x-error-message")
+    place = f"{response.url.scheme}://{response.url.host}"
+    said = f"{place} answered {response.status_code} {response.reason_phrase}"
+    return f"{said}: {told.splitlines()[0]}" if told else said
 
 
 class _Stream(io.RawIOBase):
