@@ -68,3 +68,20 @@ class SecretLacksKeys(WaybillError):
     sentence = "the Secret {name} is there, but lacks {keys}"
     hint = "add what it lacks, or delete it and run the command again: it is made anew then"
     exit_code = 2
+
+
+class KeycloakUnreachable(WaybillError):
+    """Keycloak does not answer, or answers that it cannot now."""
+
+    sentence = "Keycloak at {url} cannot be reached: {why}"
+    hint = "look at its pods and their log, then run the command again: it goes on from there"
+    exit_code = 7
+    status = 503
+
+
+class KeycloakRefused(WaybillError):
+    """Keycloak does not let this administrator do it, or does not take what the realm says."""
+
+    sentence = "Keycloak at {url} refuses {what}: {why}"
+    hint = "check the Secret with its administrator's password, and keycloak.realm in the values"
+    exit_code = 1
