@@ -1,4 +1,4 @@
-"""Commands that prepare a cluster: `secrets`, and `provision object-store`, which a Job runs."""
+"""Commands that prepare a cluster: `secrets`, and `provision`, which Jobs run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from waybill.cli import realm
 from waybill.cli.arguments import Commands
 from waybill.cli.output import Console, Report, counted
 from waybill.deliver.cluster import Cluster
@@ -46,6 +47,7 @@ def register(commands: Commands) -> None:
         "--wait", type=float, default=300, metavar="SECONDS", help="for the server (default: 300)"
     )
     store.set_defaults(run=_object_store)
+    realm.register(what)
 
 
 def _secrets(args: argparse.Namespace, console: Console) -> Report:
