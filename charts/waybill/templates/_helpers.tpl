@@ -43,12 +43,10 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* podLabels: (list $ COMPONENT VALUES) */}}
+{{/* podLabels: (list $ COMPONENT VALUES); without the version, which would restart every pod with it */}}
 {{- define "waybill.podLabels" -}}
-{{ include "waybill.labels" . }}
-{{- with (index . 2).podLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $labels := omit (include "waybill.labels" . | fromYaml) "app.kubernetes.io/version" -}}
+{{- mergeOverwrite $labels ((index . 2).podLabels | default dict) | toYaml -}}
 {{- end -}}
 
 {{/* image: (list $ IMAGE PATH); the registry of global.imageRegistry wins, a digest beside the tag too */}}
