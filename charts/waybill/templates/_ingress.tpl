@@ -7,13 +7,7 @@
 apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata:
-  name: {{ include "waybill.name" (list $root $component) }}
-  labels:
-    {{- include "waybill.labels" (list $root $component) | nindent 4 }}
-  {{- with merge dict ($ingress.annotations | default dict) $root.Values.global.annotations }}
-  annotations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- include "waybill.metadataWith" (list $root $component dict ($ingress.annotations | default dict)) | nindent 2 }}
 spec:
   {{- with $ingress.className }}
   ingressClassName: {{ . }}

@@ -5,18 +5,20 @@ What contradicts itself, as sentences: what is wrong, where, and what to do. Eac
 
 {{- define "waybill.problems.connections" -}}
 {{- $v := .Values -}}{{- $found := list -}}
+{{- $signedIn := or (and $v.modelHub.enabled $v.modelHub.auth.enabled) (and $v.gateway.enabled $v.gateway.auth.enabled) -}}
 {{- range list
-      (list "global.objectStore" "minio" $v.minio.enabled $v.global.objectStore $v.global.objectStore.endpoint "endpoint")
-      (list "global.oidc" "keycloak" $v.keycloak.enabled $v.global.oidc $v.global.oidc.issuer "issuer") -}}
-{{- $path := index . 0 -}}{{- $ours := index . 1 -}}{{- $enabled := index . 2 -}}{{- $mode := (index . 3).mode -}}
-{{- if and (eq $mode "embedded") (not $enabled) -}}
-{{- $found = append $found (printf "%s.mode is embedded and %s.enabled is false: set one of them to external or true" $path $ours) -}}
+      (dict "path" "global.objectStore" "key" "endpoint" "ours" "minio" "needed" $v.modelHub.enabled)
+      (dict "path" "global.oidc" "key" "issuer" "ours" "keycloak" "needed" $signedIn) -}}
+{{- $contract := get $v.global (trimPrefix "global." .path) -}}
+{{- $enabled := (get $v .ours).enabled -}}
+{{- if and (eq $contract.mode "embedded") .needed (not $enabled) -}}
+{{- $found = append $found (printf "%s.mode is embedded and %s.enabled is false: set %s.enabled: true, or the mode to external" .path .ours .ours) -}}
 {{- end -}}
-{{- if and (eq $mode "external") $enabled -}}
-{{- $found = append $found (printf "%s.mode is external and %s.enabled is true: set %s.enabled: false, or the mode to embedded" $path $ours $ours) -}}
+{{- if and (eq $contract.mode "external") $enabled -}}
+{{- $found = append $found (printf "%s.mode is external and %s.enabled is true: set %s.enabled: false, or the mode to embedded" .path .ours .ours) -}}
 {{- end -}}
-{{- if and (eq $mode "external") (not (index . 4)) -}}
-{{- $found = append $found (printf "%s.mode is external and nothing says where: set %s.%s" $path $path (index . 5)) -}}
+{{- if and (eq $contract.mode "external") .needed (not (get $contract .key)) -}}
+{{- $found = append $found (printf "%s.mode is external and nothing says where: set %s.%s" .path .path .key) -}}
 {{- end -}}
 {{- end -}}
 {{- dict "problems" $found | toJson -}}
