@@ -23,6 +23,7 @@ ssoSessionMaxLifespan: 43200
 eventsEnabled: true
 eventsExpiration: 7776000
 adminEventsEnabled: true
+attributes: {adminEventsExpiration: "7776000"}
 roles:
   realm:
     - {name: reader, description: Reads models and asks them}
@@ -65,7 +66,7 @@ clientScopes:
           id.token.claim: "true"
           userinfo.token.claim: "true"
 clients:
-  {{- $scopes := list "basic" "roles" "acr" "waybill-hub" "waybill-gateway" "waybill-groups" }}
+  {{- $scopes := list "basic" "acr" "waybill-hub" "waybill-gateway" "waybill-groups" }}
   - clientId: {{ $audiences.hub | quote }}
     name: The model hub
     description: Checks tokens and asks for none
@@ -82,6 +83,8 @@ clients:
     serviceAccountsEnabled: true
     standardFlowEnabled: false
     directAccessGrantsEnabled: false
+    # No roles: with them a token would also open the user's account to whoever it is shown to.
+    fullScopeAllowed: false
     defaultClientScopes: {{ concat $scopes (list "service_account") | toJson }}
   - clientId: waybill-cli
     name: The command line
@@ -90,6 +93,7 @@ clients:
     standardFlowEnabled: false
     directAccessGrantsEnabled: false
     serviceAccountsEnabled: false
+    fullScopeAllowed: false
     attributes:
       oauth2.device.authorization.grant.enabled: "true"
       pkce.code.challenge.method: S256
