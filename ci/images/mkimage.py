@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Makes an OCI archive (for `ctr images import` or `docker load`) with no registry and no daemon.
 
-Usage: mkimage.py OUT.tar NAME --layer FOLDER_OR_TAR... --entrypoint PROGRAM...
+Usage: mkimage.py OUT.tar NAME --layer TAR... --entrypoint WORD...
 
-The same layers give the same digests: owners are 0, times are 0, names are in order. Needs the
-standard library alone, because it runs before there is an environment of the project.
+The same layers give the same digests. Needs the standard library alone, because it runs before
+there is an environment of the project.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +36,6 @@ def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uname = member.gname = ""
     member.mtime = 0
     return member
-
-
-def pack_folder(folder: Path, to: Path) -> None:
-    with tarfile.open(to, "w", format=tarfile.GNU_FORMAT) as tar:
-        for entry in sorted(folder.iterdir()):
-            tar.add(entry, entry.name, filter=anonymous)
 
 
 class Archive:
@@ -108,15 +101,8 @@ def main() -> None:
         "Env": [PATH, *options.env],
     }
     part = options.archive.with_suffix(".part")
-    with tempfile.TemporaryDirectory(dir=options.archive.parent) as scratch:
-        layers = []
-        for number, layer in enumerate(options.layer):
-            if layer.is_dir():
-                pack_folder(layer, Path(scratch, f"{number}.tar"))
-                layer = Path(scratch, f"{number}.tar")
-            layers.append(layer)
-        with tarfile.open(part, "w") as tar:
-            write(Archive(tar), layers, options.name, {k: v for k, v in config.items() if v})
+    with tarfile.open(part, "w") as tar:
+        write(Archive(tar), options.layer, options.name, {k: v for k, v in config.items() if v})
     part.replace(options.archive)
 
 
