@@ -1,0 +1,136 @@
+"""The cluster as the tests see it: the real API by the `kubernetes` client."""
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.stream import stream
+
+OWN_IMAGE = "waybill.local/waybill/waybill"
+
+
+class Kube:
+    """A cluster, by the kubeconfig that the environment names."""
+
+    def __init__(self) -> None:
+        config.load_kube_config()  # type: ignore[no-untyped-call]
+        self.core: Any = client.CoreV1Api()
+        self.apps: Any = client.AppsV1Api()
+
+    def make_namespace(self, name: str) -> None:
+        """With the Pod Security Standard `restricted` enforced: nothing of ours may need more."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        self.core.create_namespace({"metadata": {"name": name, "labels": labels}})
+
+    def address(self, namespace: str, service: str) -> str:
+        """The ClusterIP, which the machine reaches, too."""
+        return str(self.core.read_namespaced_service(service, namespace).spec.cluster_ip)
+
+    def secret(self, namespace: str, name: str) -> dict[str, str]:
+        found = self.core.read_namespaced_secret(name, namespace)
+        return {key: base64.b64decode(value).decode() for key, value in found.data.items()}
+
+    def pods(self, namespace: str, component: str) -> list[Any]:
+        selector = f"app.kubernetes.io/component={component}"
+        found = self.core.list_namespaced_pod(namespace, label_selector=selector).items
+        return [pod for pod in found if pod.metadata.deletion_timestamp is None]
+
+    def kill(self, namespace: str, component: str) -> None:
+        """Delete one pod of a component without grace, as a node that dies does."""
+        pod = self.pods(namespace, component)[0]
+        self.core.delete_namespaced_pod(pod.metadata.name, namespace, grace_period_seconds=0)
+
+    def scale(self, namespace: str, kind: str, name: str, replicas: int) -> None:
+        patch = getattr(self.apps, f"patch_namespaced_{kind}_scale")
+        patch(name, namespace, {"spec": {"replicas": replicas}})
+
+    def python(self, namespace: str, pod: str, script: str) -> str:
+        """What a script prints that runs in a pod of our own image."""
+        return str(
+            stream(
+                self.core.connect_get_namespaced_pod_exec,
+                pod,
+                namespace,
+                command=["python3", "-c", script],
+                stderr=True,
+                stdout=True,
+                _request_timeout=60,
+            )
+        )
+
+    def probe_pod(self, namespace: str, release: str, component: str, image: str) -> str:
+        """A pod that the network rules take for one of the component's, and no Service does.
+
+        It is never ready, so nothing is sent to it.
+        """
+        name = f"probe-{component}"
+        labels = {
+            "app.kubernetes.io/instance": release,
+            "app.kubernetes.io/part-of": "waybill",
+            "app.kubernetes.io/component": component,
+        }
+        security = {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        container = {
+            "name": "probe",
+            "image": image,
+            "command": ["python3", "-c", "import time; time.sleep(3600)"],
+            "readinessProbe": {"exec": {"command": ["python3", "-c", "raise SystemExit(1)"]}},
+            "securityContext": security,
+        }
+        metadata = {"name": name, "labels": {} if component == "stranger" else labels}
+        spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
+        self.core.create_namespaced_pod(namespace, {"metadata": metadata, "spec": spec})
+        until(f"{name} runs", lambda: self.phase(namespace, name) == "Running", 60)
+        return name
+
+    def phase(self, namespace: str, pod: str) -> str:
+        return str(self.core.read_namespaced_pod(pod, namespace).status.phase)
+
+    def gone(self, namespace: str, component: str) -> bool:
+        return not self.pods(namespace, component)
+
+    def patch_config(self, namespace: str, name: str, data: dict[str, str]) -> None:
+        self.core.patch_namespaced_config_map(name, namespace, {"data": data})
+
+
+def until(what: str, true: Callable[[], object], seconds: float) -> None:
+    """Poll; an API error while an object comes or goes counts as `not yet`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if true():
+                return
+        except ApiException:
+            pass
+        assert time.monotonic() < deadline, f"not after {seconds} s: {what}"
+        time.sleep(0.5)
+
+
+def reached(kube: Kube, namespace: str, pod: str, places: dict[str, tuple[str, int]]) -> set[str]:
+    """The names of the places (host, port) that a pod can open a connection to, tried at once."""
+    script = f"""
+import json, socket
+from concurrent.futures import ThreadPoolExecutor
+places = json.loads({json.dumps(json.dumps(places))})
+def can(place):
+    try:
+        socket.create_connection(tuple(place), 3).close()
+        return True
+    except OSError:
+        return False
+with ThreadPoolExecutor(len(places)) as pool:
+    print(json.dumps([name for name, yes in zip(places, pool.map(can, places.values())) if yes]))
+"""
+    said = kube.python(namespace, pod, script)
+    # The client turns what looks like JSON into Python's own notation.
+    return set(json.loads(said.replace("'", '"')))

@@ -1,0 +1,53 @@
+"""An environment from nothing to ready, before any model is there."""
+
+import subprocess
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import DEV, RELEASE, Clock, Project, gateway
+from tests.e2e.kube import Kube
+
+
+@pytest.mark.timeout(900)
+def test_dev_is_installed_and_ready(project: Project) -> None:
+    before = project.release("doctor", "dev")
+    assert before["ok"], before["findings"]
+    with Clock("install of dev to ready"):
+        done = project.install("dev", "--timeout", "600")
+    assert done["revision"] == 0 and {each["verb"] for each in done["changes"]} == {"add"}
+
+
+def test_a_second_installation_changes_nothing(project: Project) -> None:
+    assert project.install("dev", "--dry-run", "--detailed-exitcode")["changes"] == []
+
+
+def test_the_charts_own_tests_pass(project: Project) -> None:
+    helm = project.env["WAYBILL_HELM"]
+    command = [helm, "test", RELEASE, "--namespace", DEV, "--timeout", "120s"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_strangers_are_refused_and_members_see_no_model_yet(kube: Kube) -> None:
+    door = gateway(kube, DEV)
+    assert httpx.get(f"{door.url}/v1/models").status_code == 401
+    headers = {"authorization": f"Bearer {door.token}"}
+    answer = httpx.get(f"{door.url}/v1/models", headers=headers)
+    assert answer.status_code == 200 and answer.json()["data"] == []
+
+
+def test_a_wrong_value_is_refused_with_what_to_do(project: Project) -> None:
+    project.values["global"]["models"] = {"m": {"enabled": True, "profile": "tpu"}}
+    refused = project.install("dev", code=1)
+    project.values["global"]["models"] = {}
+    assert "tpu" in refused["error"]["message"]
+
+
+@pytest.mark.timeout(180)
+def test_a_pod_that_cannot_start_is_explained(project: Project) -> None:
+    project.values["global"]["image"] = {"tag": "0.0.0-missing"}
+    failed = project.install("dev", "--timeout", "90", code=1)
+    project.values["global"].pop("image")
+    assert "0.0.0-missing" in failed["stderr"] and "image" in failed["error"]["message"].lower()
+    project.install("dev", "--timeout", "120")
