@@ -43,6 +43,20 @@ annotations:
 {{- end }}
 {{- end -}}
 
+{{/* metadataWith: (list $ COMPONENT LABELS ANNOTATIONS) → metadata with more of both */}}
+{{- define "waybill.metadataWith" -}}
+name: {{ include "waybill.name" . }}
+labels:
+  {{- include "waybill.labels" . | nindent 2 }}
+  {{- with index . 2 }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge dict (index . 3) (index . 0).Values.global.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* podLabels: (list $ COMPONENT VALUES); without the version, which would restart every pod with it */}}
 {{- define "waybill.podLabels" -}}
 {{- $labels := omit (include "waybill.labels" . | fromYaml) "app.kubernetes.io/version" -}}
