@@ -39,7 +39,8 @@ class Project:
 
     def waybill(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         """The result of a command under --json; fails unless it exits with `code`."""
-        command = [sys.executable, "-m", "waybill", *arguments, "--json", "--project", self.folder]
+        command = [sys.executable, "-m", "waybill", *arguments, "--json"]
+        command += ["--project", str(self.folder)]
         done = subprocess.run(command, capture_output=True, text=True, env=self.env)
         assert done.returncode == code, f"{arguments}: {done.stderr}\n{done.stdout}"
         said: dict[str, Any] = json.loads(done.stdout)

@@ -1,0 +1,190 @@
+"""Two revisions side by side, weights, rollbacks, upgrades and failures while requests run."""
+
+import dataclasses
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import DEV, FIGURES, RELEASE, Project, gateway
+from tests.e2e.kube import Kube, until
+from tests.e2e.test_2_models import CHAT, pack_and_sideload
+from tests.e2e.traffic import Traffic
+from waybill.deliver import pins
+from waybill.deliver.pins import Pin, Pins, Slot
+
+BODY = {
+    "model": "chat",
+    "messages": [{"role": "user", "content": "verify everywhere"}],
+    "max_tokens": 4,
+}
+
+
+def traffic(kube: Kube) -> Traffic:
+    door = gateway(kube, DEV)
+    return Traffic(f"{door.url}/v1/chat/completions", door.token, BODY)
+
+
+def pinned(project: Project) -> Pin:
+    return pins.load(project.folder / "values/pins/dev.yaml").models["chat"]
+
+
+def weigh(project: Project, **weights: int) -> None:
+    """Give the two pinned revisions their shares, as a change of the pins file."""
+
+    def change(old: Pins) -> Pins:
+        pin = old.models["chat"]
+        slots = {name: Slot(pin.traffic[name].commit, weight) for name, weight in weights.items()}
+        return Pins({**old.models, "chat": dataclasses.replace(pin, traffic=slots)})
+
+    assert pins.update(project.folder / "values/pins/dev.yaml", change)
+
+
+@pytest.mark.timeout(900)
+def test_a_second_revision_comes_up_beside_the_first_and_takes_nothing_yet(
+    project: Project, kube: Kube, chat_models: list[Path], tmp_path: Path
+) -> None:
+    first = pinned(project).stable.commit
+    second = pack_and_sideload(project, chat_models[1], CHAT, tmp_path)
+    project.waybill("pin", "dev", "chat", f"{CHAT}@{second}")
+    # `pin` gives the new one all traffic and keeps the old as `previous`: begin with none.
+    weigh(project, stable=0, previous=100)
+    with traffic(kube) as running:
+        project.install("dev", "--timeout", "600")
+        running.at_least(20)
+    assert running.lost == [] and running.retried == 0
+    assert set(running.answers) == {first}, "weight 0 is no share"
+
+
+@pytest.mark.timeout(300)
+def test_a_share_moves_to_the_second_and_back_without_losing_a_request(
+    project: Project, kube: Kube
+) -> None:
+    pin = pinned(project)
+    new, old = pin.traffic["stable"].commit, pin.traffic["previous"].commit
+    with traffic(kube) as running:
+        weigh(project, stable=50, previous=50)
+        project.install("dev", "--timeout", "120")
+        until("both revisions answer", lambda: len(running.answers) == 2, 30)
+        running.at_least(100)
+        weigh(project, stable=0, previous=100)
+        project.install("dev", "--timeout", "120")
+        time.sleep(2)
+        running.answers.clear()
+        running.at_least(50)
+    assert running.lost == [] and running.retried == 0
+    assert set(running.answers) == {old} and new not in running.answers
+    FIGURES["requests lost while weights moved"] = f"{len(running.lost)} of {running.sent}"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("component", ["gateway", "model-hub", "keycloak", "minio"])
+def test_a_pod_is_killed_and_no_request_is_lost(
+    project: Project, kube: Kube, component: str
+) -> None:
+    weigh_if_needed(project)
+    with traffic(kube) as running:
+        running.at_least(10)
+        kube.kill(DEV, component)
+        running.at_least(60)
+        until(f"{component} is back", lambda: ready(kube, component), 120)
+    assert running.lost == []
+    FIGURES[f"requests lost when {component} was killed"] = (
+        f"0 of {running.sent}, {running.retried} retried"
+    )
+
+
+def weigh_if_needed(project: Project) -> None:
+    if pinned(project).traffic["stable"].weight != 50:
+        weigh(project, stable=50, previous=50)
+        project.install("dev", "--timeout", "120")
+
+
+def ready(kube: Kube, component: str) -> bool:
+    pods = kube.pods(DEV, component)
+    return bool(pods) and all(
+        any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions or ())
+        for pod in pods
+    )
+
+
+@pytest.mark.timeout(300)
+def test_an_engine_that_dies_leaves_its_share_to_the_stable_one(
+    project: Project, kube: Kube
+) -> None:
+    pin = pinned(project)
+    weak = pin.traffic["previous"].commit
+    with traffic(kube) as running:
+        running.at_least(10)
+        name = f"vllm-chat-{weak[:8]}"
+        kube.scale(DEV, "deployment", f"{RELEASE}-{name}", 0)
+        until("its pods have gone", lambda: kube.gone(DEV, name), 60)
+        running.answers.clear()
+        running.at_least(40)
+    assert running.lost == [] and set(running.answers) == {pin.stable.commit}
+
+
+@pytest.mark.timeout(300)
+def test_without_minio_the_hub_says_so_and_engines_go_on(kube: Kube) -> None:
+    hub = f"http://{kube.address(DEV, f'{RELEASE}-model-hub')}:8080"
+    with traffic(kube) as running:
+        kube.scale(DEV, "stateful_set", f"{RELEASE}-minio", 0)
+        until("MinIO has gone", lambda: kube.gone(DEV, "minio"), 60)
+        pod = kube.pods(DEV, "model-hub")[0]
+        said = httpx.get(f"http://{pod.status.pod_ip}:8080/readyz", timeout=60)
+        assert said.status_code == 503 and "store" in said.text, said.text
+        running.at_least(20)
+        kube.scale(DEV, "stateful_set", f"{RELEASE}-minio", 1)
+        until("the hub is ready again", lambda: up(f"{hub}/readyz"), 120)
+    assert running.lost == []
+
+
+def up(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.timeout(600)
+def test_an_upgrade_and_a_helm_rollback_lose_no_request(project: Project, kube: Kube) -> None:
+    weigh(project, stable=100, previous=0)
+    helm = project.env["WAYBILL_HELM"]
+    with traffic(kube) as running:
+        project.values["global"]["labels"] = {"upgraded": "yes"}
+        project.values["gateway"]["limits"]["requestBytes"] = 1048576
+        project.install("dev", "--timeout", "300")
+        running.at_least(10)
+        command = [helm, "rollback", RELEASE, "--namespace", DEV, "--wait", "--timeout", "300s"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        running.at_least(10)
+    project.values["global"].pop("labels")
+    project.values["gateway"]["limits"].pop("requestBytes")
+    assert running.lost == []
+    FIGURES["requests lost in upgrade and rollback"] = (
+        f"0 of {running.sent}, {running.retried} retried"
+    )
+
+
+@pytest.mark.timeout(300)
+def test_a_rollback_of_the_model_loses_no_request(project: Project, kube: Kube) -> None:
+    project.install("dev", "--timeout", "300")
+    old = pinned(project).traffic["previous"].commit
+    with traffic(kube) as running:
+        started = time.monotonic()
+        project.waybill("rollback", "dev", "chat")
+        project.install("dev", "--timeout", "300")
+        until("the old one answers alone", lambda: alone(running, old), 60)
+        FIGURES["rollback of a model"] = f"{time.monotonic() - started:.1f} s"
+        running.at_least(10)
+    assert running.lost == [] and running.retried == 0
+
+
+def alone(running: Traffic, commit: str) -> bool:
+    """True when nobody else answers for a second."""
+    running.answers.clear()
+    time.sleep(1)
+    return set(running.answers) == {commit}
