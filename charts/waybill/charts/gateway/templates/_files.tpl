@@ -1,0 +1,27 @@
+{{/* files: $ → the ConfigMap that is read at the start alone; the Deployment has its checksum */}}
+{{- define "gateway.files" -}}
+bootstrap.yaml: |
+  {{- include "gateway.bootstrap" . | fromYaml | toYaml | nindent 2 }}
+drain.sh: |
+  {{- .Files.Get "files/drain.sh" | nindent 2 }}
+{{- if .Values.tls.secretName }}
+certificate.yaml: |
+  resources:
+    - "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
+      name: certificate
+      tls_certificate:
+        certificate_chain: {filename: /etc/waybill/tls/tls.crt}
+        private_key: {filename: /etc/waybill/tls/tls.key}
+        watched_directory: {path: /etc/waybill/tls}
+{{- end }}
+{{- range (include "gateway.models" . | fromJson).models }}
+{{- if dig "external" "secret" "" . }}
+credential-{{ .name }}.yaml: |
+  resources:
+    - "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
+      name: {{ .name }}
+      generic_secret:
+        secret: {filename: /etc/waybill/credentials/{{ .name }}/token}
+{{- end }}
+{{- end }}
+{{- end -}}

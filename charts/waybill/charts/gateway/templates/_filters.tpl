@@ -1,0 +1,207 @@
+{{/*
+What every request passes, in this order: who it is, how often, how large, for which model. What
+stands first costs least, so nothing is read of a caller who is refused.
+*/}}
+
+{{- define "gateway.filters" -}}
+{{- if .Values.auth.enabled }}
+- name: identity
+  typed_config:
+    {{- include "gateway.filters.identity" . | nindent 4 }}
+{{- end }}
+- name: rate
+  typed_config:
+    {{- include "gateway.filters.rate" . | nindent 4 }}
+- name: size
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer
+    max_request_bytes: {{ .Values.limits.requestBytes | int64 }}
+- name: body
+  typed_config:
+    {{- include "gateway.filters.body" . | nindent 4 }}
+- name: stream
+  typed_config:
+    {{- include "gateway.filters.stream" . | nindent 4 }}
+# Only the routes to servers outside use it, each with the name that its server knows.
+- name: rename
+  disabled: true
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.transform.v3.TransformConfig
+- name: router
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+    suppress_envoy_headers: true
+{{- end -}}
+
+{{/* identity: $ → a signed token of any of the issuers, in the header and nowhere else */}}
+{{- define "gateway.filters.identity" -}}
+{{- $issuers := (include "gateway.issuers" . | fromJson).issuers -}}
+"@type": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication
+providers:
+  {{- range $issuers }}
+  {{ .name }}:
+    issuer: {{ .issuer | quote }}
+    audiences: [{{ .audience | quote }}]
+    require_expiration: true
+    from_headers: [{name: Authorization, value_prefix: "Bearer "}]
+    payload_in_metadata: claims
+    claim_to_headers: [{header_name: x-tenant, claim_name: {{ $.Values.auth.tenantClaim | quote }}}]
+    remote_jwks:
+      http_uri: {uri: {{ .jwksUri | quote }}, cluster: {{ .cluster }}, timeout: 5s}
+      # A new key of the issuer is known after a minute at most.
+      cache_duration: 60s
+      async_fetch: {fast_listener: true, failed_refetch_duration: 2s}
+  {{- end }}
+rules:
+  - match: {prefix: /}
+    requires:
+      {{- if eq (len $issuers) 1 }}
+      provider_name: {{ (first $issuers).name }}
+      {{- else }}
+      requires_any:
+        requirements:
+          {{- range $issuers }}
+          - provider_name: {{ .name }}
+          {{- end }}
+      {{- end }}
+{{- end -}}
+
+{{/* bucket: NUMBER → so many requests a minute, refilled bit by bit */}}
+{{- define "gateway.bucket" -}}
+{max_tokens: {{ . }}, tokens_per_fill: {{ . }}, fill_interval: 60s}
+{{- end -}}
+
+{{/* rate: $ → requests a minute of each tenant, in each pod; who has no tenant shares one bucket */}}
+{{- define "gateway.filters.rate" -}}
+{{- $limits := .Values.limits -}}
+"@type": type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
+stat_prefix: rate
+token_bucket: {{ include "gateway.bucket" $limits.requestsPerMinute }}
+always_consume_default_token_bucket: false
+# The least recently seen tenant beyond these starts with a full bucket again.
+max_dynamic_descriptors: 10000
+rate_limits:
+  - actions: [{request_headers: {header_name: x-tenant, descriptor_key: tenant}}]
+descriptors:
+  {{- range $tenant, $limit := $limits.tenants }}
+  - entries: [{key: tenant, value: {{ $tenant | quote }}}]
+    token_bucket: {{ include "gateway.bucket" $limit.requestsPerMinute }}
+  {{- end }}
+  - entries: [{key: tenant}]
+    token_bucket: {{ include "gateway.bucket" $limits.requestsPerMinute }}
+filter_enabled: {default_value: {numerator: 100}}
+filter_enforced: {default_value: {numerator: 100}}
+enable_x_ratelimit_headers: DRAFT_VERSION_03
+enable_retry_after_header: true
+{{- end -}}
+
+{{/* usage: → what an answer says it cost, in vLLM's and OpenAI's words, and in those of /v1/responses */}}
+{{- define "gateway.usage" -}}
+{{- range $key, $fields := dict "prompt" (list "prompt_tokens" "input_tokens") "completion" (list "completion_tokens" "output_tokens") }}
+{{- range $fields }}
+- selectors: [{key: usage}, {key: {{ . }}}]
+  on_present: {metadata_namespace: waybill, key: {{ $key }}, type: NUMBER}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* json: Envoy compares the whole header, so each spelling that clients use has to stand here */}}
+{{- define "gateway.json" -}}
+allow_content_types:
+  - application/json
+  {{- range list "; charset=utf-8" ";charset=utf-8" "; charset=UTF-8" ";charset=UTF-8" }}
+  - application/json{{ . }}
+  {{- end }}
+{{- end -}}
+
+{{/* body: $ → the model by a parser, never by a pattern: a "model" deeper down is not one */}}
+{{- define "gateway.filters.body" -}}
+"@type": type.googleapis.com/envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata
+request_rules:
+  {{- include "gateway.json" . | nindent 2 }}
+  rules:
+    - selectors: [{key: model}]
+      on_present: {metadata_namespace: waybill, key: model, type: STRING}
+      on_missing: {metadata_namespace: waybill, key: problem, value: model_missing}
+      on_error: {metadata_namespace: waybill, key: problem, value: invalid_json}
+response_rules:
+  {{- include "gateway.json" . | nindent 2 }}
+  rules:
+    {{- include "gateway.usage" . | nindent 4 }}
+{{- end -}}
+
+{{/* stream: $ → the usage that the last event of a stream tells, if the client asked for it */}}
+{{- define "gateway.filters.stream" -}}
+"@type": type.googleapis.com/envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata
+response_rules:
+  content_parser:
+    name: json
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.content_parsers.json.v3.JsonContentParser
+      rules:
+        {{- range (include "gateway.usage" . | fromYamlArray) }}
+        - rule: {{ toJson . }}
+        {{- end }}
+{{- end -}}
+
+{{/* errors: every answer of the gateway itself has the shape of OpenAI's errors */}}
+{{- define "gateway.errors" -}}
+mappers:
+  {{- range list
+        (list 400 "invalid_request_error" "%ROUTE_NAME%")
+        (list 401 "invalid_request_error" "invalid_token")
+        (list 403 "invalid_request_error" "forbidden")
+        (list 404 "invalid_request_error" "%ROUTE_NAME%")
+        (list 405 "invalid_request_error" "%ROUTE_NAME%")
+        (list 408 "invalid_request_error" "request_timeout")
+        (list 413 "invalid_request_error" "request_too_large")
+        (list 429 "rate_limit_error" "rate_limit_exceeded")
+        (list 431 "invalid_request_error" "headers_too_large")
+        (list 500 "server_error" "gateway_error")
+        (list 502 "server_error" "engine_protocol_error")
+        (list 503 "server_error" "model_unavailable")
+        (list 504 "server_error" "engine_timeout") }}
+  - filter: {{ include "gateway.status" (list "EQ" (first .)) }}
+    body_format_override:
+      {{- if eq (first .) 503 }}
+      json_format: {error: {message: "no engine of this model answers: %LOCAL_REPLY_BODY%", type: {{ index . 1 }}, param: null, code: {{ index . 2 | quote }}}}
+      {{- else }}
+      json_format: {error: {message: "%LOCAL_REPLY_BODY%", type: {{ index . 1 }}, param: null, code: {{ index . 2 | quote }}}}
+      {{- end }}
+    {{- if eq (first .) 503 }}
+    headers_to_add: [{header: {key: retry-after, value: "5"}}]
+    {{- end }}
+  {{- end }}
+{{- end -}}
+
+{{- define "gateway.status" -}}
+{status_code_filter: {comparison: {op: {{ index . 0 }}, value: {default_value: {{ index . 1 }}, runtime_key: unused}}}}
+{{- end -}}
+
+{{/* accessLog: one JSON object a request; no bodies, no tokens, no query */}}
+{{- define "gateway.accessLog" -}}
+"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
+log_format:
+  json_format_options: {sort_properties: false}
+  json_format:
+    time: "%START_TIME%"
+    request: "%STREAM_ID%"
+    tenant: "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:claims:{{ .Values.auth.tenantClaim | replace "." ":" }})%"
+    client: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
+    method: "%REQ(:METHOD)%"
+    path: "%PATH(NQ)%"
+    model: "%DYNAMIC_METADATA(waybill:model):128%"
+    revision: "%UPSTREAM_METADATA(waybill:revision)%"
+    cluster: "%UPSTREAM_CLUSTER%"
+    engine: "%UPSTREAM_HOST%"
+    attempts: "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
+    code: "%RESPONSE_CODE%"
+    flags: "%RESPONSE_FLAGS%"
+    details: "%RESPONSE_CODE_DETAILS%"
+    duration_ms: "%DURATION%"
+    first_byte_ms: "%RESPONSE_DURATION%"
+    prompt_tokens: "%DYNAMIC_METADATA(waybill:prompt)%"
+    completion_tokens: "%DYNAMIC_METADATA(waybill:completion)%"
+    bytes_in: "%BYTES_RECEIVED%"
+    bytes_out: "%BYTES_SENT%"
+{{- end -}}

@@ -1,0 +1,189 @@
+{{/* routes.yaml: who gets which request. Envoy watches the file, so weights move without a restart. */}}
+
+{{- define "gateway.paths" -}}
+/v1/(chat/completions|completions|embeddings|rerank|score|responses)
+{{- end -}}
+
+{{/* routes: $ → one RouteConfiguration; the first match wins */}}
+{{- define "gateway.routes" -}}
+{{- $models := (include "gateway.models" . | fromJson).models -}}
+"@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
+name: models
+# A list of many models is longer than the default of 4 KiB.
+max_direct_response_body_size_bytes: 262144
+virtual_hosts:
+  - name: models
+    domains: ["*"]
+    request_body_buffer_limit: {{ .Values.limits.requestBytes | int64 }}
+    # The caller's token is for the gateway alone.
+    request_headers_to_remove: [authorization, cookie]
+    response_headers_to_add:
+      - header: {key: x-waybill-model-revision, value: "%UPSTREAM_METADATA(waybill:revision)%"}
+        append_action: OVERWRITE_IF_EXISTS_OR_ADD
+    retry_policy:
+      {{- include "gateway.retries" . | nindent 6 }}
+    routes:
+      {{- include "gateway.routes.listing" $models | nindent 6 }}
+      {{- include "gateway.routes.refused" . | nindent 6 }}
+      {{- range $models }}
+      {{- include "gateway.routes.model" (list $ .) | nindent 6 }}
+      {{- end }}
+      # The name of a route that answers by itself is the `code` of its error.
+      - name: model_not_found
+        match: {prefix: /}
+        direct_response:
+          status: 404
+          body_format:
+            text_format_source:
+              inline_string: "the model %DYNAMIC_METADATA(waybill:model):128% does not exist here: GET /v1/models lists those that do"
+{{- end -}}
+
+{{/* retries: $ → only while nothing has been answered: Envoy never retries once it has sent a byte */}}
+{{- define "gateway.retries" -}}
+retry_on: connect-failure,refused-stream,reset,retriable-status-codes
+retriable_status_codes: [503]
+num_retries: {{ .Values.retries }}
+retry_back_off: {base_interval: 0.1s, max_interval: 2s}
+host_selection_retry_max_attempts: 3
+retry_host_predicate:
+  - name: envoy.retry_host_predicates.previous_hosts
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
+# The second try of an aggregate goes to stable.
+retry_priority:
+  name: envoy.retry_priorities.previous_priorities
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig
+    update_frequency: 1
+{{- end -}}
+
+{{/* listing: MODELS → GET /v1/models and /v1/models/{id}, as OpenAI answers them */}}
+{{- define "gateway.routes.listing" -}}
+{{- $all := list -}}
+{{- range . -}}
+{{- range .names -}}
+{{- $all = append $all (dict "id" . "object" "model" "created" 0 "owned_by" "waybill") -}}
+{{- end -}}
+{{- end -}}
+{{- include "gateway.routes.json" (list "/v1/models" (dict "object" "list" "data" $all)) }}
+{{- range $all }}
+{{ include "gateway.routes.json" (list (printf "/v1/models/%s" .id) .) }}
+{{- end }}
+{{- end -}}
+
+{{/* json: (list PATH VALUE) → GET of the path answers the value */}}
+{{- define "gateway.routes.json" -}}
+- match:
+    path: {{ index . 0 }}
+    headers: [{name: ":method", string_match: {exact: GET}}]
+  direct_response:
+    status: 200
+    body: {inline_string: {{ index . 1 | toJson | quote }}}
+  response_headers_to_add:
+    - header: {key: content-type, value: application/json}
+      append_action: OVERWRITE_IF_EXISTS_OR_ADD
+{{- end -}}
+
+{{/* refused: $ → what no engine gets to see */}}
+{{- define "gateway.routes.refused" -}}
+- name: model_not_found
+  match: {prefix: /v1/models/, headers: [{name: ":method", string_match: {exact: GET}}]}
+  direct_response: {status: 404, body: {inline_string: "this model does not exist here: GET /v1/models lists those that do"}}
+- name: not_found
+  match:
+    prefix: /
+    headers:
+      - name: ":path"
+        string_match: {safe_regex: {regex: {{ printf "%s(\\?.*)?" (include "gateway.paths" .) | quote }}}}
+        invert_match: true
+  direct_response: {status: 404, body: {inline_string: "there is nothing at this address: see /v1/models, /v1/chat/completions"}}
+- name: method_not_allowed
+  match:
+    prefix: /
+    headers: [{name: ":method", string_match: {exact: POST}, invert_match: true}]
+  direct_response: {status: 405, body: {inline_string: "use POST here"}}
+  response_headers_to_add: [{header: {key: allow, value: POST}}]
+{{- range $problem, $sentence := dict
+      "invalid_json" "send a body of JSON, with Content-Type: application/json"
+      "model_missing" "name the model: it is a text under the key model, at the top level of the body" }}
+- name: {{ $problem }}
+  match:
+    prefix: /
+    dynamic_metadata:
+      - {{ include "gateway.routes.metadata" (list "problem" $problem) | nindent 8 | trim }}
+  direct_response: {status: 400, body: {inline_string: "{{ $sentence }}"}}
+{{- end }}
+{{- end -}}
+
+{{/* metadata: (list KEY VALUE…) → a matcher for any of the values of what was read from the body */}}
+{{- define "gateway.routes.metadata" -}}
+filter: waybill
+path: [{key: {{ first . }}}]
+value:
+  or_match:
+    value_matchers:
+      # One more that never matches: Envoy wants two.
+      - null_match: {}
+      {{- range rest . }}
+      - string_match: {exact: {{ . | quote }}}
+      {{- end }}
+{{- end -}}
+
+{{/* model: (list $ MODEL) → the model's names by weight, and each revision by <model>@<8 hex> */}}
+{{- define "gateway.routes.model" -}}
+{{- $root := index . 0 -}}
+{{- $model := index . 1 -}}
+- name: {{ $model.name }}
+  match:
+    prefix: /v1/
+    dynamic_metadata:
+      - {{ include "gateway.routes.metadata" (concat (list "model") $model.names) | nindent 8 | trim }}
+  {{- if $model.external }}
+  {{- include "gateway.routes.external" (list $root $model.external) | nindent 2 }}
+  {{- else }}
+  route:
+    {{- include "gateway.routes.timeouts" $root | nindent 4 }}
+    weighted_clusters:
+      clusters:
+        {{- range $model.revisions }}
+        {{- if .weight }}
+        - {name: {{ .route }}, weight: {{ .weight }}}
+        {{- end }}
+        {{- end }}
+  {{- end }}
+{{- range $model.revisions }}
+- name: {{ .cluster }}
+  match:
+    prefix: /v1/
+    dynamic_metadata:
+      - {{ include "gateway.routes.metadata" (list "model" .cluster) | nindent 8 | trim }}
+  route:
+    {{- include "gateway.routes.timeouts" $root | nindent 4 }}
+    cluster: {{ .cluster }}
+{{- end }}
+{{- end -}}
+
+{{/* timeouts: $ → no end for an answer that goes on, one for silence */}}
+{{- define "gateway.routes.timeouts" -}}
+timeout: 0s
+idle_timeout: {{ .Values.timeouts.idle }}
+{{- end -}}
+
+{{/* external: (list $ EXTERNAL) → the way out, with the name that the server knows the model by */}}
+{{- define "gateway.routes.external" -}}
+{{- $external := index . 1 -}}
+request_headers_to_remove: [x-tenant, x-forwarded-for, x-forwarded-proto, x-envoy-external-address]
+route:
+  {{- include "gateway.routes.timeouts" (index . 0) | nindent 2 }}
+  cluster: {{ $external.cluster }}
+  prefix_rewrite: {{ $external.path }}/v1/
+  host_rewrite_literal: {{ $external.authority }}
+typed_per_filter_config:
+  rename:
+    "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig
+    config:
+      "@type": type.googleapis.com/envoy.extensions.filters.http.transform.v3.TransformConfig
+      request_transformation:
+        body_transformation:
+          body_format: {json_format: {model: {{ $external.model | quote }}}}
+{{- end -}}
