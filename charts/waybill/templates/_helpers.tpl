@@ -113,11 +113,16 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
+{{/* text: a plain value → its text; Helm reads numbers as floating-point, and 1000000 would be 1e+06 */}}
+{{- define "waybill.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ toString . }}{{ end -}}
+{{- end -}}
+
 {{/* env: a map of plain values → a list of variables, in the map's order of names */}}
 {{- define "waybill.env" -}}
 {{- range $name, $value := . }}
 - name: {{ $name }}
-  value: {{ $value | toString | quote }}
+  value: {{ include "waybill.text" $value | quote }}
 {{- end }}
 {{- end -}}
 

@@ -1,0 +1,37 @@
+{{/* hub.settings: $ → what the hub is told by its environment, as a map */}}
+{{- define "hub.settings" -}}
+AWS_REGION: {{ .Values.global.objectStore.region | quote }}
+AWS_DEFAULT_REGION: {{ .Values.global.objectStore.region | quote }}
+AWS_EC2_METADATA_DISABLED: "true"
+HOME: /tmp
+WAYBILL_HUB_STORE: {{ include "waybill.objectStore.url" . | quote }}
+WAYBILL_HUB_ENDPOINT: {{ include "waybill.objectStore.endpoint" . | quote }}
+WAYBILL_HUB_PUBLIC_ENDPOINT: {{ .Values.global.objectStore.publicEndpoint | quote }}
+WAYBILL_HUB_CA_BUNDLE: {{ include "waybill.caFile" . | quote }}
+WAYBILL_HUB_DELIVERY: {{ .Values.delivery }}
+WAYBILL_HUB_PRESIGN_SECONDS: {{ .Values.presignSeconds | int64 | quote }}
+WAYBILL_HUB_HOST: "0.0.0.0"
+WAYBILL_HUB_PORT: "8080"
+{{- if .Values.auth.enabled }}
+WAYBILL_HUB_AUTH: required
+WAYBILL_HUB_ISSUERS_FILE: /etc/waybill/issuers/issuers.json
+{{- if .Values.auth.kubernetes }}
+WAYBILL_HUB_KUBERNETES_AUDIENCE: {{ .Values.global.oidc.audiences.hub | quote }}
+{{- end }}
+{{- else }}
+WAYBILL_HUB_AUTH: "off"
+{{- end }}
+{{- end -}}
+
+{{/* hub.issuers: $ → the hub's issuers file */}}
+{{- define "hub.issuers" -}}
+{{- $ca := include "waybill.caFile" . -}}
+{{- $issuers := list -}}
+{{- range (include "waybill.oidc.issuers" . | fromJson).issuers -}}
+{{- $issuer := dict "name" .name "issuer" .issuer "audience" .audiences.hub -}}
+{{- with .jwksUri }}{{ $_ := set $issuer "jwksUri" . }}{{ end -}}
+{{- with $ca }}{{ $_ := set $issuer "caBundle" . }}{{ end -}}
+{{- $issuers = append $issuers $issuer -}}
+{{- end -}}
+{{- dict "issuers" $issuers | toPrettyJson -}}
+{{- end -}}
