@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
+from tests.keycloak import Keycloak, keycloak_server
 from tests.services import Minio, minio_server, needs
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ def bucket(s3: "S3Client") -> str:
     name = f"test-{secrets.token_hex(6)}"
     s3.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture(scope="session")
+def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keycloak]:
+    folder = tmp_path_factory.mktemp("keycloak")
+    with keycloak_server(needs("WAYBILL_TEST_KEYCLOAK"), folder) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,10 @@ import os
 import pytest
 from hypothesis import settings
 
-# Properties are tried without a limit of time for each example: machines are busy.
-settings.register_profile("waybill", deadline=None)
+# Properties are tried without a limit of time for each example: machines are busy. They are
+# tried with few examples here, and with many in tests/integration/test_properties.py.
+EXAMPLES = int(os.environ.get("WAYBILL_TEST_EXAMPLES", "20"))
+settings.register_profile("waybill", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("waybill")
 
 

@@ -4,6 +4,7 @@ import ast
 import inspect
 import string
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +53,11 @@ def calls(path: Path) -> Iterator[Raised]:
             yield Raised(where, classes[name], {str(keyword.arg) for keyword in node.keywords})
 
 
+@cache
+def all_calls() -> list[Raised]:
+    return [raised for path in sorted(PACKAGE.rglob("*.py")) for raised in calls(path)]
+
+
 @pytest.mark.parametrize("error", all_errors(), ids=lambda error: error.__name__)
 def test_an_error_has_a_sentence_a_way_out_and_known_codes(error: type[WaybillError]) -> None:
     assert error.__doc__, "say when it happens"
@@ -75,7 +81,7 @@ def test_sentence_and_hint_are_plain_fragments_of_one_style(error: type[WaybillE
 
 
 def test_every_place_gives_the_facts_of_sentence_and_hint() -> None:
-    found = [raised for path in sorted(PACKAGE.rglob("*.py")) for raised in calls(path)]
+    found = all_calls()
     assert len(found) > 30, "the scan has lost its eyes"
     lacking = {
         f"{raised.where}: {raised.error.__name__} lacks {sorted(missing)}"
@@ -86,17 +92,16 @@ def test_every_place_gives_the_facts_of_sentence_and_hint() -> None:
 
 
 def test_every_place_gives_no_fact_that_nobody_is_told() -> None:
-    found = [raised for path in sorted(PACKAGE.rglob("*.py")) for raised in calls(path)]
     surplus = {
         f"{raised.where}: {raised.error.__name__} does not speak of {sorted(more)}"
-        for raised in found
+        for raised in all_calls()
         if (more := raised.facts - facts_of(raised.error))
     }
     assert not surplus
 
 
 def test_every_error_is_raised_somewhere() -> None:
-    used = {raised.error for path in PACKAGE.rglob("*.py") for raised in calls(path)}
+    used = {raised.error for raised in all_calls()}
     bare = {error for error in all_errors() if not facts_of(error)}
     assert {error.__name__ for error in set(all_errors()) - used - bare} == set()
 

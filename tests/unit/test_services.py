@@ -1,8 +1,5 @@
 """The helpers that start real servers, and the rule that in CI nothing is skipped."""
 
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +7,8 @@ import httpx
 import pytest
 
 from tests import services
+
+pytest_plugins = ["pytester"]
 
 
 def serve(port: int) -> list[str]:
@@ -70,21 +69,16 @@ def test_what_is_missing_fails_where_nothing_may_be_skipped(
     ],
 )
 def test_a_run_with_a_skip_fails_where_none_is_allowed(
-    tmp_path: Path, no_skip: str, body: str, forbidden: bool
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    no_skip: str,
+    body: str,
+    forbidden: bool,
 ) -> None:
-    shutil.copy(Path(services.__file__).with_name("conftest.py"), tmp_path)
-    (tmp_path / "test_it.py").write_text(f"def test_it():\n    {body}\n")
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", "."],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "WAYBILL_TEST_NO_SKIP": no_skip,
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == (1 if forbidden else 0), run.stdout
-    assert ("WAYBILL_TEST_NO_SKIP allows none" in run.stdout) == forbidden
+    monkeypatch.setenv("WAYBILL_TEST_NO_SKIP", no_skip)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makeconftest(Path(services.__file__).with_name("conftest.py").read_text())
+    pytester.makepyfile(f"def test_it():\n    {body}\n")
+    run = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    assert run.ret == (1 if forbidden else 0)
+    assert ("WAYBILL_TEST_NO_SKIP allows none" in run.stdout.str()) == forbidden

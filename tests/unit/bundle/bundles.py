@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import resource
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from waybill import digest as digests
 from waybill.bundle import cut, lanes, writer
-from waybill.bundle.format import INDEX, SCHEMA
+from waybill.bundle.format import INDEX, SCHEMA, Part
 from waybill.bundle.media import Bundle
 from waybill.bundle.pack import Packed, Packing
 from waybill.bundle.sideload import Decision, Loaded, Loading
@@ -54,6 +55,29 @@ def small_pieces() -> Iterator[None]:
         patch.setattr(cut, "SMALLEST", PIECE + 4096)
         patch.setitem(SCHEMA["properties"]["partSize"], "minimum", PIECE)
         yield
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """The kernel refuses this process any byte beyond `size` in a file, as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def regions(part: Part) -> list[int]:
+    """A byte of each kind in a part: of a header, of data, of their padding, of the end."""
+    last = part.extents[-1]
+    return [5, last.at - 300, last.at, last.at + last.length, part.size - 1]
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:

@@ -5,7 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.bundle.bundles import PART, PIECE, REPO, bytes_below, pack, small_pieces
@@ -36,7 +36,6 @@ def cut_small(files: list[tuple[str, int]], part_size: int = PART) -> list[PartP
         return cut(files, str(REPO), part_size)
 
 
-@settings(max_examples=40)
 @given(listings, part_sizes)
 def test_every_byte_of_every_file_is_in_exactly_one_slice(
     files: list[tuple[str, int]], part_size: int
@@ -52,7 +51,6 @@ def test_every_byte_of_every_file_is_in_exactly_one_slice(
     assert seen == set(ends)
 
 
-@settings(max_examples=40)
 @given(listings, part_sizes)
 def test_no_part_is_larger_than_asked_and_slices_lie_one_after_the_other(
     files: list[tuple[str, int]], part_size: int
@@ -68,7 +66,6 @@ def test_no_part_is_larger_than_asked_and_slices_lie_one_after_the_other(
         assert part.size % BLOCK == 0
 
 
-@settings(max_examples=40)
 @given(listings, part_sizes)
 def test_files_are_cut_at_multiples_of_a_piece_only(
     files: list[tuple[str, int]], part_size: int
@@ -78,7 +75,6 @@ def test_files_are_cut_at_multiples_of_a_piece_only(
             assert piece.offset % PIECE == 0
 
 
-@settings(max_examples=40)
 @given(listings, part_sizes)
 def test_a_file_in_one_slice_has_its_own_name_and_a_cut_one_names_that_sort_by_offset(
     files: list[tuple[str, int]], part_size: int
@@ -94,7 +90,6 @@ def test_a_file_in_one_slice_has_its_own_name_and_a_cut_one_names_that_sort_by_o
             assert sorted(names) == names
 
 
-@settings(max_examples=40)
 @given(listings)
 def test_no_part_could_have_held_more(files: list[tuple[str, int]]) -> None:
     """The next slice starts a part because it, or one piece of it, did not fit in the last."""

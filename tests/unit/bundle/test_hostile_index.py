@@ -265,7 +265,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(found for key in keys for found in _places(value[key], (*path, key)))]
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_value_anywhere_is_refused_or_harmless(
     index_facts: dict[str, Any], data: st.DataObject

@@ -1,14 +1,19 @@
 """Pulling a revision into a directory: verified, gone on with, and never outside of it."""
 
-import os
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.unit.bundle.bundles import FILES, REPO, bytes_below, load, new_store, pack, write
+from tests.unit.bundle.bundles import (
+    FILES,
+    REPO,
+    bytes_below,
+    files_of_at_most,
+    load,
+    new_store,
+    pack,
+    write,
+)
 from tests.unit.bundle.test_sideload import Crash
 from waybill.errors import BadValue, BlobMissing, Corrupt, Interrupted, MediaFull, UnsafePath
 from waybill.manifest import Manifest
@@ -110,22 +115,10 @@ def test_a_folder_in_the_place_of_a_file_is_named(
 def test_a_full_disk_is_named_and_a_rerun_completes(
     loaded: Manifest, store: Store, tmp_path: Path
 ) -> None:
-    """A limit on the size of files stands for the disk, in a process of its own."""
-    program = (
-        "import sys; from pathlib import Path; from tests.unit.bundle.bundles import REPO;"
-        "from waybill.store.connect import connect; from waybill.store.pull import pull\n"
-        "store = connect(sys.argv[1])\n"
-        "pull(store, store.manifest(REPO, sys.argv[2]), Path(sys.argv[3]))"
-    )
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-
-    command = [sys.executable, "-c", program, store.url, loaded.commit, str(tmp_path / "out")]
-    ran = subprocess.run(
-        command, capture_output=True, text=True, check=False, preexec_fn=limit, env={**os.environ}
-    )
-    assert f"{MediaFull.__name__}: {tmp_path}/out is too small" in ran.stderr
+    """A limit on the size of files stands for the disk."""
+    full = pytest.raises(MediaFull, match=f"{tmp_path}/out is too small")
+    with files_of_at_most(5000), full:
+        pull(store, loaded, tmp_path / "out")
     pull(store, loaded, tmp_path / "out")
     assert contents(tmp_path / "out") == FILES
 

@@ -1,6 +1,5 @@
 """Restoring without Waybill: the README's own command lines, run by a real shell."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -76,23 +75,6 @@ def test_tar_cat_and_sha256sum_alone_restore_every_file(
     found = tmp_path / "restored" / str(REPO)
     for path, data in files.items():
         assert (found / path).read_bytes() == data
-
-
-def test_parts_of_64_mib_pieces_on_two_media_are_restored(tmp_path: Path) -> None:
-    source = write(tmp_path / "model", {"a.safetensors": noise(1000), "config.json": b"{}"})
-    os.truncate(source / "a.safetensors", 100_000_000)
-    index = pack(source, tmp_path / "one", part_size=68_000_000).index
-    assert [part.extents[-1].length for part in index.parts] == [64 << 20, 2]
-    (tmp_path / "two").mkdir()
-    for name in ("bundle.json", "README.txt"):
-        shutil.copy(tmp_path / "one" / name, tmp_path / "two")
-    (tmp_path / "one" / "part-00002.tar").rename(tmp_path / "two" / "part-00002.tar")
-    sums = (tmp_path / "one" / "SHA256SUMS").read_text().splitlines(keepends=True)
-    for name, line in zip(("one", "two"), sums, strict=True):
-        (tmp_path / name / "SHA256SUMS").write_text(line)
-    restore(tmp_path / "restored", tmp_path / "one", tmp_path / "two")
-    ours = tmp_path / "restored" / str(REPO) / "a.safetensors"
-    shell(f"cmp '{ours}' '{source / 'a.safetensors'}'", tmp_path)
 
 
 def test_gnu_tar_lists_regular_files_only_and_extracts_no_other_name(bundle: Path) -> None:

@@ -1,5 +1,6 @@
 """Sideloading into a directory store: what it sends, what it decides, and every crash."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from waybill.errors import (
 from waybill.manifest import STATEMENT_TYPE
 from waybill.source.directory import DirectorySource
 from waybill.store import layout
+from waybill.store.filesystem import FilesystemBackend
 from waybill.store.layout import Ref
 from waybill.store.store import Store
 
@@ -157,8 +159,6 @@ def test_of_two_at_once_one_moves_the_ref_and_the_other_says_so(
 def test_a_store_that_is_none_is_refused_before_the_media_are_read(
     bundle: Path, tmp_path: Path
 ) -> None:
-    from waybill.store.filesystem import FilesystemBackend
-
     (tmp_path / "plain").mkdir()
     for name in ("plain", "missing"):
         with pytest.raises(NotAStore, match=f"{name} is not a Waybill store"):
@@ -207,10 +207,11 @@ def test_a_crash_between_any_two_writes_leaves_the_old_state_working_and_a_rerun
     pack(write(tmp_path / "old", old), tmp_path / "old-bundle")
     undisturbed = new_store(tmp_path / "undisturbed")
     load(undisturbed, tmp_path / "old-bundle")
+    shutil.copytree(tmp_path / "undisturbed", tmp_path / "before")
     load(undisturbed, upstream, decision=BOTH)
     for at in range(100):
-        store = new_store(tmp_path / f"store-{at}")
-        load(store, tmp_path / "old-bundle")
+        store = Store(FilesystemBackend(tmp_path / f"store-{at}"))
+        shutil.copytree(tmp_path / "before", store.backend.root)  # type: ignore[attr-defined]
         backend = Stopping(store.backend, at, when)
         try:
             load(Store(backend), upstream, decision=BOTH)

@@ -1,7 +1,9 @@
 """Bundles that are wrong: one sentence each, and the store stays as it was."""
 
 import os
+import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,12 @@ from tests.unit.bundle.bundles import (
     FILES,
     bytes_below,
     files_of,
+    flip,
     load,
     new_store,
     noise,
     pack,
+    regions,
     sound,
     write,
 )
@@ -34,12 +38,6 @@ from waybill.errors import (
 from waybill.store.store import Store
 
 PART_2 = "part-00002.tar"
-
-
-def flip(path: Path, at: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[at] ^= 1
-    path.write_bytes(data)
 
 
 def refusal(store: Store, *folders: Path) -> WaybillError:
@@ -190,27 +188,38 @@ def test_what_the_store_has_is_not_asked_of_the_media(bundle: Path, store: Store
     assert loaded.notes == ()
 
 
-def _positions(size: int, count: int) -> list[int]:
-    return sorted({size * at // count for at in range(count)} | {0, size - 1})
-
-
-@pytest.mark.parametrize("which", ["bundle.json", "part-00001.tar", PART_2, "part-00003.tar"])
-def test_wherever_a_byte_is_flipped_nothing_wrong_is_ever_visible(
-    which: str, bundle: Path, tmp_path: Path
-) -> None:
+def assert_harmless(path: Path, flips: Iterable[int], folder: Path) -> None:
     """Either all is right, for the byte was padding, or there is an error and no revision."""
-    path = bundle / which
     whole = path.read_bytes()
-    for at in _positions(len(whole), 50):
+    for at in flips:
         flip(path, at)
-        store = new_store(tmp_path / f"{which}-{at}")
+        store = new_store(folder / f"{path.name}-{at}")
         try:
-            load(store, bundle)
+            load(store, path.parent)
         except WaybillError as error:
             assert isinstance(error, BadFile | Corrupt | ForeignPart)
             assert list(store.backend.list("repos/")) == list(store.backend.list("refs/")) == []
             assert sound(store)
         else:
-            assert which != "bundle.json"
+            assert path.name != "bundle.json"
             assert files_of(store) == FILES
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_wherever_a_byte_is_flipped_nothing_wrong_is_ever_visible(
+    number: int, bundle: Path, tmp_path: Path
+) -> None:
+    """A byte of each kind; tests/integration/bundle/test_flips.py goes through them all."""
+    part = Bundle.open([bundle]).index.parts[number - 1]
+    assert_harmless(bundle / part.name, regions(part), tmp_path)
+
+
+def test_wherever_the_index_is_flipped_nothing_wrong_is_ever_visible(
+    bundle: Path, tmp_path: Path
+) -> None:
+    """The first byte, the last, and the beginnings of fields and of their values."""
+    data = (bundle / "bundle.json").read_bytes()
+    fields = {one.end() for one in re.finditer(rb'[{,]"(?=[a-zA-Z]+":)', data)}
+    values = {one.end() for one in re.finditer(rb'[a-zA-Z]":', data)}
+    assert_harmless(bundle / "bundle.json", sorted({0, len(data) - 1} | fields | values), tmp_path)

@@ -152,7 +152,7 @@ def test_unknown_environment_is_told_with_the_known_ones(tmp_path: Path) -> None
         ("environments: !!timestamp foo", "it is not YAML text"),
         ("environments: 1" + ":00" * 400 + ".0", "it is not YAML text"),
         (f"environments: 0b{'1' * 20_000}", "it is not YAML text"),
-        ("[" * 3000, "it is nested too deeply"),
+        ("[" * 600, "it is nested too deeply"),
         ('environments: {dev: {store: "x\\0y"}}', "line 1: a value holds a character that cannot"),
         ('environments: {dev: {store: "\\ud800"}}', "line 1: a value holds a character that"),
     ],

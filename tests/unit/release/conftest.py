@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,18 @@ def world(tmp_path: Path) -> World:
     return new_world(tmp_path / "project")
 
 
-@pytest.fixture
-def model(world: World) -> World:
-    """Two revisions are in dev; the first was promoted to test, the second is pinned in dev."""
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = new_world(tmp_path_factory.mktemp("released") / "project")
     one, two = (world.revision("dev", number).commit for number in (1, 2))
     world.pin("dev", one)
     world.promote("dev", "test")
     world.pin("dev", two)
     return world
+
+
+@pytest.fixture
+def model(released: World, tmp_path: Path) -> World:
+    """Two revisions are in dev; the first was promoted to test, the second is pinned in dev."""
+    shutil.copytree(released.project, tmp_path / "project")
+    return World(tmp_path / "project")

@@ -90,6 +90,7 @@ def test_any_crash_is_harmless_and_the_rerun_completes(
     act(done)
     old, new = state(template), state(done)
     assert old != new
+    chains = {name: chain(done, name) for name in NAMES}
     for world in crashes(template, tmp_path, act):
         assert_works(world)
         found = state(world)
@@ -99,9 +100,7 @@ def test_any_crash_is_harmless_and_the_rerun_completes(
         act(world)
         assert state(world) == new
         assert_works(world)
-        assert {name: chain(world, name) for name in NAMES} == {
-            name: chain(done, name) for name in NAMES
-        }
+        assert {name: chain(world, name) for name in NAMES} == chains
 
 
 def chain(world: World, name: str) -> list[str]:

@@ -20,7 +20,7 @@ from waybill.source.card import card_license
         ("# Demo\n---\nlicense: mit\n---\n", None),
         ("---\n{unclosed\n---\n", None),
         ("---\nreleased: 2024-02-30\nlicense: mit\n---\n", None),
-        ("---\n" + "[" * 1200 + "\n---\n", None),
+        ("---\n" + "[" * 600 + "\n---\n", None),
         ("", None),
     ],
 )
