@@ -39,6 +39,15 @@ class Kube:
         found = self.core.list_namespaced_pod(namespace, label_selector=selector).items
         return [pod for pod in found if pod.metadata.deletion_timestamp is None]
 
+    def engines(self, namespace: str, model: str = "") -> list[Any]:
+        """The pods of a model's engines, of all revisions; those that are ending, too."""
+        found = self.core.list_namespaced_pod(
+            namespace, label_selector="app.kubernetes.io/name=vllm"
+        ).items
+        mine = f"vllm-{model}-" if model else "vllm-"
+        of = "app.kubernetes.io/component"
+        return [pod for pod in found if pod.metadata.labels[of].startswith(mine)]
+
     def kill(self, namespace: str, component: str) -> None:
         """Delete one pod of a component without grace, as a node that dies does."""
         pod = self.pods(namespace, component)[0]
@@ -63,15 +72,14 @@ class Kube:
         )
 
     def probe_pod(self, namespace: str, release: str, component: str, image: str) -> str:
-        """A pod that the network rules take for one of the component's, and no Service does.
-
-        It is never ready, so nothing is sent to it.
-        """
+        """A pod that the network rules take for one of the component's, and no Service does."""
         name = f"probe-{component}"
         labels = {
             "app.kubernetes.io/instance": release,
             "app.kubernetes.io/part-of": "waybill",
-            "app.kubernetes.io/component": component,
+            "app.kubernetes.io/name": component,
+            # No Service selects it: those name the component.
+            "app.kubernetes.io/component": name,
         }
         security = {
             "allowPrivilegeEscalation": False,
@@ -84,7 +92,6 @@ class Kube:
             "name": "probe",
             "image": image,
             "command": ["python3", "-c", "import time; time.sleep(3600)"],
-            "readinessProbe": {"exec": {"command": ["python3", "-c", "raise SystemExit(1)"]}},
             "securityContext": security,
         }
         metadata = {"name": name, "labels": {} if component == "stranger" else labels}

@@ -66,7 +66,7 @@ def test_chat_streams_when_embeddings_make_room(
         project.values["global"]["models"]["chat"] = {"enabled": True, "profile": "cpu"}
         project.install("dev", "--timeout", "600")
         assert streamed(kube)
-    until("the embeddings' engine has gone", lambda: kube.gone(DEV, "vllm-minilm"), 120)
+    until("the embeddings' engine has gone", lambda: not kube.engines(DEV, "minilm"), 120)
 
 
 def streamed(kube: Kube) -> list[str]:

@@ -28,9 +28,7 @@ ALLOWED = {
 @pytest.fixture(scope="module")
 def places(kube: Kube) -> Iterator[dict[str, tuple[str, int]]]:
     """Name → host and port of all that a pod might try."""
-    engine = kube.core.list_namespaced_pod(
-        DEV, label_selector="waybill.dev/model=chat", field_selector="status.phase=Running"
-    ).items[0]
+    engine = kube.engines(DEV, "chat")[0]
     with socket.create_server((OUTSIDE, 0)) as server:
         yield {
             "gateway": (kube.address(DEV, f"{RELEASE}-gateway"), 8080),

@@ -12,7 +12,7 @@ from waybill.deliver.pins import Pin, Pins, Slot
 def test_what_dev_runs_answers_in_test(project: Project, kube: Kube) -> None:
     drop_previous(project)
     project.install("dev", "--timeout", "300")
-    until("one engine is left in dev", lambda: engines(kube, DEV) == 1, 120)
+    until("one engine is left in dev", lambda: len(kube.engines(DEV)) == 1, 120)
     project.install("test", "--timeout", "600")
     project.reaches(kube, "test", TEST)
     with Clock("promotion to an answer in test"):
@@ -34,11 +34,6 @@ def drop_previous(project: Project) -> None:
         return Pins({**old.models, "chat": pin})
 
     pins.update(project.folder / "values/pins/dev.yaml", change)
-
-
-def engines(kube: Kube, namespace: str) -> int:
-    found = kube.core.list_namespaced_pod(namespace, label_selector="waybill.dev/model").items
-    return len(found)
 
 
 def test_a_token_of_one_environment_opens_no_other(kube: Kube) -> None:
