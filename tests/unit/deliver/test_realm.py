@@ -26,7 +26,7 @@ def test_what_keycloak_fills_in_itself_stays(own: str) -> None:
 
 @pytest.mark.parametrize("environment", [{}, {"KEY": ""}])
 def test_a_place_without_a_value_is_refused_by_name(environment: dict[str, str]) -> None:
-    with pytest.raises(BadValue, match="'KEY' is not usable.*not set"):
+    with pytest.raises(BadValue, match=r"'KEY' is not usable.*not set"):
         fill({"secret": "${KEY}"}, environment)
 
 
