@@ -14,6 +14,12 @@ CHART = Path("charts/waybill")
 VALUES = Path("values")
 PINS = Path("tests/chart/pins.yaml")
 """A pin for each model of values/{dev,test,prod}.yaml; one of them has a canary."""
+CASES: dict[str, tuple[Path, ...]] = {
+    "defaults": (),
+    **{name: (VALUES / f"{name}.yaml", PINS) for name in ("dev", "test", "prod")},
+    "everything": (VALUES / "prod.yaml", PINS, Path("tests/chart/everything.yaml")),
+}
+"""Values files by case: what policies have to hold for."""
 OLDEST, NEWEST = "1.27", "1.37"
 """Of Kubernetes: what Chart.yaml asks for, and the last whose schemas we have."""
 HELM = {3: "WAYBILL_TEST_HELM3", 4: "WAYBILL_TEST_HELM4"}
@@ -84,6 +90,17 @@ def named(objects: Iterable[Object], kind: str, name: str) -> Object:
 
 def of_kind(objects: Iterable[Object], *kinds: str) -> list[Object]:
     return [one for one in objects if one["kind"] in kinds]
+
+
+def workloads(objects: Iterable[Object]) -> list[Object]:
+    """Whatever has pods, hooks and tests too."""
+    return of_kind(objects, "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod")
+
+
+def pod_labels(workload: Object) -> dict[str, str]:
+    meta = workload if workload["kind"] == "Pod" else workload["spec"]["template"]
+    labels: dict[str, str] = meta["metadata"]["labels"]
+    return labels
 
 
 def pod_spec(workload: Object) -> Object:
