@@ -26,6 +26,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("name", help="registry/repository:tag")
     parser.add_argument("--layer", type=Path, action="append", required=True)
     parser.add_argument("--entrypoint", action="append", default=[], help="one word of it")
+    parser.add_argument("--cmd", action="append", default=[], help="one word of it")
     parser.add_argument("--env", action="append", default=[])
     parser.add_argument("--user", default="")
     return parser.parse_args()
@@ -96,6 +97,7 @@ def main() -> None:
     options = arguments()
     config = {
         "Entrypoint": options.entrypoint,
+        "Cmd": options.cmd,
         "User": options.user,
         "WorkingDir": "/",
         "Env": [PATH, *options.env],
