@@ -5,11 +5,12 @@ tests/e2e. The issuer signs with real keys.
 """
 
 import json
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -33,15 +34,50 @@ class _Server(ThreadingHTTPServer):
     # 5, the default, would refuse connections in a burst of them.
     request_queue_size = 128
 
+    def __init__(self, handler: type[BaseHTTPRequestHandler], port: int) -> None:
+        super().__init__(("127.0.0.1", port), handler)
+        self.connections: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self.connections.append(connection)
+        return connection, address
+
+    def gone(self) -> None:
+        """Close the port and cut every connection, as a killed pod does."""
+        self.shutdown()
+        self.server_close()
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # An answer leaves whole, so that a cut connection carried all of it or nothing.
+    wbufsize = -1
+
+    def handle(self) -> None:
+        # A client may leave at any time.
+        with suppress(OSError):
+            super().handle()
+
+    def finish(self) -> None:
+        with suppress(OSError):
+            super().finish()
 
     def log_message(self, *_: object) -> None:
         """Be silent."""
 
     def body(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("content-length", 0)))
+        if "chunked" not in self.headers.get("transfer-encoding", ""):
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def answer(self, status: int, value: object, **headers: str) -> None:
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -60,17 +96,16 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def listening(
     handler: type[BaseHTTPRequestHandler], port: int = 0, tls: ssl.SSLContext | None = None
-) -> Iterator[int]:
-    server = _Server(("127.0.0.1", port), handler)
+) -> Iterator[_Server]:
+    server = _Server(handler, port)
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield server.server_port
+        yield server
     finally:
-        server.shutdown()
-        server.server_close()
+        server.gone()
         thread.join()
 
 
@@ -85,9 +120,14 @@ class Peer:
     """So many of the next answers are 503."""
     broken: bool = False
     """Every answer is 500."""
+    padding: int = 0
+    """Further bytes of each answer."""
     received: list[Received] = field(default_factory=list)
     go_on: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
+
+    gone: Callable[[], None] = field(default=lambda: None)
+    """Ends it as a kill ends a pod."""
 
     @property
     def last(self) -> Received:
@@ -135,7 +175,8 @@ def _handler(peer: Peer) -> type[_Handler]:
             elif b'"stream": true' in body or b'"stream":true' in body:
                 _stream(self, peer)
             else:
-                self.answer(200, {"by": peer.name, "usage": USAGE})
+                padding = {"padding": "x" * peer.padding} if peer.padding else {}
+                self.answer(200, {"by": peer.name, "usage": USAGE} | padding)
 
     return Handler
 
@@ -143,8 +184,8 @@ def _handler(peer: Peer) -> type[_Handler]:
 @contextmanager
 def engine(peer: Peer, tls: ssl.SSLContext | None = None) -> Iterator[Peer]:
     """The peer answers; on a port of its own, unless it has had one before."""
-    with listening(_handler(peer), peer.port, tls) as port:
-        peer.port = port
+    with listening(_handler(peer), peer.port, tls) as server:
+        peer.port, peer.gone = server.server_port, server.gone
         yield peer
 
 
@@ -173,8 +214,9 @@ def issuer(name: str) -> Iterator[Issuer]:
         def do_GET(self) -> None:
             self.answer(200, keys)
 
-    with listening(Handler) as port:
-        yield Issuer(f"https://{name}.example.com/realms/x", f"http://127.0.0.1:{port}/keys", key)
+    with listening(Handler) as server:
+        keys_at = f"http://127.0.0.1:{server.server_port}/keys"
+        yield Issuer(f"https://{name}.example.com/realms/x", keys_at, key)
 
 
 def eventually(true: Callable[[], object], seconds: float = PATIENCE) -> None:

@@ -15,6 +15,7 @@ import yaml
 from tests.chart.rendering import files, helm_template, named
 from tests.services import free_port, needs, running
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a pod listens on, and no test
 Values = Mapping[str, Any]
 ALONE: dict[str, Any] = {
     **{name: {"enabled": False} for name in ("minio", "keycloak", "modelHub", "vllm")},
@@ -57,7 +58,7 @@ class Places:
         found = [there for name, there in self.engines.items() if host.startswith(f"t-{name}")]
         if found:
             return {"address": "127.0.0.1", "port_value": found[0]}
-        here = "127.0.0.1" if host == "0.0.0.0" else host
+        here = "127.0.0.1" if host == EVERYWHERE else host
         return {"address": here, "port_value": self.ports.get(port, port)}
 
     def text(self, yaml_text: str) -> str:

@@ -51,12 +51,16 @@ resources:
   {{- toYaml . | nindent 2 }}
 {{- end -}}
 
+{{/* buffer: $ → bytes of one request or answer that Envoy may hold */}}
+{{- define "gateway.buffer" -}}
+{{ max .Values.limits.requestBytes .Values.limits.responseBytes }}
+{{- end -}}
+
 {{- define "gateway.listener" -}}
 name: gateway
 address: {socket_address: {address: 0.0.0.0, port_value: 8080}}
-# A whole answer of embeddings is held until its usage is read; streams never are.
-per_connection_buffer_limit_bytes: {{ .Values.limits.requestBytes | int64 }}
-listener_filters: []
+# An answer in one piece is held until its usage is read; a stream never is.
+per_connection_buffer_limit_bytes: {{ include "gateway.buffer" . }}
 filter_chains:
   - filters:
       - name: http

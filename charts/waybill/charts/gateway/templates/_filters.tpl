@@ -14,7 +14,7 @@ stands first costs least, so nothing is read of a caller who is refused.
     {{- include "gateway.filters.rate" . | nindent 4 }}
 - name: size
   typed_config:
-    "@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer
+    "@type": type.googleapis.com/envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit
     max_request_bytes: {{ .Values.limits.requestBytes | int64 }}
 - name: body
   typed_config:
@@ -22,11 +22,14 @@ stands first costs least, so nothing is read of a caller who is refused.
 - name: stream
   typed_config:
     {{- include "gateway.filters.stream" . | nindent 4 }}
-# Only the routes to servers outside use it, each with the name that its server knows.
+# These two do something on the routes to servers outside alone: the model gets the name that its
+# server knows, and a body that could not be written so, since it holds a key twice, is refused.
 - name: rename
-  disabled: true
   typed_config:
     "@type": type.googleapis.com/envoy.extensions.filters.http.transform.v3.TransformConfig
+- name: renamed
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
 - name: router
   typed_config:
     "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router

@@ -14,7 +14,8 @@ max_direct_response_body_size_bytes: 262144
 virtual_hosts:
   - name: models
     domains: ["*"]
-    request_body_buffer_limit: {{ .Values.limits.requestBytes | int64 }}
+    # What has to be kept for another try.
+    request_body_buffer_limit: {{ include "gateway.buffer" . }}
     # The caller's token is for the gateway alone.
     request_headers_to_remove: [authorization, cookie]
     response_headers_to_add:
@@ -172,7 +173,7 @@ idle_timeout: {{ .Values.timeouts.idle }}
 {{/* external: (list $ EXTERNAL) → the way out, with the name that the server knows the model by */}}
 {{- define "gateway.routes.external" -}}
 {{- $external := index . 1 -}}
-request_headers_to_remove: [x-tenant, x-forwarded-for, x-forwarded-proto, x-envoy-external-address]
+request_headers_to_remove: [x-tenant, x-llm-model, x-forwarded-for, x-forwarded-proto, x-envoy-external-address]
 route:
   {{- include "gateway.routes.timeouts" (index . 0) | nindent 2 }}
   cluster: {{ $external.cluster }}
@@ -180,10 +181,21 @@ route:
   host_rewrite_literal: {{ $external.authority }}
 typed_per_filter_config:
   rename:
-    "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig
-    config:
-      "@type": type.googleapis.com/envoy.extensions.filters.http.transform.v3.TransformConfig
-      request_transformation:
-        body_transformation:
-          body_format: {json_format: {model: {{ $external.model | quote }}}}
+    "@type": type.googleapis.com/envoy.extensions.filters.http.transform.v3.TransformConfig
+    request_transformation:
+      headers_mutations:
+        - append:
+            header: {key: x-llm-model, value: "%REQUEST_BODY(model)%"}
+            append_action: OVERWRITE_IF_EXISTS_OR_ADD
+      body_transformation:
+        body_format: {json_format: {model: {{ $external.model | quote }}}}
+  renamed:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute
+    rbac:
+      rules:
+        action: ALLOW
+        policies:
+          renamed:
+            permissions: [{header: {name: x-llm-model, present_match: true}}]
+            principals: [{any: true}]
 {{- end -}}
