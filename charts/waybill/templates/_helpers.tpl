@@ -91,11 +91,11 @@ imagePullSecrets:
 {{- end }}
 securityContext:
   runAsNonRoot: true
-  {{- if not (kindIs "invalid" $global.runAsUser) }}
-  runAsUser: {{ $global.runAsUser | int64 }}
+  {{- with $global.runAsUser }}
+  runAsUser: {{ int64 . }}
   {{- end }}
-  {{- if not (kindIs "invalid" $global.fsGroup) }}
-  fsGroup: {{ $global.fsGroup | int64 }}
+  {{- with $global.fsGroup }}
+  fsGroup: {{ int64 . }}
   fsGroupChangePolicy: OnRootMismatch
   {{- end }}
   seccompProfile: {type: RuntimeDefault}

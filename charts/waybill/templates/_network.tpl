@@ -59,7 +59,6 @@ matchLabels:
 {{- range $key, $door := $table.clients -}}
 {{- if eq $door.to $component -}}
 {{- $peers := index $network.clients $key -}}
-{{- if kindIs "invalid" $peers -}}{{- $peers = list (dict "namespaceSelector" dict) -}}{{- end -}}
 {{- if $peers -}}
 {{- $rules = append $rules (include "waybill.network.rule" (list "from" $peers $door.ports) | fromJson) -}}
 {{- end -}}

@@ -124,7 +124,7 @@ What contradicts itself, as sentences: what is wrong, where, and what to do. Eac
 {{- range $key := list "gateway" "modelHub" "keycloak" "minio" -}}
 {{- $peers := index $network.clients $key -}}
 {{- $values := get $v $key -}}
-{{- if and $values.enabled $values.ingress.enabled (kindIs "slice" $peers) (not $peers) -}}
+{{- if and $values.enabled $values.ingress.enabled (not $peers) -}}
 {{- $found = append $found (printf "%s.ingress is enabled and global.network.clients.%s lets nobody in: name the namespace of the ingress controller there" $key $key) -}}
 {{- end -}}
 {{- end -}}
