@@ -107,5 +107,7 @@ clients:
 {{- if $named -}}
 {{- fail (printf "keycloak.realm sets %s, which the chart keeps itself: make your own in Keycloak, where they stay" (keys $named | sortAlpha | join ", ")) -}}
 {{- end -}}
-{{- mergeOverwrite $realm (deepCopy .Values.realm) | toJson -}}
+{{- /* Not merge, for which false is nothing. */ -}}
+{{- range $key, $value := .Values.realm }}{{ $_ := set $realm $key $value }}{{ end -}}
+{{- $realm | toJson -}}
 {{- end -}}
