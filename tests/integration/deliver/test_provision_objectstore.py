@@ -134,7 +134,7 @@ def test_writers_delete_nothing_that_is_stored(place: Place, user: str, bundled:
     manifest = store.manifest(BUNDLED, bundled)
     for key in (
         layout.STORE,
-        layout.blob(manifest.digest),
+        layout.blob(manifest.descriptor.digest),
         layout.ref(BUNDLED, MAIN),
         "/models-of-others",
     ):
@@ -142,9 +142,8 @@ def test_writers_delete_nothing_that_is_stored(place: Place, user: str, bundled:
             delete(store, key)
 
 
-@pytest.mark.parametrize("user", ["promote"])
-def test_promote_does_not_make_stores(place: Place, user: str) -> None:
-    backend = place.store(user).backend
+def test_promote_does_not_make_stores(place: Place) -> None:
+    backend = place.store("promote").backend
     with pytest.raises(AccessDenied):
         backend.replace(layout.STORE, b"{}", backend.read(layout.STORE))
 

@@ -75,11 +75,14 @@ def policy(user: str, bucket: str, prefix: str = "") -> dict[str, Any]:
         "sideload": [layout.STORE, probes, *content, *(ref for ref in refs if "/pins/" not in ref)],
         "promote": [*content, *refs],
     }[user]
-    statements = [_on(objects, ["*"], "GetObject"), _listing(bucket, prefix, "ListBucket")]
+    own = {"Condition": {"StringLike": {"s3:prefix": [f"{prefix}/*"]}}} if prefix else {}
+    listing = _on(f"arn:aws:s3:::{bucket}", [""], "ListBucket")
+    statements = [_on(objects, ["*"], "GetObject"), {**listing, **own}]
     if writes:
         statements += [
             _on(objects, writes, "PutObject", "ListMultipartUploadParts", "AbortMultipartUpload"),
-            _listing(bucket, prefix, "ListBucketMultipartUploads"),
+            # MinIO refuses a condition on the prefix here, and lists only uploads of one exact key.
+            _on(f"arn:aws:s3:::{bucket}", [""], "ListBucketMultipartUploads"),
         ]
     if probes in writes:
         statements.append(_on(objects, [probes], "DeleteObject"))
@@ -92,17 +95,6 @@ def _on(objects: str, keys: list[str], *actions: str) -> dict[str, Any]:
         "Action": [f"s3:{action}" for action in actions],
         "Resource": [objects + key for key in keys],
     }
-
-
-def _listing(bucket: str, prefix: str, action: str) -> dict[str, Any]:
-    statement: dict[str, Any] = {
-        "Effect": "Allow",
-        "Action": [f"s3:{action}"],
-        "Resource": [f"arn:aws:s3:::{bucket}"],
-    }
-    if prefix:
-        statement["Condition"] = {"StringLike": {"s3:prefix": [f"{prefix}/*"]}}
-    return statement
 
 
 @dataclass(frozen=True)
@@ -175,7 +167,7 @@ class ObjectStore:
         """An access key that no Secret holds any more must open nothing."""
         ours = {policy_name(user): keys.access for user, keys in users.items()}
         removed = []
-        with self._asking("list of users of", self.endpoint):
+        with self._asking("list of users", self.endpoint):
             for access, facts in json.loads(self._admin.user_list()).items():
                 if access != ours.get(facts.get("policyName"), access):
                     self._admin.user_remove(access)
@@ -218,7 +210,7 @@ class ObjectStore:
     def _refused(self, what: str, value: str, error: MinioAdminException) -> Exception:
         status, why = int(error._code), _message(error)
         if status in (401, 403):
-            return AccessDenied(url=self.url, why=why)
+            return AccessDenied(url=self.url, why=f"{what}: {why}")
         if status >= 500:
             return StoreUnreachable(url=self.url, why=why)
         return BadValue(what=what, value=value, why=why)
