@@ -18,6 +18,7 @@ MADE_BY = {
     "WAYBILL_TEST_MINIO": "ci/tools minio",
     "WAYBILL_TEST_VLLM": "ci/tools vllm",
     "WAYBILL_TEST_MODEL": "ci/tools model",
+    "WAYBILL_TEST_KEYCLOAK": "ci/tools keycloak",
     "WAYBILL_TEST_ENVOY": "ci/tools envoy",
     "WAYBILL_TEST_HELM3": "ci/tools helm3",
     "WAYBILL_TEST_HELM4": "ci/tools helm4",

@@ -43,6 +43,15 @@ class Hub:
             return client.get(self.url + path, headers=headers)
 
 
+def contents(folder: str | Path) -> dict[str, bytes]:
+    root = Path(folder)
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
 def fill(store: Store) -> Manifest:
     store.init()
     manifest = models.add(store, FILES)
@@ -53,10 +62,16 @@ def fill(store: Store) -> Manifest:
 
 
 @contextmanager
-def hub_process(store: str, folder: Path, manifest: Manifest, *options: str) -> Iterator[Hub]:
+def hub_process(
+    store: str,
+    folder: Path,
+    manifest: Manifest,
+    *options: str,
+    program: tuple[str, ...] = ("-m", "waybill"),
+) -> Iterator[Hub]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "waybill", "hub", "--store", store]
+    command = [sys.executable, *program, "hub", "--store", store]
     command += ["--port", str(port), *options]
     log = folder / "hub.log"
     with running(command, {}, log, f"{url}/readyz", 30) as process:

@@ -14,20 +14,11 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.file_download import http_get
 
-from tests.integration.hub.conftest import FILES, LARGE, Hub
+from tests.integration.hub.conftest import FILES, LARGE, Hub, contents
 from tests.unit.hub.models import REPO, UPSTREAM
 from waybill import digest as digests
 
 ID = str(REPO)
-
-
-def contents(folder: str | Path) -> dict[str, bytes]:
-    root = Path(folder)
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in root.rglob("*")
-        if path.is_file()
-    }
 
 
 @pytest.fixture
