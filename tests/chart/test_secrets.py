@@ -1,11 +1,23 @@
 """The hook that makes missing Secrets: which ones, and what it may do in the cluster."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.chart.rendering import Object, Refused, Render, named, of_kind, pod_spec
+from tests.chart.rendering import (
+    CHART,
+    HELM,
+    Object,
+    Refused,
+    Render,
+    named,
+    of_kind,
+    pod_spec,
+)
+from tests.services import needs
+from waybill.deliver.helm import Helm
 from waybill.deliver.secrets import Plan
 
 ALL = {
@@ -27,7 +39,7 @@ GIVEN: dict[str, Any] = {
 
 
 def plan(objects: list[Object]) -> Plan:
-    return Plan.of(objects, "the chart")
+    return Plan.among(objects)
 
 
 def hook(objects: list[Object]) -> list[Object]:
@@ -124,3 +136,16 @@ def test_there_is_no_hook_where_it_is_forbidden_or_has_nothing_to_do(
 def test_a_password_cannot_be_given_in_values(render: Render) -> None:
     with pytest.raises(Refused, match="additional properties 'rootPassword' not allowed"):
         render({"minio": {"rootPassword": "sesame"}})
+
+
+def test_where_the_hook_is_forbidden_the_command_makes_the_same(
+    render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = tmp_path / "values.json"
+    monkeypatch.setenv("WAYBILL_HELM", needs(HELM[4]))
+    for given, secrets in (({}, set(ALL)), (GIVEN, set[str]())):
+        forbidden = {**given, "global": {**given.get("global", {}), "secrets": {"create": False}}}
+        values.write_text(json.dumps(forbidden))
+        found = Plan.of(Helm(CHART, "t", "ns", [values]))
+        assert set(found.secrets) == secrets
+        assert found == plan(render(given))

@@ -15,6 +15,13 @@ def test_a_plan_that_cannot_be_read_is_said(waybill: Waybill, tmp_path: Path) ->
     assert "the plan is not as a plan of Secrets has it" in ran.err
 
 
+def test_the_two_ways_to_say_which_secrets_are_not_mixed(waybill: Waybill) -> None:
+    for arguments in ((), ("dev", "--plan", "-"), ("--plan", "-"), ("dev", "--context", "c")):
+        ran = waybill("secrets", *arguments)
+        assert ran.code == 2
+        assert "give either an environment, or --plan and --namespace" in ran.err
+
+
 def test_an_object_store_has_a_url_an_endpoint_and_keys(waybill: Waybill, tmp_path: Path) -> None:
     def said(store: str, endpoint: str) -> str:
         where = ("--endpoint", endpoint, "--credentials", tmp_path)

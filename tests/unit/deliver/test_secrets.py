@@ -125,6 +125,5 @@ def test_the_plan_is_found_among_the_objects_of_the_chart() -> None:
         {"kind": "ConfigMap"},
         {"kind": "ConfigMap", "data": {PLAN: text}},
     ]
-    assert Plan.of(objects, "dev") == plan()
-    with pytest.raises(BadFile, match=r"it renders no plan\.json"):
-        Plan.of(objects[:2], "dev")
+    assert Plan.among(objects) == plan()
+    assert Plan.among(objects[:2]).secrets == {}

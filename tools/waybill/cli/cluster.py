@@ -8,6 +8,7 @@ from pathlib import Path
 
 from waybill.cli import realm
 from waybill.cli.arguments import Commands
+from waybill.cli.install import add_release, release_of
 from waybill.cli.output import Console, Report, counted
 from waybill.deliver.cluster import Cluster
 from waybill.deliver.secrets import Plan, make_missing
@@ -16,14 +17,16 @@ from waybill.store.connect import check_endpoint, split
 
 
 def register(commands: Commands) -> None:
-    parser = commands.add_parser("secrets", help="make the Secrets that are missing, and no other")
-    parser.add_argument(
-        "--plan",
-        required=True,
-        metavar="FILE",
-        help="which Secrets, as the chart says it; - is stdin",
+    parser = commands.add_parser(
+        "secrets",
+        help="make the Secrets of an environment that are missing, and change none",
+        description="Name an environment; or, as the chart's hook does, a plan and a namespace.",
     )
-    parser.add_argument("--namespace", required=True, help="where they belong")
+    add_release(parser, nargs="?")
+    parser.add_argument(
+        "--plan", metavar="FILE", help="which Secrets, as the chart says it; - is stdin"
+    )
+    parser.add_argument("--namespace", help="where the Secrets of the plan belong")
     parser.add_argument(
         "--context", help="kubeconfig context (default: this pod's, or the current)"
     )
@@ -51,9 +54,9 @@ def register(commands: Commands) -> None:
 
 
 def _secrets(args: argparse.Namespace, console: Console) -> Report:
-    cluster = Cluster(args.namespace, args.context)
-    console.note(f"looking at the Secrets in {args.namespace} ...")
-    outcome = make_missing(_plan(args), cluster, dry_run=args.dry_run)
+    plan, cluster = _planned(args)
+    console.note(f"looking at the Secrets in {cluster.namespace} ...")
+    outcome = make_missing(plan, cluster, dry_run=args.dry_run)
     would = "would make" if args.dry_run else "made"
     lines = [f"{would} {name}" for name in outcome.made]
     lines.append(f"{counted(len(outcome.kept), 'Secret')} left as they were")
@@ -61,7 +64,17 @@ def _secrets(args: argparse.Namespace, console: Console) -> Report:
     return Report("\n".join(lines), data)
 
 
-def _plan(args: argparse.Namespace) -> Plan:
+def _planned(args: argparse.Namespace) -> tuple[Plan, Cluster]:
+    if args.environment and not (args.plan or args.namespace or args.context):
+        release = release_of(args)[1]
+        return Plan.of(release), Cluster(release.namespace, release.context)
+    if args.plan and args.namespace and not args.environment:
+        return _read(args), Cluster(args.namespace, args.context)
+    why = "give either an environment, or --plan and --namespace"
+    raise BadValue(what="call of", value="secrets", why=why)
+
+
+def _read(args: argparse.Namespace) -> Plan:
     if args.plan == "-":
         return Plan.parse(sys.stdin.read(), "stdin")
     try:

@@ -23,7 +23,7 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "install", help="install or upgrade an environment's release, and wait until it serves"
     )
-    _add_release(parser)
+    add_release(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would change, no more")
     parser.add_argument(
         "--timeout", type=int, metavar="SECONDS", help="wait so long (default: by the models' size)"
@@ -35,17 +35,18 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "render", help="print an environment's objects, as Helm makes them"
     )
-    _add_release(parser)
+    add_release(parser)
     parser.set_defaults(run=run_render)
     parser = commands.add_parser(
         "doctor", help="check the cluster and all that a release needs, before it is installed"
     )
-    _add_release(parser)
+    add_release(parser)
     parser.set_defaults(run=run_doctor)
 
 
-def _add_release(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("environment", metavar="ENV", help="name of the environment")
+def add_release(parser: argparse.ArgumentParser, *, nargs: str | None = None) -> None:
+    """The environment, and where its chart and values are."""
+    parser.add_argument("environment", metavar="ENV", nargs=nargs, help="name of the environment")
     parser.add_argument(
         "--chart", metavar="PATH", help=f"the chart (default: {helm.CHART} in the project)"
     )
@@ -58,7 +59,8 @@ def _add_release(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _release(args: argparse.Namespace) -> tuple[Environment, Helm]:
+def release_of(args: argparse.Namespace) -> tuple[Environment, Helm]:
+    """What `add_release` arguments name."""
     project = arguments.project(args)
     environment = Environments.load(project)[args.environment]
     chart = Path(args.chart) if args.chart else project / helm.CHART
@@ -66,14 +68,14 @@ def _release(args: argparse.Namespace) -> tuple[Environment, Helm]:
 
 
 def run_render(args: argparse.Namespace, _: Console) -> Report:
-    release = _release(args)[1]
+    release = release_of(args)[1]
     objects = release.template()
     text = yaml.safe_dump_all(objects, sort_keys=False, width=1000, explicit_start=True)
     return Report(text.rstrip(), {"objects": objects})
 
 
 def run_install(args: argparse.Namespace, console: Console) -> Report:
-    release = _release(args)[1]
+    release = release_of(args)[1]
     plan = install.plan(release)
     for line in _told(plan.changes):
         console.note(line)
@@ -102,7 +104,7 @@ def _told(changes: Sequence[Change]) -> list[str]:
 
 
 def run_doctor(args: argparse.Namespace, _: Console) -> Report:
-    environment, release = _release(args)
+    environment, release = release_of(args)
     findings = doctor.examine(environment, release)
     rows = [[each.level, each.check, each.message] for each in findings]
     bad = any(each.level == "fail" for each in findings)

@@ -11,14 +11,16 @@ from __future__ import annotations
 import json
 import secrets
 import string
+import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import PurePath
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
+from waybill.deliver.helm import Helm
 from waybill.errors import BadFile, SecretLacksKeys
 
 PLAN = "plan.json"
@@ -89,12 +91,20 @@ class Plan:
         return cls(data["labels"], data["secrets"])
 
     @classmethod
-    def of(cls, objects: Iterable[Mapping[str, Any]], origin: str | PurePath) -> Plan:
-        """The plan among the rendered objects of the chart. Raises BadFile where none is."""
+    def among(cls, objects: Iterable[Mapping[str, Any]]) -> Plan:
+        """The plan among the rendered objects of the chart, which has none where all are given."""
         for found in objects:
-            if found.get("kind") == "ConfigMap" and PLAN in (found.get("data") or {}):
-                return cls.parse(found["data"][PLAN], str(origin))
-        raise BadFile(path=str(origin), why=f"it renders no {PLAN}: every Secret is given")
+            if found["kind"] == "ConfigMap" and PLAN in found.get("data", {}):
+                return cls.parse(found["data"][PLAN], PLAN)
+        return cls({}, {})
+
+    @classmethod
+    def of(cls, release: Helm) -> Plan:
+        """What the hook of a release would make, also where its values forbid the hook."""
+        with tempfile.TemporaryDirectory() as folder:
+            allowed = Path(folder) / "values.json"
+            allowed.write_text(json.dumps({"global": {"secrets": {"create": True}}}))
+            return cls.among(replace(release, files=[*release.files, allowed]).template())
 
 
 @dataclass(frozen=True)
