@@ -11,6 +11,10 @@ import pytest
 from tests.chart.rendering import NEWEST, Object, Refused, Render, files, helm_template
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="write the golden files anew")
+
+
 @pytest.fixture(scope="session")
 def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
     """render(VALUES…, release=, namespace=, helm=3|4, kube=) → objects; raises Refused.
