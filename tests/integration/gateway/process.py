@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +23,10 @@ ALONE: dict[str, Any] = {
 }
 
 
-def config(values: Values, folder: Path) -> dict[str, str]:
-    """The files of both ConfigMaps, as helm renders them for the gateway alone."""
+def config(values: Sequence[Values], folder: Path) -> dict[str, str]:
+    """The files of both ConfigMaps, as helm renders them."""
     folder.mkdir(exist_ok=True)
-    objects = helm_template(files([ALONE, values], folder), "t", "ns", 4, "1.34.0")
+    objects = helm_template(files(values, folder), "t", "ns", 4, "1.34.0")
     maps = [named(objects, "ConfigMap", name) for name in ("gateway", "gateway-routes")]
     return {name: text for one in maps for name, text in one["data"].items()}
 
@@ -93,12 +93,12 @@ class Gateway:
 
     def client(self, token: str = "", **options: Any) -> httpx.Client:
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        options = {"base_url": self.url, "headers": headers, "timeout": 30} | options
-        return httpx.Client(trust_env=False, **options)
+        given: dict[str, Any] = {"base_url": self.url, "headers": headers, "timeout": 30}
+        return httpx.Client(trust_env=False, **given | options)
 
     def apply(self, values: Values) -> None:
         """What an upgrade does to a running pod: new clusters and routes, no restart."""
-        new = config(values, self.places.folder / "values")
+        new = config([values, ALONE], self.places.folder / "values")
         mount(self.places.folder / "routes", routes(new, self.places))
 
     def logged(self) -> list[dict[str, Any]]:
@@ -131,7 +131,7 @@ def write(contents: Mapping[str, str], places: Places) -> Path:
 def gateway(values: Values, engines: Mapping[str, int], folder: Path) -> Iterator[Gateway]:
     """Envoy as the chart configures it, from its first Ready to the end of the block."""
     places = Places(folder, {port: free_port() for port in (8080, 9901, 9902)}, engines)
-    bootstrap = write(config(values, folder / "values"), places)
+    bootstrap = write(config([values, ALONE], folder / "values"), places)
     command = [needs("WAYBILL_TEST_ENVOY"), "--config-path", str(bootstrap)]
     command += ["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"]
     # The log is written in time for a test that reads it.

@@ -1,6 +1,7 @@
 """Who gets in, and what of a client's headers goes on to the engines."""
 
 import time
+from typing import Any
 
 import jwt
 import pytest
@@ -23,14 +24,14 @@ def forged(good: Issuer, kind: str) -> str:
             key = rsa.generate_private_key(65537, 2048)
             return jwt.encode(claims, key, "RS256", headers={"kid": "one"})
         case "no signature":
-            return jwt.encode(claims, None, "none")
+            return jwt.encode(claims, "", "none")
         case "the public key as a shared secret":
             # PyJWT refuses to sign so; an attacker has no such scruple.
             hs256 = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
             unsigned = jwt.encode(claims, "x" * 64, "HS256").rpartition(".")[0]
             signature = hs256.sign(unsigned.encode(), public)
             return f"{unsigned}.{jwt.utils.base64url_encode(signature).decode()}"
-    changes: dict[str, dict[str, object]] = {
+    changes: dict[str, dict[str, Any]] = {
         "another audience": {"aud": "waybill-hub"},
         "no audience": {"aud": None},
         "expired": {"exp": now - 120},

@@ -3,7 +3,6 @@
 import json
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,7 +129,7 @@ def test_a_new_credential_is_taken_up(
     eventually(lambda: sent() == "Bearer sk-second")
 
 
-def test_a_new_certificate_is_taken_up(gate: Gateway, authority: Authority, tmp_path: Path) -> None:
+def test_a_new_certificate_is_taken_up(gate: Gateway, authority: Authority) -> None:
     port = gate.places.ports[8080]
     before = ssl.get_server_certificate(("127.0.0.1", port))
     mount(gate.places.folder / "tls", authority.issue("localhost"))

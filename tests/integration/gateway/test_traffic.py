@@ -160,9 +160,11 @@ def test_an_engine_that_fails_is_not_asked_again(world: World) -> None:
 
 def test_nobody_answers(tmp_path: Path, issuers: list[Issuer], two: Peer) -> None:
     gone = Peer("one", port=free_port())
-    with pinned(tmp_path, issuers, gone, two, stable=(ONE, 100), canary=(TWO, 0)) as gate:
-        with gate.client(issuers[0].token()) as client:
-            answer = client.post(CHAT, json={"model": "chat"})
+    with (
+        pinned(tmp_path, issuers, gone, two, stable=(ONE, 100), canary=(TWO, 0)) as gate,
+        gate.client(issuers[0].token()) as client,
+    ):
+        answer = client.post(CHAT, json={"model": "chat"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     error = answer.json()["error"]
     assert (error["type"], error["code"]) == ("server_error", "model_unavailable")

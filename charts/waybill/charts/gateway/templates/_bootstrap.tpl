@@ -1,7 +1,7 @@
 {{/* bootstrap.yaml: what Envoy reads once, at its start; a change of it restarts the pods. */}}
 
 {{- define "gateway.bootstrap" -}}
-node: {id: gateway, cluster: {{ .Release.Name }}}
+node: {id: gateway, cluster: {{ .Release.Name | quote }}}
 admin:
   # It can stop Envoy and shows its configuration: the pod's own loopback alone.
   address: {socket_address: {address: 127.0.0.1, port_value: 9901}}
@@ -44,7 +44,7 @@ path_config_source:
   watched_directory: {path: /etc/waybill/routes}
 {{- end -}}
 
-{{/* file: (list RESOURCE) → the text of a file of xDS, whose version is its content's */}}
+{{/* resources: (list RESOURCE…) → the text of a file of xDS, whose version is its content's */}}
 {{- define "gateway.resources" -}}
 version_info: {{ . | toJson | sha256sum | trunc 16 | quote }}
 resources:

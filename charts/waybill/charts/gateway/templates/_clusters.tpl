@@ -33,7 +33,7 @@ circuit_breakers:
 {{- $root := index . 0 -}}
 {{- $revision := index . 1 -}}
 "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster
-name: {{ $revision.cluster }}
+name: {{ $revision.cluster | quote }}
 type: STRICT_DNS
 {{ include "gateway.cluster.common" $root }}
 lb_policy: LEAST_REQUEST
@@ -57,7 +57,7 @@ typed_extension_protocol_options:
     # Engines close an idle connection after 5 s; closing it first spares a request that race.
     common_http_protocol_options: {idle_timeout: 4s}
 load_assignment:
-  cluster_name: {{ $revision.cluster }}
+  cluster_name: {{ $revision.cluster | quote }}
   endpoints:
     - lb_endpoints:
         - endpoint:
@@ -72,14 +72,14 @@ load_assignment:
 {{- define "gateway.cluster.withStable" -}}
 {{- $revision := index . 1 -}}
 "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster
-name: {{ $revision.route }}
+name: {{ $revision.route | quote }}
 {{ include "gateway.cluster.common" (index . 0) }}
 lb_policy: CLUSTER_PROVIDED
 cluster_type:
   name: envoy.clusters.aggregate
   typed_config:
     "@type": type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig
-    clusters: [{{ $revision.cluster }}, {{ $revision.stable }}]
+    clusters: [{{ $revision.cluster | quote }}, {{ $revision.stable | quote }}]
 {{- end -}}
 
 {{/* external: (list $ NAME EXTERNAL) → a server outside, with its credential on the way out */}}
@@ -87,7 +87,7 @@ cluster_type:
 {{- $root := index . 0 -}}
 {{- $external := index . 2 -}}
 "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster
-name: {{ $external.cluster }}
+name: {{ $external.cluster | quote }}
 type: LOGICAL_DNS
 {{ include "gateway.cluster.common" $root }}
 dns_lookup_family: V4_PREFERRED
@@ -114,7 +114,7 @@ typed_extension_protocol_options:
         "@type": type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic
         header_value_prefix: "Bearer "
         credential:
-          name: {{ . }}
+          name: {{ . | quote }}
           sds_config:
             resource_api_version: V3
             path_config_source:
@@ -134,13 +134,13 @@ load_assignment:
     - lb_endpoints:
         - endpoint:
             address:
-              socket_address: {address: {{ $address.host }}, port_value: {{ $address.port }}}
+              socket_address: {address: {{ $address.host | quote }}, port_value: {{ $address.port }}}
 {{- if eq $address.scheme "https" }}
 transport_socket:
   name: tls
   typed_config:
     "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
-    sni: {{ $address.host }}
+    sni: {{ $address.host | quote }}
     common_tls_context:
       validation_context:
         trusted_ca:

@@ -19,7 +19,7 @@ certificate.yaml: |
 credential-{{ .name }}.yaml: |
   resources:
     - "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
-      name: {{ .name }}
+      name: {{ .name | quote }}
       generic_secret:
         secret: {filename: /etc/waybill/credentials/{{ .name }}/token}
 {{- end }}

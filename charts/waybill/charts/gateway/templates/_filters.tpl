@@ -42,7 +42,7 @@ stands first costs least, so nothing is read of a caller who is refused.
 "@type": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication
 providers:
   {{- range $issuers }}
-  {{ .name }}:
+  {{ .name | quote }}:
     issuer: {{ .issuer | quote }}
     audiences: [{{ .audience | quote }}]
     require_expiration: true
@@ -59,19 +59,19 @@ rules:
   - match: {prefix: /}
     requires:
       {{- if eq (len $issuers) 1 }}
-      provider_name: {{ (first $issuers).name }}
+      provider_name: {{ (first $issuers).name | quote }}
       {{- else }}
       requires_any:
         requirements:
           {{- range $issuers }}
-          - provider_name: {{ .name }}
+          - provider_name: {{ .name | quote }}
           {{- end }}
       {{- end }}
 {{- end -}}
 
 {{/* bucket: NUMBER → so many requests a minute, refilled bit by bit */}}
 {{- define "gateway.bucket" -}}
-{max_tokens: {{ . }}, tokens_per_fill: {{ . }}, fill_interval: 60s}
+{max_tokens: {{ int64 . }}, tokens_per_fill: {{ int64 . }}, fill_interval: 60s}
 {{- end -}}
 
 {{/* rate: $ → requests a minute of each tenant, in each pod; who has no tenant shares one bucket */}}

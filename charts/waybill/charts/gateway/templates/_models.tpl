@@ -58,11 +58,10 @@ A model of ours without a pin is left out.
 {{- $name := index . 1 -}}
 {{- $model := index . 2 -}}
 {{- $external := $model.external | default dict -}}
-{{- $url := required (printf "the model %s is external and has no address: set global.models.%s.external.url" $name $name) $external.url -}}
 {{- $upstream := $external.model | default (first ($model.servedNames | default (list $name))) -}}
 {{- merge (dict "cluster" (printf "%s@external" $name) "model" $upstream
       "secret" ($external.existingSecret | default "") "key" ($external.secretKey | default "apiKey"))
-      (include "gateway.address" $url | fromJson) | toJson -}}
+      (include "gateway.address" ($external.url | default "") | fromJson) | toJson -}}
 {{- end -}}
 
 {{/* address: URL → {scheme, host, port, authority, path} as JSON; the path is what stands before /v1 */}}

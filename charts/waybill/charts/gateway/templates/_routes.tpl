@@ -134,7 +134,7 @@ value:
 {{- define "gateway.routes.model" -}}
 {{- $root := index . 0 -}}
 {{- $model := index . 1 -}}
-- name: {{ $model.name }}
+- name: {{ $model.name | quote }}
   match:
     prefix: /v1/
     dynamic_metadata:
@@ -148,19 +148,19 @@ value:
       clusters:
         {{- range $model.revisions }}
         {{- if .weight }}
-        - {name: {{ .route }}, weight: {{ .weight }}}
+        - {name: {{ .route | quote }}, weight: {{ .weight }}}
         {{- end }}
         {{- end }}
   {{- end }}
 {{- range $model.revisions }}
-- name: {{ .cluster }}
+- name: {{ .cluster | quote }}
   match:
     prefix: /v1/
     dynamic_metadata:
       - {{ include "gateway.routes.metadata" (list "model" .cluster) | nindent 8 | trim }}
   route:
     {{- include "gateway.routes.timeouts" $root | nindent 4 }}
-    cluster: {{ .cluster }}
+    cluster: {{ .cluster | quote }}
 {{- end }}
 {{- end -}}
 
@@ -176,9 +176,9 @@ idle_timeout: {{ .Values.timeouts.idle }}
 request_headers_to_remove: [x-tenant, x-llm-model, x-forwarded-for, x-forwarded-proto, x-envoy-external-address]
 route:
   {{- include "gateway.routes.timeouts" (index . 0) | nindent 2 }}
-  cluster: {{ $external.cluster }}
+  cluster: {{ $external.cluster | quote }}
   prefix_rewrite: {{ $external.path }}/v1/
-  host_rewrite_literal: {{ $external.authority }}
+  host_rewrite_literal: {{ $external.authority | quote }}
 typed_per_filter_config:
   rename:
     "@type": type.googleapis.com/envoy.extensions.filters.http.transform.v3.TransformConfig
