@@ -25,8 +25,8 @@ class Keycloak:
     url: str
     process: int
     """Of the group in which it runs."""
-    password: str
-    secret: str
+    password: str = field(repr=False)
+    secret: str = field(repr=False)
     """Of all clients of the realm."""
     http: httpx.Client = field(repr=False)
 

@@ -62,7 +62,7 @@ def test_the_client_signs_in(hub: Hub, keycloak: Keycloak) -> None:
     api = client(hub, token)
     assert contents(api.snapshot_download(ID)) == FILES
     # The files came from MinIO, which refuses a request that brings a token besides.
-    assert hub.lines(r"GET /.*/resolve/.* 302 ")
+    assert len(hub.lines(r"HEAD /.*/resolve/.* 302 ")) == len(FILES)
     who = api.whoami()
     assert (who["type"], who["fullname"]) == ("user", "service-account-engine")
     assert token not in hub.log.read_text()
@@ -124,5 +124,5 @@ def test_a_keycloak_that_hangs_stops_nobody(hub: Hub, keycloak: Keycloak) -> Non
     with keycloak.hanging():
         time.sleep(1.5)
         begin = time.monotonic()
-        assert [reads(hub, token) for _ in range(20)] == [200] * 20
+        assert [reads(hub, token) for _ in range(10)] == [200] * 10
         assert time.monotonic() - begin < 5

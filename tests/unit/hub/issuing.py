@@ -28,7 +28,10 @@ class Issuing:
         self.url = url
         self.keys: dict[str, Key] = {"first": new_key()}
         self.asked: list[tuple[str, str | None]] = []
-        self.status, self.seconds = 200, 0.0
+        self.status = 200
+        self.gate = threading.Event()
+        """No answer before it is set."""
+        self.gate.set()
         self.others: list[dict[str, Any]] = [{"kty": "RSA", "use": "enc", "kid": "encryption"}]
         self.discovery = {"issuer": url, "jwks_uri": url + "/keys"}
 
@@ -71,7 +74,7 @@ def issuing() -> Iterator[Issuing]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             issuer.asked.append((self.path, self.headers.get("Authorization")))
-            time.sleep(issuer.seconds)
+            issuer.gate.wait(10)
             body = json.dumps(issuer.answer(self.path)).encode()
             self.send_response(issuer.status)
             if issuer.status == 302:

@@ -31,7 +31,7 @@ PAUSE = 10.0
 PATIENCE = 8.0
 """Seconds a request waits for keys when there are none: clients give up after ten."""
 HASTE = 1.0
-"""Seconds a request waits for newer keys when its own key is there."""
+"""Seconds into a fetch that requests wait for newer keys when theirs is there."""
 TIMEOUT = 5.0
 LARGEST = 1 << 20
 """Bytes of a key set or a discovery document."""
@@ -67,21 +67,26 @@ class KeySet:
         cannot be told, because the issuer could not be asked."""
         key = self._keys.get(kid)
         if key is None or monotonic() - self._fetched > FRESH:
-            await self._refresh(HASTE if key else PATIENCE)
+            await self._refresh(hurry=key is not None)
             key = self._keys.get(kid)
         if key is None and (self._failure or self._fetched == -math.inf):
             why = self._failure or "it has not answered yet"
             raise IssuerUnreachable(issuer=self._issuer.name, why=why)
         return key
 
-    async def _refresh(self, patience: float) -> None:
-        """Waits for the fetch that runs, or for a new one unless the last was just now."""
+    async def _refresh(self, *, hurry: bool) -> None:
+        """Waits for the fetch that runs, or for a new one unless the last was just now.
+
+        In a hurry only for its first second, and not at all once the issuer has failed: one that
+        hangs must not slow every request down.
+        """
         if self._fetch is None or self._fetch.done():
             if monotonic() - self._asked < PAUSE:
                 return
             self._asked = monotonic()
             self._fetch = asyncio.create_task(self._replace())
-        await asyncio.wait({self._fetch}, timeout=patience)
+        hasty = 0.0 if self._failure else self._asked + HASTE - monotonic()
+        await asyncio.wait({self._fetch}, timeout=max(hasty, 0.0) if hurry else PATIENCE)
 
     async def _replace(self) -> None:
         name, loop = self._issuer.name, asyncio.get_running_loop()
