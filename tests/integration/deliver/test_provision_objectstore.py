@@ -1,7 +1,9 @@
 """Each user of a real MinIO can do its work, and nothing else."""
 
 import dataclasses
+import os
 import secrets
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -229,3 +231,38 @@ def test_a_server_that_comes_later_is_waited_for(tmp_path: Path) -> None:
     health = f"{server.endpoint}/minio/health/ready"
     with running(command, {**env, "HOME": str(tmp_path)}, tmp_path / "log", health, 30):
         assert waiting.wait() == 0
+
+
+def certificate(folder: Path) -> Path:
+    """A key and a certificate for this machine, laid out as the chart mounts them."""
+    (folder / "CAs").mkdir(parents=True)
+    own = folder / "public.crt"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    about = ["-subj", "/CN=minio", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(folder / "private.key"), "-out", str(own)]
+    subprocess.run([*command.split(), *about, *files], check=True, capture_output=True)
+    shutil.copy(own, folder / "CAs/public.crt")
+    return own
+
+
+def test_with_a_certificate_only_those_who_trust_it_talk_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provision: Provision
+) -> None:
+    own = certificate(tmp_path / "certs")
+    address = f"127.0.0.1:{services.free_port()}"
+    server = Minio(f"https://{address}", "waybill-root", secrets.token_hex(16))
+    place = new_place(server, tmp_path / "keys")
+    command = [needs("WAYBILL_TEST_MINIO"), "server", "--address", address]
+    command += ["--certs-dir", str(tmp_path / "certs"), str(tmp_path / "data")]
+    env = {"MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
+    with subprocess.Popen(command, env={**os.environ, **env}, stdout=subprocess.DEVNULL) as minio:
+        try:
+            with monkeypatch.context() as patch:
+                patch.setenv("AWS_CA_BUNDLE", str(own))
+                patch.setenv("SSL_CERT_FILE", str(own))
+                assert main(place.arguments(wait=60)) == 0
+            refused = provision(place)["error"]
+            assert refused["code"] == "StoreUnreachable"
+            assert "certificate verify failed" in refused["message"]
+        finally:
+            minio.terminate()
