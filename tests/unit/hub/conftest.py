@@ -1,5 +1,6 @@
-"""A hub in this process over a real directory store."""
+"""A hub in this process over a real directory store, open or with a token asked for."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from tests.unit.hub.issuing import Issuing, issuing
 from tests.unit.hub.models import fill, new_store
+from waybill.hub import keys
 from waybill.hub.app import create_app
 from waybill.hub.settings import Settings
 from waybill.manifest import Manifest
@@ -40,10 +43,13 @@ class Watched:
 
         return call
 
-    def _presign(self, key: str, expires: int, headers: dict[str, str]) -> str | None:
+    def _presign(
+        self, key: str, expires: int, headers: dict[str, str], inside: bool = False
+    ) -> str | None:
         if self.presigned is None:
             return None
-        return f"{self.presigned}/{key}?expires={expires}&type={headers['content-type']}"
+        place = "http://inside.example" if inside else self.presigned
+        return f"{place}/{key}?expires={expires}&type={headers['content-type']}"
 
 
 @pytest.fixture
@@ -89,3 +95,43 @@ def serve(backend: Watched) -> Iterator[Serve]:
 def hub(serve: Serve, tiny: Manifest) -> TestClient:  # noqa: ARG001
     """A hub over the tiny model that streams, as every hub over a directory does."""
     return serve()
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuing]:
+    with issuing() as server:
+        yield server
+
+
+@pytest.fixture
+def trusting(serve: Serve, issuer: Issuing, tmp_path: Path) -> Callable[..., TestClient]:
+    """A hub that trusts the issuer, whose entry in the file is changed as given."""
+
+    def start(**changes: object) -> TestClient:
+        path = tmp_path / "issuers.json"
+        path.write_text(json.dumps({"issuers": [{**issuer.entry(), **changes}]}))
+        return serve(auth="required", issuers_file=str(path))
+
+    return start
+
+
+@pytest.fixture
+def guarded(trusting: Callable[..., TestClient]) -> TestClient:
+    return trusting()
+
+
+class Clock:
+    """The clock of the keys; `now` is set by the test."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    stopped = Clock()
+    monkeypatch.setattr(keys, "monotonic", stopped)
+    return stopped

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 AUDIENCE = "waybill-hub"
+WHO = "/api/whoami-v2"
+"""Says who is signed in, whatever the store holds."""
 DISCOVERY = "/.well-known/openid-configuration"
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 

@@ -182,6 +182,28 @@ def test_a_redirect_tells_all_about_the_file(
     assert answer.headers["cache-control"] == "private, no-store"
 
 
+@pytest.mark.parametrize(
+    ("host", "inside"),
+    [
+        ("w-hub.prod.svc", True),
+        ("w-hub.prod.svc.cluster.local:8080", True),
+        ("w-hub", True),
+        ("w-hub.prod", True),
+        ("w-hub.example.com", False),
+        ("w", False),
+        ("models.example.com", False),
+    ],
+)
+@pytest.mark.usefixtures("tiny")
+def test_who_asks_by_the_internal_name_is_sent_to_the_internal_place(
+    host: str, inside: bool, serve: Serve, backend: Watched
+) -> None:
+    backend.presigned = "https://s3.example"
+    hub = serve(internal_host="w-hub.prod.svc")
+    location = hub.get(url("config.json"), headers={"Host": host}).headers["location"]
+    assert location.startswith("http://inside.example/") is inside
+
+
 def test_the_length_of_a_redirect_is_not_taken_for_the_files(redirecting: TestClient) -> None:
     assert "content-length" not in redirecting.head(url("config.json")).headers
 
