@@ -48,6 +48,7 @@ def test_an_external_store_is_told_with_its_prefix(render: Render) -> None:
     assert told["WAYBILL_HUB_STORE"] == "s3://models/team/a"
     assert told["WAYBILL_HUB_ENDPOINT"] == "https://s3.example.com"
     assert told["WAYBILL_HUB_PUBLIC_ENDPOINT"] == "https://files.example.com"
+    assert told["WAYBILL_HUB_INTERNAL_HOST"] == "t-model-hub.ns.svc"
     assert told["AWS_REGION"] == told["AWS_DEFAULT_REGION"] == "eu-1"
     assert told["AWS_ACCESS_KEY_ID"]["secretKeyRef"]["name"] == "mine"
 

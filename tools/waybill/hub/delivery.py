@@ -21,14 +21,18 @@ from waybill.store import layout
 log = logging.getLogger("waybill.hub")
 
 
-async def location(hub: Hub, file: File, headers: Mapping[str, str]) -> str | None:
-    """A presigned URL of the file's blob; None when the hub itself has to stream it."""
+async def location(hub: Hub, file: File, headers: Mapping[str, str], asked: str) -> str | None:
+    """A presigned URL of the file's blob; None when the hub itself has to stream it.
+
+    `asked` is the host that the client asked, which says where it is.
+    """
     if hub.settings.delivery != "redirect":
         return None
     wanted = {name: headers[name] for name in ("content-type", "content-disposition")}
     key = layout.blob(file.digest)
     seconds = hub.settings.presign_seconds
-    return await hub.threads.sign(hub.store.backend.presign, key, seconds, wanted)
+    inside = hub.settings.is_internal(asked)
+    return await hub.threads.sign(hub.store.backend.presign, key, seconds, wanted, inside)
 
 
 async def stream(hub: Hub, file: File, span: Span | None, headers: Mapping[str, str]) -> Response:

@@ -32,7 +32,8 @@ async def resolve(request: Request) -> Response:
         kept = ("x-repo-commit", "etag", "cache-control")
         return Response(status_code=304, headers={name: headers[name] for name in kept})
     hub = hub_of(request)
-    if url := await delivery.location(hub, file, headers):
+    asked = request.headers.get("host", "").partition(":")[0]
+    if url := await delivery.location(hub, file, headers, asked):
         return _redirect(request, file, url, headers)
     if request.method == "HEAD":
         return _head(file, headers)

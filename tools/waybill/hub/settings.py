@@ -27,6 +27,8 @@ class Settings:
     ca_bundle: str | None = None
     public_endpoint: str | None = None
     """Where clients reach the S3 server, if not at `endpoint`: presigned URLs name it."""
+    internal_host: str | None = None
+    """Who asks the hub by this name is beside it, and is sent to `endpoint`."""
     delivery: str = "redirect"
     """`redirect` sends clients to presigned URLs where the store has them; `proxy` streams."""
     presign_seconds: int = 12 * 3600
@@ -50,6 +52,13 @@ class Settings:
         _within("port", self.port, 0, 65535)
         _check_address("endpoint", self.endpoint)
         _check_address("public endpoint", self.public_endpoint)
+
+    def is_internal(self, host: str) -> bool:
+        """Whether a request's host is the internal one, however much of the name is said."""
+        if not (host and self.internal_host):
+            return False
+        name = self.internal_host
+        return host == name or name.startswith(f"{host}.") or host.startswith(f"{name}.")
 
     @classmethod
     def read(cls, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:

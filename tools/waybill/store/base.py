@@ -92,10 +92,13 @@ class Backend(Protocol):
     def local_path(self, key: str) -> Path | None:
         """The file behind a key, where there is one."""
 
-    def presign(self, key: str, expires: int, headers: dict[str, str]) -> str | None:
+    def presign(
+        self, key: str, expires: int, headers: dict[str, str], inside: bool = False
+    ) -> str | None:
         """A URL that reads the key for `expires` seconds without credentials, where possible.
 
-        `headers` are response headers: content-type and content-disposition.
+        `headers` are response headers: content-type and content-disposition. `inside`: for a
+        client that reaches the server where we do, not where the public does.
         """
 
 

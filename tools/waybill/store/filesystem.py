@@ -131,7 +131,13 @@ class FilesystemBackend:
     def local_path(self, key: str) -> Path | None:
         return self._path(key)
 
-    def presign(self, key: str, expires: int, headers: dict[str, str]) -> str | None:  # noqa: ARG002
+    def presign(
+        self,
+        key: str,  # noqa: ARG002
+        expires: int,  # noqa: ARG002
+        headers: dict[str, str],  # noqa: ARG002
+        inside: bool = False,  # noqa: ARG002
+    ) -> str | None:
         return None
 
     def _path(self, key: str) -> Path:

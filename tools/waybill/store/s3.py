@@ -56,10 +56,6 @@ class S3Backend:
     def client(self) -> S3Client:
         return self._made(self._endpoint)
 
-    @property
-    def _signer(self) -> S3Client:
-        return self._made(self._public)
-
     def _made(self, endpoint: str | None) -> S3Client:
         with self._lock, translated(self):
             if endpoint not in self._clients:
@@ -173,9 +169,12 @@ class S3Backend:
     def local_path(self, key: str) -> Path | None:  # noqa: ARG002
         return None
 
-    def presign(self, key: str, expires: int, headers: dict[str, str]) -> str | None:
+    def presign(
+        self, key: str, expires: int, headers: dict[str, str], inside: bool = False
+    ) -> str | None:
+        signer = self._made(self._endpoint if inside else self._public)
         with translated(self):
-            return self._signer.generate_presigned_url(
+            return signer.generate_presigned_url(
                 "get_object",
                 Params={
                     "Bucket": self.bucket,

@@ -7,6 +7,8 @@ HOME: /tmp
 WAYBILL_HUB_STORE: {{ include "waybill.objectStore.url" . | quote }}
 WAYBILL_HUB_ENDPOINT: {{ include "waybill.objectStore.endpoint" . | quote }}
 WAYBILL_HUB_PUBLIC_ENDPOINT: {{ .Values.global.objectStore.publicEndpoint | quote }}
+# Engines ask by the Service's name, and reach the object store by its Service too.
+WAYBILL_HUB_INTERNAL_HOST: {{ include "waybill.serviceHost" (list . "model-hub") }}
 WAYBILL_HUB_CA_BUNDLE: {{ include "waybill.caFile" . | quote }}
 WAYBILL_HUB_DELIVERY: {{ .Values.delivery }}
 WAYBILL_HUB_PRESIGN_SECONDS: {{ .Values.presignSeconds | int64 | quote }}
