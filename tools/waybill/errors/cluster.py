@@ -66,7 +66,7 @@ class SecretLacksKeys(WaybillError):
     """A Secret that is there is never changed, so what it lacks has to be added by hand."""
 
     sentence = "the Secret {name} is there, but lacks {keys}"
-    hint = "add what it lacks, or delete it and run the command again: it is made anew then"
+    hint = "add them: kubectl edit secret {name}; it is left alone, because what runs relies on it"
     exit_code = 2
 
 
