@@ -81,7 +81,7 @@ ROWS: Mapping[str, Sequence[Panel]] = {
                     "sum(rate(envoy_http_jwt_authn_denied{OURS}[$__rate_interval]))"
                 ),
                 "over a tenant's limit": (
-                    "sum(rate(envoy_local_rate_limit_rate_limited{OURS}[$__rate_interval]))"
+                    "sum(rate(envoy_http_local_rate_limit_rate_limited{OURS}[$__rate_interval]))"
                 ),
             },
             "Requests that no engine got to see.",
