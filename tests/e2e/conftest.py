@@ -96,10 +96,19 @@ def project(tmp_path_factory: pytest.TempPathFactory, kube: Kube) -> Iterator[Pr
     for name, namespace in (("dev", DEV), ("test", TEST)):
         (folder / f"values/{name}.yaml").write_text((ROOT / "values/dev.yaml").read_text())
         kube.make_namespace(namespace)
+        kube.apply(engine_volume(namespace))
     text = yaml.safe_dump({"environments": environments}, sort_keys=False)
     (folder / "values/environments.yaml").write_text(text)
     here = yaml.safe_load((Path(__file__).parent / "values.yaml").read_text())
     yield Project(folder, folder / "more.yaml", here)
+
+
+def engine_volume(namespace: str) -> str:
+    """The engine's environment, 6 GB that no image carries here, as a volume to be mounted."""
+    python = Path(needs("WAYBILL_TEST_VLLM"))
+    text = (ROOT / "ci/images/vllm-environment.yaml").read_text()
+    text = text.replace("@ENVIRONMENT@", str(python.parents[1]))
+    return text.replace("@NAMESPACE@", namespace)
 
 
 @dataclass(frozen=True)

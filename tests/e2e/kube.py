@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kubernetes import client, config
+import yaml
+from kubernetes import client, config, utils
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
 
@@ -25,6 +26,11 @@ class Kube:
         """With the Pod Security Standard `restricted` enforced: nothing of ours may need more."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         self.core.create_namespace({"metadata": {"name": name, "labels": labels}})
+
+    def apply(self, text: str) -> None:
+        """Make the objects of a YAML text."""
+        for each in yaml.safe_load_all(text):
+            utils.create_from_dict(self.core.api_client, each)  # type: ignore[no-untyped-call]
 
     def address(self, namespace: str, service: str) -> str:
         """The ClusterIP, which the machine reaches, too."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-import httpx
+import httpx2
 
 from waybill.deliver import cluster as clusters
 from waybill.deliver import helm as helms
@@ -241,9 +241,9 @@ def issuer(case: Case) -> Iterator[Finding]:
     url = f"{oidc['issuer'].rstrip('/')}/.well-known/openid-configuration"
     hint = "check global.oidc.issuer, and that it is reached from here and from the cluster"
     try:
-        with httpx.Client(verify=tls(case.environment.ca_bundle), timeout=10) as client:
+        with httpx2.Client(verify=tls(case.environment.ca_bundle), timeout=10) as client:
             said = client.get(url).raise_for_status().json()["issuer"]
-    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+    except (httpx2.HTTPError, ValueError, LookupError, TypeError) as error:
         yield Finding("issuer", "warn", f"{url} does not answer as an issuer: {error}", hint)
         return
     if said == oidc["issuer"]:
