@@ -126,9 +126,7 @@ ROWS: Mapping[str, Sequence[Panel]] = {
             "Cold starts",
             "short",
             {
-                "{{component}}": "sum by (component) "
-                f"(changes(process_start_time_seconds{{OURS,{_ENGINES}}}[1h]))"
-                " + count by (component) "
+                "{{component}}": "count by (component) "
                 f"(time() - process_start_time_seconds{{OURS,{_ENGINES}}} < 3600)"
             },
             "Engines started in the last hour, by revision.",
