@@ -67,13 +67,12 @@ def test_the_cluster_may_choose_the_user(render: Render) -> None:
         assert not {"runAsUser", "fsGroup"} & pod_spec(one)["securityContext"].keys(), where(one)
 
 
-def test_only_a_profile_reaches_for_the_node(objects: list[Object]) -> None:
-    for one in workloads(objects):
-        volumes = [
-            volume["name"] for volume in pod_spec(one).get("volumes", []) if "hostPath" in volume
-        ]
+@pytest.mark.parametrize("case", CASES)
+def test_no_environment_reaches_for_the_node(render: Render, case: str) -> None:
+    for one in workloads(render(*CASES[case])):
+        volumes = [volume for volume in pod_spec(one).get("volumes", []) if "hostPath" in volume]
         engine = pod_labels(one)["app.kubernetes.io/name"] == "vllm"
-        assert not volumes or engine, where(one)
+        assert not volumes or (engine and case == "everything"), where(one)
 
 
 def test_no_pod_gets_a_token_that_it_did_not_ask_for(objects: list[Object]) -> None:

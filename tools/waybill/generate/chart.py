@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,11 @@ things are maps, and each entry has `enabled`, so that a later file can switch o
 
 @dataclass(frozen=True)
 class Chart:
-    """The schema of all values, assembled, and the defaults."""
+    """The schema of all values, assembled, the defaults, and the table of the network."""
 
     schema: Schema
     values: Mapping[str, Any]
+    network: Mapping[str, Any] = field(default_factory=dict)
 
     def resolve(self, schema: Schema) -> Schema:
         """The schema with its reference replaced; what stands beside the reference wins."""
@@ -62,7 +63,8 @@ def load(root: Path) -> Chart:
         part = yaml.safe_load(path.read_text()) if path.is_file() else {}
         shapes |= part.pop("$defs", {})
         parts[key] = part
-    return Chart(_assemble(parts, shapes), values)
+    network = yaml.safe_load((folder / "network.yaml").read_text())
+    return Chart(_assemble(parts, shapes), values, network)
 
 
 def _assemble(parts: Mapping[str, Schema], shapes: Mapping[str, Schema]) -> Schema:
@@ -146,7 +148,21 @@ def readme(chart: Chart) -> str:
         rows = [_row(*cells[:2], cells[3]) for cells in _rows(chart, "", schema, None)]
         if rows:
             blocks.append("\n".join(["| key | type | meaning |", "|---|---|---|", *rows]))
+    blocks += [
+        "## Network",
+        "Who may talk to whom, with `global.network.policies`.",
+        _arrows(chart),
+    ]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _arrows(chart: Chart) -> str:
+    asking = [{"to": "API server", **arrow} for arrow in chart.network.get("apiServer", [])]
+    rows = [
+        _row(arrow["from"], arrow["to"], ", ".join(map(str, arrow["ports"])), arrow["why"])
+        for arrow in [*chart.network.get("arrows", []), *asking]
+    ]
+    return "\n".join(["| from | to | TCP ports | for |", "|---|---|---|---|", *rows])
 
 
 def _rows(chart: Chart, path: str, schema: Schema, values: object) -> Iterator[tuple[str, ...]]:
