@@ -1,6 +1,7 @@
 """`waybill pull --hub`: a real hub over a real MinIO, killed in the middle and brought back."""
 
 import hashlib
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.integration.hub.conftest import Hub
 from tests.services import Minio, free_port, running
 from tests.store_contents import noise
 from tests.unit.hub import models
+from tests.unit.hub.issuing import issuing
 from waybill.manifest import Manifest
 from waybill.source.pull import MANIFEST
 from waybill.store import layout
@@ -39,9 +41,10 @@ class Place:
         return f"http://127.0.0.1:{self.port}"
 
     @contextmanager
-    def hub(self) -> Iterator[Hub]:
+    def hub(self, *options: object) -> Iterator[Hub]:
         command = [sys.executable, "-m", "waybill", "hub", "--store", self.store.url]
         command += ["--endpoint", self.endpoint, "--port", str(self.port), "--delivery", "proxy"]
+        command += map(str, options)
         log = self.folder / "hub.log"
         with running(command, {}, log, f"{self.url}/readyz", 30) as process:
             yield Hub(self.url, log, process, self.manifest)
@@ -166,3 +169,29 @@ def test_a_hub_that_is_not_there_is_given_up(place: Place, tmp_path: Path) -> No
     assert process.returncode == 7
     assert "trying again for" in said
     assert f"error: the source {place.url}/{models.REPO} cannot be read: " in said
+
+
+def test_a_token_is_needed_where_the_hub_asks_for_one_and_read_anew(
+    place: Place, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    with issuing() as issuer:
+        (tmp_path / "issuers.json").write_text(json.dumps({"issuers": [issuer.entry()]}))
+        asks = ("--auth", "required", "--issuers-file", tmp_path / "issuers.json")
+        with place.hub(*asks):
+            pull = place.pull(tmp_path / "out")
+            pull.env["HF_TOKEN_PATH"] = str(token)
+            token.write_text(issuer.token(exp=-3600))
+            with pull.start() as process:
+                _, said = process.communicate(timeout=120)
+            assert process.returncode == 1
+            assert "refuses access: " in said
+            assert "the token is refused: it has expired" in said
+            with pull.start() as process:
+                # The kubelet exchanges it meanwhile.
+                while "trying again" not in (process.stderr or pytest.fail()).readline():
+                    pass
+                token.write_text(issuer.token())
+                _, said = process.communicate(timeout=120)
+            assert process.returncode == 0, said
+    assert_whole(tmp_path / "out")

@@ -152,7 +152,7 @@ def _why(error: Exception, response: httpx2.Response) -> str:
     told = getattr(error, "server_message", None) or response.headers.get("x-error-message")
     place = f"{response.url.scheme}://{response.url.host}"
     said = f"{place} answered {response.status_code} {response.reason_phrase}"
-    return f"{said}: {told.splitlines()[0]}" if told else said
+    return f"{said}: {'; '.join(told.splitlines())}" if told else said
 
 
 class _Stream(io.RawIOBase):
