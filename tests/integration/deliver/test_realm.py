@@ -235,7 +235,8 @@ def test_a_wrong_password_is_said_without_it(world: World) -> None:
     world.environment["KC_BOOTSTRAP_ADMIN_PASSWORD"] = "not-the-password"
     code, _, err = world.provision()
     assert code == 1
-    assert "to sign its administrator in: 401 Unauthorized: Invalid user credentials" in err
+    assert "refuses to sign its administrator in: 400" in err
+    assert "Invalid user credentials" in err
 
 
 def test_what_keycloak_does_not_take_is_said(world: World) -> None:
@@ -245,10 +246,14 @@ def test_what_keycloak_does_not_take_is_said(world: World) -> None:
     assert f"POST /admin/realms/{world.realm}/clients: 400" in err
 
 
-@pytest.mark.parametrize(("fault", "after"), [(REFUSE, 0), (LOSE, 3), (CUT, 12)])
-def test_a_connection_lost_anywhere_costs_nothing(fresh: World, fault: str, after: int) -> None:
+@pytest.mark.parametrize(
+    ("fault", "method", "after"), [(REFUSE, "POST", 0), (LOSE, "POST", 4), (CUT, "GET", 12)]
+)
+def test_a_connection_lost_anywhere_costs_nothing(
+    fresh: World, fault: str, method: str, after: int
+) -> None:
     with faulty(Minio(fresh.server.url, "", "")) as proxy:
-        proxy.next(fault, lambda _method, _path: len(proxy.seen) > after)
+        proxy.next(fault, lambda asked, _path: asked == method and len(proxy.seen) > after)
         code, _, err = fresh.provision(proxy.endpoint)
         assert code == 0, err
         assert "trying again" in err

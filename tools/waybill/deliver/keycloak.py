@@ -16,6 +16,10 @@ from waybill.errors import KeycloakRefused, KeycloakUnreachable
 _TOKEN = "/realms/master/protocol/openid-connect/token"  # noqa: S105 - an address
 _PASSING = frozenset({408, 409, 425, 429})
 """It is overloaded, or another run of the same command was faster: a rerun finds it done."""
+_RACE_LOST = "Database operation failed"
+"""With 400: what it is asked to make is just being made, by a run that was cut off or another."""
+_PATIENCE = httpx2.Timeout(120, connect=10)
+"""A new realm takes a busy server most of a minute."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Keycloak:
 
     def __init__(self, url: str, admin: Administrator) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx2.Client(auth=_SignIn(self.url, admin), timeout=30)
+        self._http = httpx2.Client(auth=_SignIn(self.url, admin), timeout=_PATIENCE)
 
     def __enter__(self) -> Keycloak:
         return self
@@ -125,8 +129,9 @@ def _failure(
     url: str, what: str, response: httpx2.Response
 ) -> KeycloakUnreachable | KeycloakRefused:
     status = response.status_code
-    why = f"{status} {response.reason_phrase}: {_said(response)}".rstrip(": ")
-    if status >= 500 or status in _PASSING:
+    said = _said(response)
+    why = f"{status} {response.reason_phrase}: {said}".rstrip(": ")
+    if status >= 500 or status in _PASSING or said == _RACE_LOST:
         return KeycloakUnreachable(url=url, why=why)
     return KeycloakRefused(url=url, what=what, why=why)
 
