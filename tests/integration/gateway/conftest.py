@@ -52,7 +52,7 @@ def values(signers: list[Issuer], **more: Any) -> dict[str, Any]:
         "cheap": pin(stable=(THREE, 100)),
     }
     return {
-        "gateway": PLENTY,
+        "gateway": dict(PLENTY),
         "global": {"oidc": oidc, "models": models, "pins": pins, "network": OPEN} | more,
     }
 

@@ -132,8 +132,8 @@ def test_a_revision_comes_and_goes_and_its_last_stream_ends_well(
         gate.client(token) as client,
         asking(gate, token) as counted,
     ):
-        body = {"model": f"chat@{TWO[:8]}", "stream": True}
-        with client.stream("POST", CHAT, json=body) as answer:
+        body = {"model": f"chat@{TWO[:8]}"}
+        with client.stream("POST", CHAT, json=body | {"stream": True}) as answer:
             lines = answer.iter_lines()
             next(lines)
             gate.apply(alone)
@@ -194,3 +194,15 @@ def test_a_pod_that_ends_finishes_its_streams_first(
             one.go_on.set()
             assert "data: [DONE]" in list(lines)
         assert drain.wait(10) == 0
+
+
+def test_it_is_ready_before_its_neighbours_are(tmp_path: Path, issuers: list[Issuer]) -> None:
+    """A first install: no engine has an address in the DNS, and the issuer does not answer."""
+    given = values(issuers)
+    given["global"]["oidc"] |= {"jwksUri": f"http://127.0.0.1:{free_port()}/keys"}
+    with gateway(given, {}, tmp_path) as gate:
+        with gate.client(issuers[1].token()) as client:
+            assert client.get("/v1/models").status_code == 200
+            assert client.post(CHAT, json={"model": "chat"}).status_code == 503
+        with gate.client(issuers[0].token()) as client:
+            assert client.get("/v1/models").status_code == 401

@@ -1,5 +1,5 @@
 # Before the pod ends: no longer Ready, no new connections, and time for the streams that run.
-# Usage: drain.sh SECONDS    needs nothing but bash, because the image has no client for HTTP.
+# Usage: drain.sh SECONDS    speaks HTTP by itself, because the image has no client for it.
 admin=${ADMIN_PORT:-9901}
 
 # ask METHOD PATH: the whole answer of Envoy's admin.
