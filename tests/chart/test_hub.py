@@ -58,7 +58,11 @@ def test_it_trusts_the_issuers_for_its_own_audience(render: Render) -> None:
     off = {"old": {"enabled": False, "issuer": "https://old.example.com"}}
     ca = {"existingConfigMap": "site-ca", "key": "all.pem"}
     values = {
-        "global": {"caBundle": ca, "oidc": {"issuers": {**more, **off}}},
+        "global": {
+            "caBundle": ca,
+            "oidc": {"issuers": {**more, **off}},
+            "network": {"policies": False},
+        },
         "gateway": {"enabled": False},
     }
     objects = render(SIGNED_IN, values)

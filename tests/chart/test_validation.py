@@ -61,6 +61,10 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "the network lets nothing out of vllm: name its addresses in an entry of",
     ),
+    "an issuer behind the wall": (
+        {"global": {"oidc": {"issuers": {"a": {"enabled": True, "issuer": "https://a.example"}}}}},
+        "global.oidc.issuers.a is enabled, and the network lets nothing out of gateway",
+    ),
     "a database behind the wall": (
         {"keycloak": {"database": {"mode": "external", "host": "db", "existingSecret": "s"}}},
         "the network lets nothing out of keycloak",

@@ -91,12 +91,18 @@ What contradicts itself, as sentences: what is wrong, where, and what to do. Eac
 {{- $needs = append $needs (list "vllm" "modelHub.delivery is redirect and global.objectStore.mode is external") -}}
 {{- end -}}
 {{- end -}}
+{{- $abroad := list -}}
 {{- if eq $v.global.oidc.mode "external" -}}
-{{- if and $v.modelHub.enabled $v.modelHub.auth.enabled -}}
-{{- $needs = append $needs (list "model-hub" "global.oidc.mode is external") -}}
+{{- $abroad = append $abroad "global.oidc.mode is external" -}}
 {{- end -}}
-{{- if and $v.gateway.enabled $v.gateway.auth.enabled -}}
-{{- $needs = append $needs (list "gateway" "global.oidc.mode is external") -}}
+{{- range $name, $issuer := $v.global.oidc.issuers -}}
+{{- if $issuer.enabled -}}{{- $abroad = append $abroad (printf "global.oidc.issuers.%s is enabled" $name) -}}{{- end -}}
+{{- end -}}
+{{- range $why := $abroad -}}
+{{- range $component, $values := dict "gateway" $v.gateway "model-hub" $v.modelHub -}}
+{{- if and $values.enabled $values.auth.enabled -}}
+{{- $needs = append $needs (list $component $why) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if and $v.keycloak.enabled (eq $v.keycloak.database.mode "external") -}}
