@@ -11,6 +11,8 @@ source "$repo/ci/versions.env"
 # An interpreter that uv fetched by itself would be one more thing from the outside.
 export UV_PYTHON_DOWNLOADS=never
 unset VIRTUAL_ENV
+# Tests and engines start Python hundreds of times: what is compiled once stays so.
+unset PYTHONDONTWRITEBYTECODE
 
 say() { echo "$*" >&2; }
 
@@ -78,6 +80,6 @@ project_python() {
     local python
     python=$(system_python)
     [ -d "$repo/.venv" ] || say "setting up Python packages in .venv (200 MB)"
-    uv sync --quiet --project "$repo" --frozen --all-extras --group dev --python "$python" >&2
+    uv sync --quiet --compile-bytecode --project "$repo" --frozen --all-extras --group dev --python "$python" >&2
     echo "$repo/.venv/bin/python"
 }
