@@ -69,7 +69,7 @@ def release_of(args: argparse.Namespace) -> tuple[Environment, Helm]:
 
 def run_render(args: argparse.Namespace, _: Console) -> Report:
     release = release_of(args)[1]
-    objects = release.template()
+    objects = install.render(release)
     text = yaml.safe_dump_all(objects, sort_keys=False, width=1000, explicit_start=True)
     return Report(text.rstrip(), {"objects": objects})
 

@@ -16,7 +16,7 @@ import httpx2
 
 from waybill.deliver import cluster as clusters
 from waybill.deliver import helm as helms
-from waybill.deliver import pins
+from waybill.deliver import install, pins
 from waybill.deliver.environments import Environment
 from waybill.deliver.helm import Helm, Manifest
 from waybill.deliver.rollout import Object
@@ -78,11 +78,11 @@ class Case:
 
 def examine(environment: Environment, helm: Helm) -> list[Finding]:
     """All findings, in the order of the checks. Raises what makes every check senseless:
-    HelmMissing, HelmFailed for values that the chart refuses, BadFile.
+    HelmMissing, HelmFailed and BadEngineArguments for values that are refused, BadFile.
     """
     found = ".".join(map(str, helms.version()))
     first = [Finding("helm", "ok", f"{helms.program()} {found}")]
-    manifests = helm.template()
+    manifests = install.render(helm)
     first.append(Finding("values", "ok", f"the chart takes them: {len(manifests)} objects"))
     cluster = clusters.Cluster(helm.namespace, helm.context)
     return [*first, *looked(Case(environment, cluster, helm.values(), manifests))]

@@ -21,6 +21,8 @@ CHART = "charts/waybill"
 _NEEDED = (3, 14)
 """Older ones render some templates of the chart differently, and are out of support."""
 
+_NOISE = ("WARNING", "level=", "Use --debug flag", "I1", "W1")
+
 Manifest = Mapping[str, Any]
 """One Kubernetes object."""
 
@@ -62,7 +64,7 @@ class Helm:
 
     def values(self) -> dict[str, Any]:
         """The chart's defaults with the files laid over them, as Helm merges them."""
-        merged = _yaml(self.chart / "values.yaml")
+        merged: dict[str, Any] = yaml.safe_load(run("show", "values", str(self.chart)))
         for file in self.files:
             merged = overlay(merged, _yaml(file))
         return merged
@@ -160,11 +162,8 @@ def _yaml(path: Path) -> dict[str, Any]:
 
 def _sentence(stderr: str) -> str:
     """Helm's last error without its stack of template names, which name no mistake of the user."""
-    lines = [
-        line for line in stderr.splitlines() if not line.startswith(("WARNING", "level=", "I"))
-    ]
-    said = "\n".join(lines).strip() or "it said nothing"
-    said = re.sub(r"^Error:\s*", "", said)
-    if "error calling fail: " in said:
-        return said.rpartition("error calling fail: ")[2].strip()
-    return said
+    said = "\n".join(line for line in stderr.splitlines() if not line.startswith(_NOISE)).strip()
+    for before in ("error calling fail: ", "Error: "):
+        said = said.rpartition(before)[2]
+    said = re.sub(r"^execution error at \([^)]*\):\s*", "", said).strip()
+    return said.removeprefix("these values do not fit together:").strip() or "it said nothing"

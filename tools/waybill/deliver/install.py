@@ -11,9 +11,10 @@ from typing import Protocol
 
 from waybill.deliver import changes, rollout
 from waybill.deliver.changes import Change
+from waybill.deliver.engine_arguments import engine_argument_findings
 from waybill.deliver.helm import Helm
 from waybill.deliver.rollout import Object
-from waybill.errors import ClusterForbidden, HelmFailed, RolloutFailed
+from waybill.errors import BadEngineArguments, ClusterForbidden, HelmFailed, RolloutFailed
 
 INSTANCE = "app.kubernetes.io/instance"
 WORKLOADS = ("deployments", "statefulsets", "jobs")
@@ -44,9 +45,20 @@ class Plan:
 
 
 def plan(helm: Helm) -> Plan:
-    """Raises HelmMissing, HelmFailed."""
-    new = helm.template()
+    """Raises HelmMissing, HelmFailed, BadEngineArguments."""
+    new = render(helm)
     return Plan(helm, helm.revision(), changes.changes(helm.installed(), new))
+
+
+def render(helm: Helm) -> list[Object]:
+    """The chart's objects, from engine arguments that the engines can take, too.
+
+    Raises HelmMissing, HelmFailed, BadEngineArguments.
+    """
+    manifests = helm.template()
+    if findings := engine_argument_findings(helm.values()):
+        raise BadEngineArguments(findings="; ".join(findings))
+    return manifests
 
 
 def carry_out(

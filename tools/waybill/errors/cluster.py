@@ -30,6 +30,14 @@ class HelmMissing(WaybillError):
     exit_code = 2
 
 
+class BadEngineArguments(WaybillError):
+    """Arguments that would keep an engine from starting."""
+
+    sentence = "the values give engines what vLLM would refuse: {findings}"
+    hint = "correct the engineArgs that are named"
+    exit_code = 2
+
+
 class HelmFailed(WaybillError):
     """Helm refused the values, or could not carry the release out."""
 
