@@ -34,7 +34,7 @@ def register(commands: Commands) -> None:
     parser.set_defaults(run=_secrets)
 
     provision = commands.add_parser("provision", help="set up a server that the chart brought")
-    what = provision.add_subparsers(metavar="WHAT", required=True, dest="what")
+    what = provision.add_subparsers(metavar="ACTION", required=True, dest="action")
     store = what.add_parser("object-store", help="bucket, users and policies in MinIO")
     store.add_argument("store", metavar="s3://BUCKET/PREFIX", help="the place of the store to come")
     store.add_argument("--endpoint", required=True, help="URL of the MinIO server")

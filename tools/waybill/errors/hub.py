@@ -12,7 +12,6 @@ class NotSignedIn(WaybillError):
     hint = "get a token for this hub and give it to the client: HF_TOKEN, or HF_TOKEN_PATH"
     exit_code = 1
     status = 401
-    hf_code = "NotSignedIn"
 
 
 class IssuerUnreachable(WaybillError):
