@@ -46,8 +46,9 @@ def test_a_wrong_value_is_refused_with_what_to_do(project: Project) -> None:
 
 @pytest.mark.timeout(180)
 def test_a_pod_that_cannot_start_is_explained(project: Project) -> None:
-    project.values["global"]["image"] = {"tag": "0.0.0-missing"}
+    project.values["gateway"]["image"] = {"tag": "0.0.0-missing"}
     failed = project.install("dev", "--timeout", "90", code=1)
-    project.values["global"].pop("image")
-    assert "0.0.0-missing" in failed["stderr"] and "image" in failed["error"]["message"].lower()
+    project.values["gateway"].pop("image")
+    assert "0.0.0-missing" in failed["stderr"]
+    assert "Image" in failed["error"]["message"]
     project.install("dev", "--timeout", "120")
