@@ -66,13 +66,39 @@ def test_a_new_limit_restarts_the_pods(render: Render) -> None:
     assert pods(render(BASE)) != pods(render(BASE, limit))
 
 
-def test_a_revision_at_weight_0_is_there_and_gets_no_share(render: Render) -> None:
-    objects = render(BASE, pinned(stable=share(ONE, 100), previous=share(TWO, 0)))
-    names = [cluster["name"] for cluster in file(objects, "clusters.yaml")["resources"]]
-    assert names == ["chat@11111111", "chat@2e222222", "chat@2e222222+stable"]
+def shares(objects: list[Object]) -> dict[str, int]:
     model = next(route for route in routes(objects) if route.get("name") == "chat")
-    shares = model["route"]["weighted_clusters"]["clusters"]
-    assert shares == [{"name": "chat@11111111", "weight": 100}]
+    return {one["name"]: one["weight"] for one in model["route"]["weighted_clusters"]["clusters"]}
+
+
+def slots(objects: list[Object]) -> dict[str, list[str]]:
+    """By slot: the clusters that answer for it, the first that is up before the others."""
+    return {
+        cluster["name"]: cluster["cluster_type"]["typed_config"]["clusters"]
+        for cluster in file(objects, "clusters.yaml")["resources"]
+        if "cluster_type" in cluster
+    }
+
+
+def test_a_revision_at_weight_0_gets_no_share_and_stands_in_for_stable(render: Render) -> None:
+    objects = render(BASE, pinned(stable=share(ONE, 100), previous=share(TWO, 0)))
+    assert shares(objects) == {"chat/stable": 100}
+    assert slots(objects)["chat/stable"] == ["chat@11111111", "chat@2e222222"]
+
+
+def test_a_canary_that_is_not_up_leaves_its_share_to_stable(render: Render) -> None:
+    objects = render(BASE, CANARY)
+    assert shares(objects) == {"chat/stable": 90, "chat/canary": 10}
+    assert slots(objects)["chat/canary"] == ["chat@2e222222", "chat@11111111"]
+
+
+def test_whatever_the_traffic_the_slots_are_there_and_have_somebody_to_answer(
+    render: Render,
+) -> None:
+    for traffic in (pinned(stable=share(ONE, 100)), CANARY):
+        found = slots(render(BASE, traffic))
+        assert sorted(found) == ["chat/canary", "chat/previous", "chat/stable"]
+        assert all(found.values())
 
 
 def test_engines_are_the_pods_of_their_headless_service(render: Render) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.chart.rendering import PINS, Object, Refused, Render, named, of_kind, pod_spec
 
@@ -53,6 +54,16 @@ def test_there_is_an_engine_and_a_headless_service_for_each_pinned_revision(rend
     }
     assert names["Deployment"] == names["Service"] == [f"t-{one}" for one in (CHAT, CANARY, EMBED)]
     assert named(objects, "Service", CHAT)["spec"]["clusterIP"] == "None"
+
+
+def test_where_there_is_no_room_a_revision_without_traffic_has_no_engine(render: Render) -> None:
+    pins = yaml.safe_load(PINS.read_text())
+    traffic = pins["global"]["pins"]["chat"]["traffic"]
+    traffic["previous"] = {**traffic.pop("canary"), "weight": "0"}
+    traffic["stable"]["weight"] = "100"
+    objects = render(values(model={"rollout": "replace"}), pins)
+    names = [one["metadata"]["name"] for one in of_kind(objects, "Deployment")]
+    assert f"t-{CHAT}" in names and f"t-{CANARY}" not in names
 
 
 def test_without_a_pin_there_is_no_engine(render: Render) -> None:

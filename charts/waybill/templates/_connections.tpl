@@ -91,9 +91,17 @@ http://{{ include "waybill.serviceHost" (list . "model-hub") }}:8080
 {{- end -}}
 {{- end -}}
 
+{{/* rollout: (list $ MODEL) → sideBySide or replace; the profile's room decides where the model does not say */}}
+{{- define "waybill.rollout" -}}
+{{- $model := index . 1 -}}
+{{- $surge := dig ($model.profile | default "") "surge" false (index . 0).Values.global.profiles -}}
+{{- $model.rollout | default (ternary "sideBySide" "replace" $surge) -}}
+{{- end -}}
+
 {{/*
 engines: $ → {"engines": [{model, commit, component, name, repo, digest, size, profile, …}]} as JSON,
-one for each pinned revision of an enabled model that is ours, in the order of names. The
+one for each pinned revision of an enabled model that is ours, in the order of names; where a new
+revision replaces the old, only for those with a share of the traffic: there is no room for both. The
 component is vllm-<model>-<first 8 of the commit>. The size stays text: JSON would make it 1.4e+11.
 */}}
 {{- define "waybill.engines" -}}
@@ -102,12 +110,19 @@ component is vllm-<model>-<first 8 of the commit>. The size stays text: JSON wou
 {{- $pins := include "waybill.pins" . | fromJson -}}
 {{- range $name, $model := .Values.global.models -}}
 {{- if and $model.enabled (eq ($model.target | default "deployment") "deployment") -}}
+{{- $both := eq "sideBySide" (include "waybill.rollout" (list $root $model)) -}}
+{{- $used := dict -}}
+{{- range $slot, $share := dig $name "traffic" dict $pins -}}
+{{- if gt (int $share.weight) 0 }}{{ $_ := set $used $share.commit true }}{{ end -}}
+{{- end -}}
 {{- range $commit, $revision := dig $name "revisions" dict $pins -}}
+{{- if or $both (hasKey $used $commit) -}}
 {{- $component := printf "vllm-%s-%s" $name (substr 0 8 $commit) -}}
 {{- $engines = append $engines (dict
       "model" $name "commit" $commit "component" $component
       "name" (include "waybill.name" (list $root $component))
       "repo" $revision.repo "digest" $revision.digest "size" ($revision.size | toString)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

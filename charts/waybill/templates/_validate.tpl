@@ -61,9 +61,7 @@ What contradicts itself, as sentences: what is wrong, where, and what to do. Eac
 {{- if eq ($model.target | default "deployment") "external" -}}
 {{- $found = append $found (printf "%s pins a model that others serve: remove the pin, or set global.models.%s.target: deployment" $at $name) -}}
 {{- end -}}
-{{- $surge := dig ($model.profile | default "") "surge" false $g.profiles -}}
-{{- $rollout := $model.rollout | default (ternary "sideBySide" "replace" $surge) -}}
-{{- if and (hasKey $pin.traffic "canary") (eq $rollout "replace") -}}
+{{- if and (hasKey $pin.traffic "canary") (eq "replace" (include "waybill.rollout" (list $ $model))) -}}
 {{- $found = append $found (printf "%s.traffic has a canary, and the model's rollout is replace, which has no room for two: set global.models.%s.rollout: sideBySide, or promote without a canary" $at $name) -}}
 {{- end -}}
 {{- end -}}

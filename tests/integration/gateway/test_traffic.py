@@ -103,6 +103,18 @@ def test_a_canary_gets_requests_only_while_it_answers(
         assert asked(gate, token, 20) == {"one": 20}
 
 
+def test_a_new_pin_takes_over_when_its_engine_is_up_and_nothing_is_lost_before(
+    tmp_path: Path, issuers: list[Issuer], one: Peer, two: Peer
+) -> None:
+    token = issuers[0].token()
+    with pinned(tmp_path, issuers, one, two, stable=(ONE, 100)) as gate, asking(gate, token) as new:
+        gate.apply(chat(issuers, pin(stable=(TWO, 100), previous=(ONE, 0))))
+        assert asked(gate, token, 50) == {"one": 50}, "its engine has not started"
+        with engine(two):
+            eventually(lambda: asked(gate, token, 10) == {"two": 10})
+        assert set(new) == {"one", "two"}
+
+
 def test_weights_move_without_a_restart_or_a_lost_request(
     tmp_path: Path, issuers: list[Issuer], one: Peer, two: Peer
 ) -> None:

@@ -3,12 +3,11 @@
 {{- define "gateway.clusters" -}}
 {{- $root := . -}}
 {{- range (include "gateway.models" . | fromJson).models -}}
-{{- $stable := .stable -}}
 {{- range .revisions }}
 - {{ include "gateway.cluster.engine" (list $root .) | nindent 2 | trim }}
-{{- if ne .route .cluster }}
-- {{ include "gateway.cluster.withStable" (list $root .) | nindent 2 | trim }}
 {{- end }}
+{{- range .slots }}
+- {{ include "gateway.cluster.slot" (list $root .) | nindent 2 | trim }}
 {{- end }}
 {{- if .external }}
 - {{ include "gateway.cluster.external" (list $root .name .external) | nindent 2 | trim }}
@@ -68,18 +67,18 @@ load_assignment:
               waybill: {revision: {{ $revision.commit | quote }}}
 {{- end -}}
 
-{{/* withStable: (list $ REVISION) → this revision and, while none of its engines is Ready, stable */}}
-{{- define "gateway.cluster.withStable" -}}
-{{- $revision := index . 1 -}}
+{{/* slot: (list $ SLOT) → the first of its clusters that has an engine that is Ready */}}
+{{- define "gateway.cluster.slot" -}}
+{{- $slot := index . 1 -}}
 "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster
-name: {{ $revision.route | quote }}
+name: {{ $slot.name | quote }}
 {{ include "gateway.cluster.common" (index . 0) }}
 lb_policy: CLUSTER_PROVIDED
 cluster_type:
   name: envoy.clusters.aggregate
   typed_config:
     "@type": type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig
-    clusters: [{{ $revision.cluster | quote }}, {{ $revision.stable | quote }}]
+    clusters: {{ $slot.clusters | toJson }}
 {{- end -}}
 
 {{/* external: (list $ NAME EXTERNAL) → a server outside, with its credential on the way out */}}

@@ -4,9 +4,9 @@ this file only write it down.
 */}}
 
 {{/*
-models: $ → {"models": [{name, names, stable, revisions: [{commit, host, cluster, route, weight}],
+models: $ → {"models": [{name, names, revisions: [{commit, host, cluster}], slots: [{name, weight, clusters}],
 external: {cluster, scheme, host, port, authority, path, model, secret, key}}]} as JSON.
-A revision's `cluster` is its engines alone, its `route` falls back on stable where they are not Ready.
+A revision's `cluster` is its engines; a slot is answered by the first of its clusters that has one Ready.
 A model of ours without a pin is left out.
 */}}
 {{- define "gateway.models" -}}
@@ -20,8 +20,8 @@ A model of ours without a pin is left out.
 {{- else -}}
 {{- $revisions := (include "gateway.revisions" (list $root $name) | fromJson).revisions -}}
 {{- if $revisions -}}
-{{- $stable := (first $revisions).stable -}}
-{{- $models = append $models (merge $entry (dict "revisions" $revisions "stable" $stable)) -}}
+{{- $slots := (include "gateway.slots" (list $root $name $revisions) | fromJson).slots -}}
+{{- $models = append $models (merge $entry (dict "revisions" $revisions "slots" $slots)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -29,28 +29,45 @@ A model of ours without a pin is left out.
 {{- dict "models" $models | toJson -}}
 {{- end -}}
 
-{{/* revisions: (list $ MODEL) → {"revisions": […]} of one model of ours, as JSON */}}
+{{/* revisions: (list $ MODEL) → {"revisions": […]}: the engines that one model of ours has, as JSON */}}
 {{- define "gateway.revisions" -}}
 {{- $root := index . 0 -}}
-{{- $name := index . 1 -}}
-{{- $weights := dict -}}
-{{- $stable := "" -}}
-{{- range $slot, $share := dig $name "traffic" dict (include "waybill.pins" $root | fromJson) -}}
-{{- if eq $slot "stable" }}{{ $stable = $share.commit }}{{ end -}}
-{{- $_ := set $weights $share.commit (add (get $weights $share.commit | default 0) (int $share.weight)) -}}
-{{- end -}}
 {{- $revisions := list -}}
 {{- range (include "waybill.engines" $root | fromJson).engines -}}
-{{- if eq .model $name -}}
-{{- $cluster := printf "%s@%s" $name (substr 0 8 .commit) -}}
-{{- $revisions = append $revisions (dict "commit" .commit "cluster" $cluster
-      "route" (eq .commit $stable | ternary $cluster (printf "%s+stable" $cluster))
-      "host" (include "waybill.serviceHost" (list $root .component))
-      "stable" (printf "%s@%s" $name (substr 0 8 $stable))
-      "weight" (get $weights .commit | default 0)) -}}
+{{- if eq .model (index $ 1) -}}
+{{- $revisions = append $revisions (dict "commit" .commit
+      "cluster" (include "gateway.cluster.name" (list .model .commit))
+      "host" (include "waybill.serviceHost" (list $root .component))) -}}
 {{- end -}}
 {{- end -}}
 {{- dict "revisions" $revisions | toJson -}}
+{{- end -}}
+
+{{- define "gateway.cluster.name" -}}
+{{ index . 0 }}@{{ substr 0 8 (index . 1) }}
+{{- end -}}
+
+{{/*
+slots: (list $ MODEL REVISIONS) → {"slots": [{name, weight, clusters}]} as JSON, always the same three.
+While none of a slot's engines is Ready, stable answers for it, and for stable the one before: a new
+pin takes over when it can, not when it is written. The names never change, so routes never name
+what is not there, in whatever order Envoy reads the two files.
+*/}}
+{{- define "gateway.slots" -}}
+{{- $name := index . 1 -}}
+{{- $known := dict -}}
+{{- range index . 2 }}{{ $_ := set $known .commit .cluster }}{{ end -}}
+{{- $traffic := dig $name "traffic" dict (include "waybill.pins" (index . 0) | fromJson) -}}
+{{- $slots := list -}}
+{{- range $slot := list "stable" "canary" "previous" -}}
+{{- $clusters := list -}}
+{{- range $next := list $slot "stable" "previous" -}}
+{{- with get $known (dig $next "commit" "" $traffic) }}{{ $clusters = append $clusters . }}{{ end -}}
+{{- end -}}
+{{- $slots = append $slots (dict "name" (printf "%s/%s" $name $slot) "clusters" ($clusters | uniq)
+      "weight" (dig $slot "weight" 0 $traffic | int)) -}}
+{{- end -}}
+{{- dict "slots" $slots | toJson -}}
 {{- end -}}
 
 {{/* external: (list $ NAME MODEL) → where a model outside answers, as JSON */}}

@@ -88,9 +88,9 @@ value:
     {{- include "gateway.routes.timeouts" $root | nindent 4 }}
     weighted_clusters:
       clusters:
-        {{- range $model.revisions }}
+        {{- range $model.slots }}
         {{- if .weight }}
-        - {name: {{ .route | quote }}, weight: {{ .weight }}}
+        - {name: {{ .name | quote }}, weight: {{ .weight }}}
         {{- end }}
         {{- end }}
   {{- end }}
