@@ -22,6 +22,8 @@ from tests.services import needs
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/waybill"
+RELEASED = ROOT / "tests/fixtures/charts/waybill-0.1.0.tgz"
+"""The last released chart as it was packaged: what people upgrade from."""
 DEV, TEST = "waybill-dev", "waybill-test"
 RELEASE = "w"
 FIGURES: dict[str, str] = {}
@@ -46,13 +48,17 @@ class Project:
         said: dict[str, Any] = json.loads(done.stdout)
         return {"stderr": done.stderr, **said.get("result", said)}
 
-    def install(self, environment: str, *flags: str, code: int = 0) -> dict[str, Any]:
-        return self.release("install", environment, *flags, code=code)
+    def install(
+        self, environment: str, *flags: str, chart: Path = CHART, code: int = 0
+    ) -> dict[str, Any]:
+        return self.release("install", environment, *flags, chart=chart, code=code)
 
-    def release(self, command: str, environment: str, *flags: str, code: int = 0) -> dict[str, Any]:
-        """install, render or doctor with the chart at hand and the values as they are now."""
+    def release(
+        self, command: str, environment: str, *flags: str, chart: Path = CHART, code: int = 0
+    ) -> dict[str, Any]:
+        """install, render or doctor with a chart and the values as they are now."""
         self.more.write_text(yaml.safe_dump(self.values))
-        where = ("--chart", str(CHART), "--values", str(self.more))
+        where = ("--chart", str(chart), "--values", str(self.more))
         return self.waybill(command, environment, *where, *flags, code=code)
 
     @property

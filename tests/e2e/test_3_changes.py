@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.conftest import DEV, FIGURES, RELEASE, Project, gateway
+from tests.e2e.conftest import DEV, FIGURES, RELEASE, RELEASED, Project, gateway
 from tests.e2e.kube import Kube, until
 from tests.e2e.test_2_models import CHAT, pack_and_sideload
 from tests.e2e.traffic import Traffic
@@ -148,25 +148,31 @@ def up(url: str) -> bool:
         return False
 
 
-@pytest.mark.timeout(600)
-def test_an_upgrade_and_a_helm_rollback_lose_no_request(project: Project, kube: Kube) -> None:
+@pytest.mark.timeout(900)
+def test_an_upgrade_from_the_last_release_and_a_helm_rollback_lose_no_request(
+    project: Project, kube: Kube
+) -> None:
     weigh(project, stable=100, previous=0)
-    helm = project.env["WAYBILL_HELM"]
     with traffic(kube) as running:
-        project.values["global"]["labels"] = {"upgraded": "yes"}
+        project.install("dev", "--timeout", "600", chart=RELEASED)
+        # A limit is a change that restarts the gateway: the worst that an upgrade does to requests.
         project.values["gateway"]["limits"]["requestBytes"] = 1048576
-        project.install("dev", "--timeout", "300")
+        project.install("dev", "--timeout", "600")
         running.at_least(10)
-        command = [helm, "rollback", RELEASE, "--namespace", DEV, "--wait", "--timeout", "300s"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        helm_rollback(project)
         running.at_least(10)
-    project.values["global"].pop("labels")
     project.values["gateway"]["limits"].pop("requestBytes")
     assert running.lost == []
     FIGURES["requests lost in upgrade and rollback"] = (
         f"0 of {running.sent}, {running.retried} retried"
     )
+
+
+def helm_rollback(project: Project) -> None:
+    command = [project.env["WAYBILL_HELM"], "rollback", RELEASE, "--namespace", DEV]
+    command += ["--wait", "--timeout", "300s"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.timeout(300)
