@@ -3,7 +3,9 @@
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 import yaml
@@ -25,12 +27,14 @@ class Kube:
     def make_namespace(self, name: str) -> None:
         """With the Pod Security Standard `restricted` enforced: nothing of ours may need more."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        self.core.create_namespace({"metadata": {"name": name, "labels": labels}})
+        with made_once():
+            self.core.create_namespace({"metadata": {"name": name, "labels": labels}})
 
     def apply(self, text: str) -> None:
         """Make the objects of a YAML text."""
         for each in yaml.safe_load_all(text):
-            utils.create_from_dict(self.core.api_client, each)  # type: ignore[no-untyped-call]
+            with made_once():
+                utils.create_from_dict(self.core.api_client, each)  # type: ignore[no-untyped-call]
 
     def address(self, namespace: str, service: str) -> str:
         """The ClusterIP, which the machine reaches, too."""
@@ -114,6 +118,17 @@ class Kube:
 
     def patch_config(self, namespace: str, name: str, data: dict[str, str]) -> None:
         self.core.patch_namespaced_config_map(name, namespace, {"data": data})
+
+
+@contextmanager
+def made_once() -> Iterator[None]:
+    """A cluster that a person keeps between two runs has it already."""
+    try:
+        yield
+    except (ApiException, utils.FailToCreateError) as error:
+        errors = getattr(error, "api_exceptions", [error])
+        if any(each.status != HTTPStatus.CONFLICT for each in errors):
+            raise
 
 
 def until(what: str, true: Callable[[], object], seconds: float) -> None:

@@ -46,7 +46,7 @@ def test_a_wrong_value_is_refused_with_what_to_do(project: Project) -> None:
 
 @pytest.mark.timeout(180)
 def test_a_pod_that_cannot_start_is_explained(project: Project) -> None:
-    project.values["gateway"]["image"] = {"tag": "0.0.0-missing"}
+    project.values["gateway"]["image"] = {"tag": "0.0.0-missing", "pullPolicy": "Never"}
     failed = project.install("dev", "--timeout", "90", code=1)
     project.values["gateway"].pop("image")
     assert "0.0.0-missing" in failed["stderr"]

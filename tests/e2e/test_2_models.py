@@ -20,7 +20,7 @@ def pack_and_sideload(project: Project, source: Path, repo: str, folder: Path) -
     """The commit that the store of dev has now."""
     project.waybill("pack", str(source), "--as", repo, "--out", str(folder))
     done = project.waybill("sideload", str(folder), "--to", "dev")
-    return str(done["models"][0]["commit"])
+    return str(done["revisions"][0]["commit"])
 
 
 @pytest.fixture(scope="session")
