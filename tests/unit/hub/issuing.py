@@ -78,7 +78,10 @@ def issuing() -> Iterator[Issuing]:
             issuer.asked.append((self.path, self.headers.get("Authorization")))
             issuer.gate.wait(10)
             body = json.dumps(issuer.answer(self.path)).encode()
-            self.send_response(issuer.status)
+            # As Kubernetes does, which is strict about the type of its keys.
+            keys = "application/jwk-set+json" in self.headers.get("Accept", "")
+            refused = self.path == "/openid/v1/jwks" and not keys
+            self.send_response(406 if refused else issuer.status)
             if issuer.status == 302:
                 self.send_header("Location", issuer.url + "/elsewhere")
             self.send_header("Content-Length", str(len(body)))

@@ -179,7 +179,9 @@ def _opener(issuer: Issuer) -> request.OpenerDirector:
 
 
 def _request(issuer: Issuer, url: str) -> request.Request:
-    asked = request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 - is_address
+    # Kubernetes answers 406 to who does not take the type of RFC 7517.
+    accepted = {"Accept": "application/jwk-set+json, application/json"}
+    asked = request.Request(url, headers=accepted)  # noqa: S310 - is_address
     if issuer.token_file:
         token = Path(issuer.token_file).read_text().strip()
         asked.add_unredirected_header("Authorization", f"Bearer {token}")
