@@ -128,22 +128,24 @@ def test_an_engine_that_dies_leaves_its_share_to_the_stable_one(
 
 @pytest.mark.timeout(300)
 def test_without_minio_the_hub_says_so_and_engines_go_on(kube: Kube) -> None:
+    door = gateway(kube, DEV)
     hub = f"http://{kube.address(DEV, f'{RELEASE}-model-hub')}:8080"
+    refs, signed = f"{hub}/api/models/{CHAT}/refs", {"authorization": f"Bearer {door.token}"}
+    assert httpx.get(refs, headers=signed).status_code == 200
     with traffic(kube) as running:
         kube.scale(DEV, "stateful_set", f"{RELEASE}-minio", 0)
         until("MinIO has gone", lambda: kube.gone(DEV, "minio"), 60)
-        pod = kube.pods(DEV, "model-hub")[0]
-        said = httpx.get(f"http://{pod.status.pod_ip}:8080/readyz", timeout=60)
-        assert said.status_code == 503 and "store" in said.text, said.text
+        said = httpx.get(refs, headers=signed, timeout=60)
+        assert said.status_code == 503 and "cannot be reached" in said.text, said.text
         running.at_least(20)
         kube.scale(DEV, "stateful_set", f"{RELEASE}-minio", 1)
-        until("the hub is ready again", lambda: up(f"{hub}/readyz"), 120)
+        until("the hub answers again", lambda: up(refs, signed), 120)
     assert running.lost == []
 
 
-def up(url: str) -> bool:
+def up(url: str, headers: dict[str, str]) -> bool:
     try:
-        return httpx.get(url, timeout=5).status_code == 200
+        return httpx.get(url, headers=headers, timeout=10).status_code == 200
     except httpx.TransportError:
         return False
 
