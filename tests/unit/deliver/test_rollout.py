@@ -33,19 +33,19 @@ def container(restarts: int = 0, ready: bool = False, **state: dict[str, Any]) -
 
 
 def test_a_deployment_is_ready_when_all_its_new_pods_are() -> None:
-    assert rollout.unready([deployment(readyReplicas=2, updatedReplicas=2)]) == []
+    assert rollout.unready([deployment(availableReplicas=2, updatedReplicas=2)]) == []
 
 
 @pytest.mark.parametrize(
     ("status", "ready"),
     [
         pytest.param({}, 0, id="nothing yet"),
-        pytest.param({"readyReplicas": 2, "updatedReplicas": 1}, 1, id="old pods serve"),
+        pytest.param({"availableReplicas": 2, "updatedReplicas": 1}, 1, id="old pods serve"),
         pytest.param(
-            {"readyReplicas": 2, "updatedReplicas": 2, "replicas": 3}, 2, id="an old pod is left"
+            {"availableReplicas": 2, "updatedReplicas": 2, "replicas": 3}, 2, id="an old pod is left"
         ),
         pytest.param(
-            {"readyReplicas": 2, "updatedReplicas": 2, "observedGeneration": 2}, 2, id="not seen"
+            {"availableReplicas": 2, "updatedReplicas": 2, "observedGeneration": 2}, 2, id="not seen"
         ),
     ],
 )

@@ -40,7 +40,7 @@ def _lacks(workload: Object) -> str:
         done = condition(workload, "Complete")
         return "" if done else f"{name} has not finished"
     wanted = workload["spec"].get("replicas", 1)
-    ready = min(status.get("updatedReplicas", 0), status.get("readyReplicas", 0))
+    ready = min(status.get("updatedReplicas", 0), status.get("availableReplicas", 0))
     seen = status.get("observedGeneration", 0) >= workload["metadata"].get("generation", 0)
     if seen and ready >= wanted and status.get("replicas", 0) == wanted:
         return ""
