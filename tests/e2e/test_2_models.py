@@ -63,7 +63,11 @@ def test_chat_streams_when_embeddings_make_room(
     with Clock("sideload of the chat model to its first token"):
         commit = pack_and_sideload(project, chat_models[0], CHAT, tmp_path)
         project.waybill("pin", "dev", "chat", f"{CHAT}@{commit}")
-        project.values["global"]["models"]["chat"] = {"enabled": True, "profile": "cpu"}
+        project.values["global"]["models"]["chat"] = {
+            "enabled": True,
+            "profile": "cpu",
+            "engineArgs": {"max-model-len": 256},
+        }
         project.install("dev", "--timeout", "600")
         assert streamed(kube)
     until("the embeddings' engine has gone", lambda: not kube.engines(DEV, "minilm"), 120)
