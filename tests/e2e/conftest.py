@@ -109,6 +109,19 @@ def project(tmp_path_factory: pytest.TempPathFactory, kube: Kube) -> Iterator[Pr
     yield Project(folder, folder / "more.yaml", here)
 
 
+@pytest.fixture(scope="session")
+def chat_models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two versions of one chat model."""
+    maker = Path(__file__).parent / "make_chat_model.py"
+    made = []
+    for seed in (1, 2):
+        folder = tmp_path_factory.mktemp("chat") / str(seed)
+        command = [needs("WAYBILL_TEST_VLLM"), str(maker), str(seed), str(folder)]
+        subprocess.run(command, check=True, capture_output=True)
+        made.append(folder)
+    return made
+
+
 def engine_volume(namespace: str) -> str:
     """The engine's environment, 6 GB that no image carries here, as a volume to be mounted."""
     python = Path(needs("WAYBILL_TEST_VLLM"))

@@ -1,8 +1,6 @@
 """Real models: sideloaded into the cluster's MinIO, pinned, fetched through the hub, answering."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import httpx
@@ -21,19 +19,6 @@ def pack_and_sideload(project: Project, source: Path, repo: str, folder: Path) -
     project.waybill("pack", str(source), "--as", repo, "--out", str(folder))
     done = project.waybill("sideload", str(folder), "--to", "dev")
     return str(done["revisions"][0]["commit"])
-
-
-@pytest.fixture(scope="session")
-def chat_models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two versions of one chat model."""
-    maker = Path(__file__).parent / "make_chat_model.py"
-    made = []
-    for seed in (1, 2):
-        folder = tmp_path_factory.mktemp("chat") / str(seed)
-        command = [needs("WAYBILL_TEST_VLLM"), str(maker), str(seed), str(folder)]
-        subprocess.run(command, check=True, capture_output=True, env={**os.environ})
-        made.append(folder)
-    return made
 
 
 @pytest.mark.timeout(900)
