@@ -15,8 +15,8 @@ RETRIES = 3
 class Traffic:
     """Two clients that ask again and again from the start to the end of the block.
 
-    `lost` lists what failed after all retries, `retried` how many needed one, `answers` what
-    the header x-waybill-model-revision said.
+    `lost` lists what failed after all retries, `retried` how many needed one, `answers` and `all`
+    what the header x-waybill-model-revision said.
     """
 
     def __init__(self, url: str, token: str, body: dict[str, Any]) -> None:
@@ -27,10 +27,9 @@ class Traffic:
         self.lost: list[str] = []
         self.retried = 0
         self.answers: Counter[str] = Counter()
-
-    @property
-    def sent(self) -> int:
-        return self.answers.total() + len(self.lost)
+        """Since it was cleared last."""
+        self.all: set[str] = set()
+        self.sent = 0
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -58,6 +57,7 @@ class Traffic:
         with httpx.Client(trust_env=False, timeout=60, headers=self._headers) as client:
             while not self._stop.is_set():
                 self._one(client)
+                self.sent += 1
 
     def _one(self, client: httpx.Client) -> None:
         said = ""
@@ -68,7 +68,9 @@ class Traffic:
                 said = repr(error)
             else:
                 if answer.status_code == httpx.codes.OK:
-                    self.answers[answer.headers.get("x-waybill-model-revision", "")] += 1
+                    revision = answer.headers.get("x-waybill-model-revision", "")
+                    self.answers[revision] += 1
+                    self.all.add(revision)
                     return
                 said = f"{answer.status_code} {answer.text[:200]}"
             self.retried += 1
