@@ -42,10 +42,14 @@ def test_a_deployment_is_ready_when_all_its_new_pods_are() -> None:
         pytest.param({}, 0, id="nothing yet"),
         pytest.param({"availableReplicas": 2, "updatedReplicas": 1}, 1, id="old pods serve"),
         pytest.param(
-            {"availableReplicas": 2, "updatedReplicas": 2, "replicas": 3}, 2, id="an old pod is left"
+            {"availableReplicas": 2, "updatedReplicas": 2, "replicas": 3},
+            2,
+            id="an old pod is left",
         ),
         pytest.param(
-            {"availableReplicas": 2, "updatedReplicas": 2, "observedGeneration": 2}, 2, id="not seen"
+            {"availableReplicas": 2, "updatedReplicas": 2, "observedGeneration": 2},
+            2,
+            id="not seen",
         ),
     ],
 )
