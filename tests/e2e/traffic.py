@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import httpx
 
+PAUSE = 0.1
+"""Seconds between two requests of a client: enough of them, and cores left for an engine's start."""
 RETRIES = 3
 """What a client is expected to do by itself: the OpenAI client retries twice by default."""
 
@@ -58,6 +60,7 @@ class Traffic:
             while not self._stop.is_set():
                 self._one(client)
                 self.sent += 1
+                time.sleep(PAUSE)
 
     def _one(self, client: httpx.Client) -> None:
         said = ""
