@@ -9,7 +9,7 @@ from typing import Any, Self
 import httpx
 
 PAUSE = 0.1
-"""Seconds between two requests of a client: enough of them, and cores left for an engine's start."""
+"""Seconds between two requests of a client: it leaves the cores to an engine that starts."""
 RETRIES = 3
 """What a client is expected to do by itself: the OpenAI client retries twice by default."""
 
