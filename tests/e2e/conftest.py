@@ -93,6 +93,11 @@ def kube() -> Kube:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory, kube: Kube) -> Iterator[Project]:
+    """A new one; or the one that WAYBILL_TEST_PROJECT names, to go on with a kept cluster."""
+    if kept := os.environ.get("WAYBILL_TEST_PROJECT"):
+        more = Path(kept) / "more.yaml"
+        yield Project(Path(kept), more, yaml.safe_load(more.read_text()))
+        return
     folder = tmp_path_factory.mktemp("project")
     (folder / "values").mkdir()
     environments = {

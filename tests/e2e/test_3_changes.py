@@ -72,7 +72,7 @@ def test_a_share_moves_and_back_without_losing_a_request(project: Project, kube:
     FIGURES["requests lost while weights moved"] = f"0 of {running.sent}"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("component", ["gateway", "model-hub", "keycloak", "minio"])
 def test_a_pod_is_killed_and_no_request_is_lost(
     project: Project, kube: Kube, component: str
@@ -82,7 +82,7 @@ def test_a_pod_is_killed_and_no_request_is_lost(
         running.at_least(10)
         kube.kill(DEV, component)
         running.at_least(60)
-        until(f"{component} is back", lambda: ready(kube, component), 120)
+        until(f"{component} is back", lambda: ready(kube, component), 400)
     assert running.lost == []
     FIGURES[f"requests lost when {component} was killed"] = (
         f"0 of {running.sent}, {running.retried} retried"
