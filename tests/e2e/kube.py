@@ -69,17 +69,21 @@ class Kube:
 
     def python(self, namespace: str, pod: str, script: str) -> str:
         """What a script prints that runs in a pod of our own image."""
-        return str(
-            stream(
-                self.core.connect_get_namespaced_pod_exec,
-                pod,
-                namespace,
-                command=["python3", "-c", script],
-                stderr=True,
-                stdout=True,
-                _request_timeout=60,
-            )
+        channel = stream(
+            self.core.connect_get_namespaced_pod_exec,
+            pod,
+            namespace,
+            command=["python3", "-c", script],
+            stderr=True,
+            stdout=True,
+            _preload_content=False,
         )
+        try:
+            channel.run_forever(timeout=60)
+            return str(channel.read_all())
+        finally:
+            # close() leaves a socket open whose other end has said goodbye first.
+            channel.sock.shutdown()
 
     def probe_pod(self, namespace: str, release: str, component: str, image: str) -> str:
         """A pod that the network rules take for one of the component's, and no Service does."""
@@ -159,6 +163,4 @@ def can(place):
 with ThreadPoolExecutor(len(places)) as pool:
     print(json.dumps([name for name, yes in zip(places, pool.map(can, places.values())) if yes]))
 """
-    said = kube.python(namespace, pod, script)
-    # The client turns what looks like JSON into Python's own notation.
-    return set(json.loads(said.replace("'", '"')))
+    return set(json.loads(kube.python(namespace, pod, script)))
