@@ -1,10 +1,16 @@
 """Where nothing may be skipped, a skipped test fails the whole run."""
 
 import os
+import signal
 
 import pytest
 
 FORBIDDEN = ("skipped", "xfailed")
+
+
+def pytest_configure() -> None:
+    # A shell that starts us in the background has SIGINT ignored, and tests press Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def left_out(session: pytest.Session) -> int:
