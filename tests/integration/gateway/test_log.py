@@ -29,7 +29,7 @@ def test_an_answered_request(world: World) -> None:
         "path": CHAT,
         "model": "cheap",
         "revision": THREE,
-        "cluster": f"cheap@{THREE[:8]}",
+        "cluster": "cheap/stable",
         "attempts": 1,
         "code": 200,
         "flags": "-",
