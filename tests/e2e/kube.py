@@ -120,9 +120,6 @@ class Kube:
     def gone(self, namespace: str, component: str) -> bool:
         return not self.pods(namespace, component)
 
-    def patch_config(self, namespace: str, name: str, data: dict[str, str]) -> None:
-        self.core.patch_namespaced_config_map(name, namespace, {"data": data})
-
 
 @contextmanager
 def made_once() -> Iterator[None]:

@@ -37,17 +37,21 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """What `install` would do: `revision` is the release's newest, 0 before the first."""
+    """What `install` would do: `revision` is the release's newest, 0 before the first.
+
+    `seconds` is the longest that its pods may take.
+    """
 
     helm: Helm
     revision: int
     changes: Sequence[Change]
+    seconds: int
 
 
 def plan(helm: Helm) -> Plan:
     """Raises HelmMissing, HelmFailed, BadEngineArguments."""
     new = render(helm)
-    return Plan(helm, helm.revision(), changes.changes(helm.installed(), new))
+    return Plan(helm, helm.revision(), changes.changes(helm.installed(), new), budget(new))
 
 
 def render(helm: Helm) -> list[Object]:
@@ -69,7 +73,7 @@ def carry_out(
     Raises HelmFailed, RolloutFailed; the reasons of pods that fail are noted before.
     """
     selector = f"{INSTANCE}={plan.helm.release}"
-    limit = seconds or budget(plan.helm.template())
+    limit = seconds or plan.seconds
     try:
         plan.helm.upgrade(limit)
     except HelmFailed:
