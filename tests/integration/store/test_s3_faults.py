@@ -225,7 +225,7 @@ def test_a_server_without_conditional_writes_is_found_out(careless: Place) -> No
     [
         ("GetObject", "Range", "ranged reads"),
         ("PutObject", "ChecksumSHA256", "SHA-256 checksums of uploads"),
-        ("ListObjectsV2", "ContinuationToken", "listings of 1001 keys"),
+        ("ListObjectsV2", "ContinuationToken", "listings in pages"),
     ],
 )
 def test_a_server_that_lacks_more_than_that_becomes_no_store(

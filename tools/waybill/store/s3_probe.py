@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -17,8 +16,9 @@ from waybill.store import layout
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_MANY = 1001
-"""One more than a page of ListObjectsV2 holds."""
+_PAGE = 2
+_MANY = 2 * _PAGE + 1
+"""More than two pages: the second is asked for with the first one's token, the third with its."""
 
 
 def probe(client: S3Client, bucket: str, prefix: str) -> bool:
@@ -67,10 +67,10 @@ class _Probe:
         self._need(refused, "SHA-256 checksums of uploads")
 
     def listing(self) -> None:
-        with ThreadPoolExecutor(16) as pool:
-            names = [f"list/{number:04}" for number in range(_MANY)]
-            list(pool.map(lambda name: self._call("put_object", name, Body=b""), names))
-        self._need(len(self._keys("list/")) == _MANY, f"listings of {_MANY} keys after writing")
+        for number in range(_MANY):
+            self._call("put_object", f"list/{number}", Body=b"")
+        whole = len(self._keys("list/", _PAGE)) == _MANY
+        self._need(whole, "listings in pages, whole as soon as the keys are written")
 
     def parts(self) -> None:
         """A part of 64 MiB with its SHA-256, listed with it, found by its exact key."""
@@ -119,14 +119,12 @@ class _Probe:
         done = {"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": digest}
         return {"UploadId": created["UploadId"], "MultipartUpload": {"Parts": [done]}}
 
-    def _keys(self, below: str) -> list[str]:
+    def _keys(self, below: str, page: int = 1000) -> list[str]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._place + below
+            Bucket=self._bucket, Prefix=self._place + below, PaginationConfig={"PageSize": page}
         )
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
     def clean(self) -> None:
-        keys = self._keys("")
-        for at in range(0, len(keys), 1000):
-            chosen = [{"Key": key} for key in keys[at : at + 1000]]
+        if chosen := [{"Key": key} for key in self._keys("")]:
             self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": chosen})  # type: ignore[typeddict-item]
