@@ -145,8 +145,43 @@ def test_a_credential_stays_in_its_secret(render: Render) -> None:
     volumes = {one["name"]: one for one in pods(objects)["spec"]["volumes"]}
     assert volumes["credential-gpt"]["secret"] == {
         "secretName": "openai",
-        "items": [{"key": "apiKey", "path": "token"}],
+        "items": [{"key": "token", "path": "token"}],
     }
+
+
+def test_a_credentials_key_may_have_another_name(render: Render) -> None:
+    given = external(url="https://api.example.com", existingSecret="openai", key="apiKey")
+    volumes = {one["name"]: one for one in pods(render(BASE, given))["spec"]["volumes"]}
+    assert volumes["credential-gpt"]["secret"]["items"] == [{"key": "apiKey", "path": "token"}]
+
+
+def providers(objects: list[Object]) -> dict[str, Any]:
+    listener = file(objects, "bootstrap.yaml")["static_resources"]["listeners"][0]
+    http = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    found: dict[str, Any] = http["http_filters"][0]["typed_config"]["providers"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(None, "waybill-gateway"), ({"hub": "x"}, "waybill-gateway"), ({"gateway": "x"}, "x")],
+)
+def test_a_further_issuers_tokens_must_be_meant_for_the_gateway(
+    render: Render, given: dict[str, str] | None, expected: str
+) -> None:
+    more = {"enabled": True, "issuer": "https://p.example/", "jwksUri": "https://p.example/keys"}
+    if given is not None:
+        more["audiences"] = given
+    objects = render(BASE, {"global": {"oidc": ISSUER | {"issuers": {"p": more}}}})
+    found = providers(objects)
+    assert found["p"]["audiences"] == [expected]
+    assert found["main"]["audiences"] == ["waybill-gateway"]
+    assert found["p"]["issuer"] == "https://p.example/", "letter by letter"
+
+
+def test_a_pod_is_not_ready_before_the_issuers_have_been_asked(render: Render) -> None:
+    for provider in providers(render(BASE)).values():
+        assert provider["remote_jwks"]["async_fetch"]["fast_listener"] is False
 
 
 def test_tls_to_the_outside_is_verified(render: Render) -> None:

@@ -82,6 +82,44 @@ def test_it_trusts_the_issuers_for_its_own_audience(render: Render) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(None, "waybill-hub"), ({"gateway": "x"}, "waybill-hub"), ({"hub": "x"}, "x")],
+)
+def test_a_further_issuers_tokens_must_be_meant_for_the_hub(
+    render: Render, given: dict[str, str] | None, expected: str
+) -> None:
+    more: dict[str, Any] = {"enabled": True, "issuer": "https://p.example/", "jwksUri": "https://k"}
+    if given is not None:
+        more["audiences"] = given
+    _, found = issuers(render, {"issuers": {"p": more}})
+    assert found["audience"] == expected
+    assert found["issuer"] == "https://p.example/", "letter by letter"
+
+
+def issuers(render: Render, oidc: dict[str, Any]) -> list[dict[str, Any]]:
+    values = {"global": {"oidc": oidc, "network": {"policies": False}}}
+    config = named(render(SIGNED_IN, values), "ConfigMap", "model-hub-issuers")["data"]
+    found: list[dict[str, Any]] = json.loads(config["issuers.json"])["issuers"]
+    return found
+
+
+def test_an_issuer_signs_as_it_says_and_else_as_all_do(render: Render) -> None:
+    one = {"enabled": True, "issuer": "https://a.example", "jwksUri": "https://k"}
+    two = {**one, "issuer": "https://b.example", "algorithms": ["EdDSA"]}
+    found = issuers(render, {"algorithms": ["PS256"], "issuers": {"a": one, "b": two}})
+    assert [each["algorithms"] for each in found] == [["PS256"], ["PS256"], ["EdDSA"]]
+    assert "algorithms" not in issuers(render, {})[0], "the hub has its own default"
+
+
+def test_an_external_issuer_may_end_with_a_slash(render: Render) -> None:
+    oidc = {"mode": "external", "issuer": "https://a.auth0.example/", "jwksUri": "https://k"}
+    values = {"global": {"oidc": oidc, "network": {"policies": False}}}
+    objects = render(SIGNED_IN, values, {"keycloak": {"enabled": False}})
+    config = named(objects, "ConfigMap", "model-hub-issuers")["data"]["issuers.json"]
+    assert json.loads(config)["issuers"][0]["issuer"] == "https://a.auth0.example/"
+
+
 def test_its_own_token_is_mounted_where_the_cluster_is_trusted(render: Render) -> None:
     objects = render(SIGNED_IN)
     sources = volumes(objects)["own-token"]["projected"]["sources"]

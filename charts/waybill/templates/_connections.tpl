@@ -49,14 +49,17 @@ http://{{ include "waybill.serviceHost" (list . "keycloak") }}:8080
 
 {{/* keycloak.realm and keycloak.hostname: the two halves of the embedded issuer */}}
 {{- define "waybill.keycloak.realm" -}}
-{{- include "waybill.oidc.issuer" . | trimSuffix "/" | splitList "/realms/" | last -}}
+{{- include "waybill.oidc.issuer" . | splitList "/realms/" | last -}}
 {{- end -}}
 
 {{- define "waybill.keycloak.hostname" -}}
 {{- include "waybill.oidc.issuer" . | splitList "/realms/" | first -}}
 {{- end -}}
 
-{{/* oidc.issuers: $ → {"issuers": [{name, issuer, jwksUri, audiences: {hub, gateway}}]} as JSON */}}
+{{/*
+oidc.issuers: $ → {"issuers": [{name, issuer, jwksUri, audiences: {hub, gateway}, algorithms}]} as JSON.
+Both audiences are always there: a server that is told none would take tokens that are meant for others.
+*/}}
 {{- define "waybill.oidc.issuers" -}}
 {{- $oidc := .Values.global.oidc -}}
 {{- $jwks := $oidc.jwksUri -}}
@@ -64,11 +67,18 @@ http://{{ include "waybill.serviceHost" (list . "keycloak") }}:8080
 {{- $jwks = $jwks | default (printf "%s/realms/%s/protocol/openid-connect/certs"
       (include "waybill.keycloak.internalUrl" .) (include "waybill.keycloak.realm" .)) -}}
 {{- end -}}
-{{- $all := list (dict "name" "main" "issuer" (include "waybill.oidc.issuer" .) "jwksUri" $jwks "audiences" $oidc.audiences) -}}
+{{- $all := list (dict "name" "main" "issuer" (include "waybill.oidc.issuer" .) "jwksUri" $jwks
+      "audiences" $oidc.audiences "algorithms" $oidc.algorithms) -}}
 {{- range $name, $more := $oidc.issuers -}}
 {{- if $more.enabled -}}
 {{- $all = append $all (dict "name" $name "issuer" $more.issuer "jwksUri" ($more.jwksUri | default "")
-      "audiences" ($more.audiences | default $oidc.audiences)) -}}
+      "audiences" (merge dict ($more.audiences | default dict) $oidc.audiences)
+      "algorithms" ($more.algorithms | default $oidc.algorithms)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $issuer := $all -}}
+{{- range $who := list "hub" "gateway" -}}
+{{- $_ := required (printf "no audience of the %s is known for the issuer %s: set global.oidc.audiences.%s" $who $issuer.name $who) (get $issuer.audiences $who) -}}
 {{- end -}}
 {{- end -}}
 {{- dict "issuers" $all | toJson -}}

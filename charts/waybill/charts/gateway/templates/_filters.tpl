@@ -53,7 +53,9 @@ providers:
       http_uri: {uri: {{ .jwksUri | quote }}, cluster: {{ .cluster }}, timeout: 5s}
       # A new key of the issuer is known after a minute at most.
       cache_duration: 60s
-      async_fetch: {fast_listener: true, failed_refetch_duration: 2s}
+      # Not before the first answer of the issuer, a failure too, is the listener there and the pod
+      # Ready: a pod that is new would refuse every token until it has the keys.
+      async_fetch: {fast_listener: false, failed_refetch_duration: 2s}
   {{- end }}
 rules:
   - match: {prefix: /}

@@ -77,7 +77,7 @@ what is not there, in whatever order Envoy reads the two files.
 {{- $external := $model.external | default dict -}}
 {{- $upstream := $external.model | default (first ($model.servedNames | default (list $name))) -}}
 {{- merge (dict "cluster" (printf "%s@external" $name) "model" $upstream
-      "secret" ($external.existingSecret | default "") "key" ($external.secretKey | default "apiKey"))
+      "secret" ($external.existingSecret | default "") "key" ($external.key | default "token"))
       (include "gateway.address" ($external.url | default "") | fromJson) | toJson -}}
 {{- end -}}
 

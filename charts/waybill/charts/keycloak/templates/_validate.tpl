@@ -2,10 +2,10 @@
 {{- define "keycloak.validate" -}}
 {{- $database := .Values.database -}}
 {{- $issuer := include "waybill.oidc.issuer" . -}}
-{{- if not (regexMatch "^https?://[^/]+(/.*)?/realms/[^/]+/?$" $issuer) -}}
-{{- fail (printf "global.oidc.issuer is %s, and Keycloak's is its public address and /realms/<name>: set it so, or global.oidc.mode: external" $issuer) -}}
+{{- if not (regexMatch "^https?://[^/]+(/.*)?/realms/[^/]+$" $issuer) -}}
+{{- fail (printf "global.oidc.issuer is %s, and Keycloak's is its public address and /realms/<name>, with nothing after it: set it so, or global.oidc.mode: external" $issuer) -}}
 {{- end -}}
-{{- if hasSuffix "/realms/master" (trimSuffix "/" $issuer) -}}
+{{- if hasSuffix "/realms/master" $issuer -}}
 {{- fail "global.oidc.issuer names the realm master, which is Keycloak's own: name another realm" -}}
 {{- end -}}
 {{- if and (eq $database.mode "file") (gt (int .Values.replicas) 1) -}}

@@ -32,6 +32,7 @@ WAYBILL_HUB_AUTH: "off"
 {{- range (include "waybill.oidc.issuers" . | fromJson).issuers -}}
 {{- $issuer := dict "name" .name "issuer" .issuer "audience" .audiences.hub -}}
 {{- with .jwksUri }}{{ $_ := set $issuer "jwksUri" . }}{{ end -}}
+{{- with .algorithms }}{{ $_ := set $issuer "algorithms" . }}{{ end -}}
 {{- with $ca }}{{ $_ := set $issuer "caBundle" . }}{{ end -}}
 {{- $issuers = append $issuers $issuer -}}
 {{- end -}}
