@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 MADE_BY = {
+    "KUBECONFIG": "ci/cluster/up",
     "WAYBILL_TEST_MINIO": "ci/tools minio",
     "WAYBILL_TEST_VLLM": "ci/tools vllm",
     "WAYBILL_TEST_MODEL": "ci/tools model",
@@ -33,7 +34,7 @@ def needs(variable: str) -> str:
     """What the variable says; without it the test is skipped, or fails where nothing may be."""
     if value := os.environ.get(variable):
         return value
-    missing = f'{variable} is not set; export {variable}="$({MADE_BY[variable]})", or use ci/test'
+    missing = f"{variable} is not set; {MADE_BY[variable]} tells it, or use ci/test"
     if os.environ.get("WAYBILL_TEST_NO_SKIP"):
         pytest.fail(missing)
     pytest.skip(missing)

@@ -32,4 +32,4 @@ answers() {
     [ "$(kubectl --kubeconfig "$1" --request-timeout 10s get --raw /readyz 2>/dev/null)" = ok ]
 }
 
-kind_runs() { [ -n "$(type -P kind)" ] && docker info >/dev/null 2>&1; }
+kind_runs() { [ "${WAYBILL_CLUSTER:-}" != node ] && [ -n "$(type -P kind)" ] && docker info >/dev/null 2>&1; }

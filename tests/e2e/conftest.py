@@ -19,12 +19,16 @@ import yaml
 
 from tests.e2e.kube import Kube
 from tests.services import needs
+from waybill.deliver.helm import overlay
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/waybill"
-RELEASED = ROOT / "tests/fixtures/charts/waybill-0.1.0.tgz"
+RELEASED = max((ROOT / "tests/fixtures/charts").glob("waybill-*.tgz"), key=lambda path: path.name)
 """The last released chart as it was packaged: what people upgrade from."""
 DEV, TEST = "waybill-dev", "waybill-test"
+NAMESPACES = {"dev": DEV, "test": TEST}
+USERS = {"dev": "sideload", "test": "promote"}
+"""Whose keys this machine has for an environment's store: nobody gets more than the work needs."""
 RELEASE = "w"
 FIGURES: dict[str, str] = {}
 """What was measured; the summary prints it."""
@@ -35,9 +39,10 @@ class Project:
     """A scratch copy of the project's values, and `waybill` run in it as people run it."""
 
     folder: Path
-    more: Path
-    """A values file with what this cluster needs, and what a test sets."""
     values: dict[str, Any] = field(default_factory=dict)
+    """What this cluster needs, and what a test sets: laid over the committed values of dev."""
+    apart: dict[str, Any] = field(default_factory=dict)
+    """Laid over all that where the environment is another."""
 
     def waybill(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         """The result of a command under --json; fails unless it exits with `code`."""
@@ -57,8 +62,10 @@ class Project:
         self, command: str, environment: str, *flags: str, chart: Path = CHART, code: int = 0
     ) -> dict[str, Any]:
         """install, render or doctor with a chart and the values as they are now."""
-        self.more.write_text(yaml.safe_dump(self.values))
-        where = ("--chart", str(chart), "--values", str(self.more))
+        values = self.values if environment == "dev" else overlay(self.values, self.apart)
+        more = self.folder / f"more-{environment}.yaml"
+        more.write_text(yaml.safe_dump(values))
+        where = ("--chart", str(chart), "--values", str(more))
         return self.waybill(command, environment, *where, *flags, code=code)
 
     @property
@@ -70,14 +77,15 @@ class Project:
             "AWS_CONFIG_FILE": "/dev/null",
         }
 
-    def reaches(self, kube: Kube, environment: str, namespace: str) -> None:
-        """Name the environment's object store and the credentials that promotion uses."""
+    def reaches(self, kube: Kube, environment: str) -> None:
+        """Name the environment's object store, and credentials for it."""
+        namespace = NAMESPACES[environment]
         path = self.folder / "values/environments.yaml"
         known = yaml.safe_load(path.read_text())
         address = f"http://{kube.address(namespace, f'{RELEASE}-minio')}:9000"
         known["environments"][environment] |= {"endpoint": address, "profile": environment}
         path.write_text(yaml.safe_dump(known, sort_keys=False))
-        keys = kube.secret(namespace, f"{RELEASE}-objectstore-promote")
+        keys = kube.secret(namespace, f"{RELEASE}-objectstore-{USERS[environment]}")
         with (self.folder / "credentials").open("a") as profiles:
             profiles.write(
                 f"[{environment}]\naws_access_key_id = {keys['AWS_ACCESS_KEY_ID']}\n"
@@ -94,36 +102,35 @@ def kube() -> Kube:
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory, kube: Kube) -> Iterator[Project]:
     """A new one; or the one that WAYBILL_TEST_PROJECT names, to go on with a kept cluster."""
+    here = Path(__file__).parent
+    apart = yaml.safe_load((here / "values-test.yaml").read_text())
     if kept := os.environ.get("WAYBILL_TEST_PROJECT"):
-        more = Path(kept) / "more.yaml"
-        yield Project(Path(kept), more, yaml.safe_load(more.read_text()))
+        values = yaml.safe_load((Path(kept) / "more-dev.yaml").read_text())
+        yield Project(Path(kept), values, apart)
         return
     folder = tmp_path_factory.mktemp("project")
     (folder / "values").mkdir()
     environments = {
         name: {"store": "s3://waybill", "namespace": namespace, "release": RELEASE}
-        for name, namespace in (("dev", DEV), ("test", TEST))
+        for name, namespace in NAMESPACES.items()
     }
-    for name, namespace in (("dev", DEV), ("test", TEST)):
-        (folder / f"values/{name}.yaml").write_text((ROOT / "values/dev.yaml").read_text())
+    for name, namespace in NAMESPACES.items():
+        (folder / f"values/{name}.yaml").write_text((ROOT / f"values/{name}.yaml").read_text())
         kube.make_namespace(namespace)
         kube.apply(engine_volume(namespace))
     text = yaml.safe_dump({"environments": environments}, sort_keys=False)
     (folder / "values/environments.yaml").write_text(text)
-    here = yaml.safe_load((Path(__file__).parent / "values.yaml").read_text())
-    yield Project(folder, folder / "more.yaml", here)
+    yield Project(folder, yaml.safe_load((here / "values.yaml").read_text()), apart)
 
 
 @pytest.fixture(scope="session")
 def chat_models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two versions of one chat model."""
+    folder = tmp_path_factory.mktemp("chat")
+    made = [folder / str(seed) for seed in (1, 2)]
     maker = Path(__file__).parent / "make_chat_model.py"
-    made = []
-    for seed in (1, 2):
-        folder = tmp_path_factory.mktemp("chat") / str(seed)
-        command = [needs("WAYBILL_TEST_VLLM"), str(maker), str(seed), str(folder)]
-        subprocess.run(command, check=True, capture_output=True)
-        made.append(folder)
+    command = [needs("WAYBILL_TEST_VLLM"), str(maker), *map(str, made)]
+    subprocess.run(command, check=True, capture_output=True)
     return made
 
 
@@ -149,23 +156,37 @@ class Gateway:
             return client.post(f"{self.url}{path}", json=body, headers=headers)
 
     def chat(self, model: str, text: str = "where does it go") -> httpx.Response:
+        return self.post("/v1/chat/completions", self.asking(model, text)["json"])
+
+    def asking(self, model: str, text: str) -> dict[str, Any]:
+        """The request of a short chat, as an HTTP client takes it."""
         messages = [{"role": "user", "content": text}]
-        body = {"model": model, "messages": messages, "max_tokens": 8}
-        return self.post("/v1/chat/completions", body)
+        return {
+            "method": "POST",
+            "url": f"{self.url}/v1/chat/completions",
+            "json": {"model": model, "messages": messages, "max_tokens": 4},
+            "headers": {"authorization": f"Bearer {self.token}"},
+        }
 
 
 def gateway(kube: Kube, namespace: str) -> Gateway:
     """With a token that Keycloak gives the gateway's client; valid for some minutes."""
+    request = sign_in(kube, namespace)
+    with httpx.Client(trust_env=False, timeout=30) as client:
+        token = client.request(**request).raise_for_status().json()["access_token"]
+    return Gateway(f"http://{kube.address(namespace, f'{RELEASE}-gateway')}:8080", token)
+
+
+def sign_in(kube: Kube, namespace: str) -> dict[str, Any]:
+    """The request that Keycloak answers with a token of the gateway's client."""
     url = f"http://{kube.address(namespace, f'{RELEASE}-keycloak')}:8080"
     client = kube.secret(namespace, f"{RELEASE}-oidc-gateway")
-    answer = httpx.post(
-        f"{url}/realms/waybill/protocol/openid-connect/token",
-        data={"grant_type": "client_credentials"},
-        auth=(client["clientId"], client["clientSecret"]),
-        timeout=30,
-    )
-    token = answer.raise_for_status().json()["access_token"]
-    return Gateway(f"http://{kube.address(namespace, f'{RELEASE}-gateway')}:8080", token)
+    return {
+        "method": "POST",
+        "url": f"{url}/realms/waybill/protocol/openid-connect/token",
+        "data": {"grant_type": "client_credentials"},
+        "auth": (client["clientId"], client["clientSecret"]),
+    }
 
 
 class Clock:

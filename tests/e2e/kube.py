@@ -19,6 +19,8 @@ OWN_IMAGE = "waybill.local/waybill/waybill"
 class Kube:
     """A cluster, by the kubeconfig that the environment names."""
 
+    COMPONENT = "app.kubernetes.io/component"
+
     def __init__(self) -> None:
         config.load_kube_config()  # type: ignore[no-untyped-call]
         self.core: Any = client.CoreV1Api()
@@ -45,7 +47,7 @@ class Kube:
         return {key: base64.b64decode(value).decode() for key, value in found.data.items()}
 
     def pods(self, namespace: str, component: str) -> list[Any]:
-        selector = f"app.kubernetes.io/component={component}"
+        selector = f"{self.COMPONENT}={component}"
         found = self.core.list_namespaced_pod(namespace, label_selector=selector).items
         return [pod for pod in found if pod.metadata.deletion_timestamp is None]
 
@@ -55,8 +57,7 @@ class Kube:
             namespace, label_selector="app.kubernetes.io/name=vllm"
         ).items
         mine = f"vllm-{model}-" if model else "vllm-"
-        of = "app.kubernetes.io/component"
-        return [pod for pod in found if pod.metadata.labels[of].startswith(mine)]
+        return [pod for pod in found if pod.metadata.labels[self.COMPONENT].startswith(mine)]
 
     def kill(self, namespace: str, component: str) -> None:
         """Delete one pod of a component without grace, as a node that dies does."""
@@ -69,8 +70,9 @@ class Kube:
 
     def python(self, namespace: str, pod: str, script: str) -> str:
         """What a script prints that runs in a pod of our own image."""
+        # A client of its own: stream() changes the one that it is given while it talks.
         channel = stream(
-            self.core.connect_get_namespaced_pod_exec,
+            client.CoreV1Api(client.ApiClient()).connect_get_namespaced_pod_exec,
             pod,
             namespace,
             command=["python3", "-c", script],
@@ -85,7 +87,8 @@ class Kube:
             # close() leaves a socket open whose other end has said goodbye first.
             channel.sock.shutdown()
 
-    def probe_pod(self, namespace: str, release: str, component: str, image: str) -> str:
+    @contextmanager
+    def probe_pod(self, namespace: str, release: str, component: str, image: str) -> Iterator[str]:
         """A pod that the network rules take for one of the component's, and no Service does."""
         name = f"probe-{component}"
         labels = {
@@ -93,7 +96,7 @@ class Kube:
             "app.kubernetes.io/part-of": "waybill",
             "app.kubernetes.io/name": component,
             # No Service selects it: those name the component.
-            "app.kubernetes.io/component": name,
+            self.COMPONENT: name,
         }
         security = {
             "allowPrivilegeEscalation": False,
@@ -111,14 +114,14 @@ class Kube:
         metadata = {"name": name, "labels": {} if component == "stranger" else labels}
         spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
         self.core.create_namespaced_pod(namespace, {"metadata": metadata, "spec": spec})
-        until(f"{name} runs", lambda: self.phase(namespace, name) == "Running", 60)
-        return name
+        try:
+            until(f"{name} runs", lambda: self._phase(namespace, name) == "Running", 90)
+            yield name
+        finally:
+            self.core.delete_namespaced_pod(name, namespace, grace_period_seconds=0)
 
-    def phase(self, namespace: str, pod: str) -> str:
+    def _phase(self, namespace: str, pod: str) -> str:
         return str(self.core.read_namespaced_pod(pod, namespace).status.phase)
-
-    def gone(self, namespace: str, component: str) -> bool:
-        return not self.pods(namespace, component)
 
 
 @contextmanager

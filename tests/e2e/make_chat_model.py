@@ -1,7 +1,8 @@
-"""A chat model of a few MB with random weights: make_chat_model.py SEED FOLDER.
+"""A chat model of a few MB with random weights: make_chat_model.py FOLDER...
 
-Runs with the engine's own interpreter, which has torch and transformers. Equal seeds give equal
-bytes. What it says means nothing; how it is packed, fetched, served and streamed is real.
+Runs with the engine's own interpreter, which has torch and transformers. Each folder gets another
+model, the same in every run. What it says means nothing; how it is packed, fetched, served and
+streamed is real.
 """
 
 import sys
@@ -56,4 +57,5 @@ def main(seed: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    for number, folder in enumerate(sys.argv[1:], start=1):
+        main(number, Path(folder))

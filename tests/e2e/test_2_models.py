@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.conftest import DEV, Clock, Project, gateway
+from tests.e2e.conftest import DEV, RELEASE, Clock, Project, gateway
 from tests.e2e.kube import Kube, until
 from tests.services import needs
 
@@ -25,7 +25,7 @@ def pack_and_sideload(project: Project, source: Path, repo: str, folder: Path) -
 def test_embeddings_answer_through_hub_and_gateway(
     project: Project, kube: Kube, tmp_path: Path
 ) -> None:
-    project.reaches(kube, "dev", DEV)
+    project.reaches(kube, "dev")
     commit = pack_and_sideload(project, Path(needs("WAYBILL_TEST_MODEL")), MINILM, tmp_path)
     project.waybill("pin", "dev", "minilm", f"{MINILM}@{commit}")
     project.values["global"]["models"]["minilm"] = {"enabled": True, "profile": "cpu"}
@@ -38,6 +38,9 @@ def test_embeddings_answer_through_hub_and_gateway(
     assert [len(each["embedding"]) for each in answer.json()["data"]] == [384, 384]
     assert door.post("/v1/embeddings", body, token="").status_code == 401
     assert door.post("/v1/embeddings", {**body, "model": "other"}).status_code == 404
+    hub = f"http://{kube.address(DEV, f'{RELEASE}-model-hub')}:8080"
+    with httpx.Client(trust_env=False) as stranger:
+        assert stranger.get(f"{hub}/api/models/{MINILM}/revision/{commit}").status_code == 401
 
 
 @pytest.mark.timeout(900)
@@ -60,17 +63,12 @@ def test_chat_streams_when_embeddings_make_room(
 
 def streamed(kube: Kube) -> list[str]:
     """The pieces of a streamed answer; the last says that it is complete."""
-    door = gateway(kube, DEV)
-    body = {
-        "model": "chat",
-        "messages": [{"role": "user", "content": "pack once"}],
-        "max_tokens": 16,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    headers = {"authorization": f"Bearer {door.token}"}
-    url = f"{door.url}/v1/chat/completions"
-    with httpx.stream("POST", url, json=body, headers=headers, timeout=120) as answer:
+    request = gateway(kube, DEV).asking("chat", "pack once")
+    request["json"] |= {"stream": True, "stream_options": {"include_usage": True}}
+    with (
+        httpx.Client(trust_env=False, timeout=120) as client,
+        client.stream(**request) as answer,
+    ):
         assert answer.status_code == 200, answer.read()
         lines = [line[6:] for line in answer.iter_lines() if line.startswith("data: ")]
     assert lines[-1] == "[DONE]"

@@ -12,9 +12,9 @@ from waybill.deliver.pins import Pin, Pins, Slot
 def test_what_dev_runs_answers_in_test(project: Project, kube: Kube) -> None:
     drop_previous(project)
     project.install("dev", "--timeout", "300")
-    until("one engine is left in dev", lambda: len(kube.engines(DEV)) == 1, 120)
     project.install("test", "--timeout", "600")
-    project.reaches(kube, "test", TEST)
+    project.reaches(kube, "test")
+    until("one engine is left in dev", lambda: len(kube.engines(DEV)) == 1, 120)
     with Clock("promotion to an answer in test"):
         done = project.waybill("promote", "chat", "--from", "dev", "--to", "test")
         assert done["models"][0]["blobs"] > 0
