@@ -193,6 +193,7 @@ def test_settings_of_a_person_are_laid_over_the_realm(render: Render) -> None:
         ),
         (EXTERNAL, "set global.caBundle.existingConfigMap, or keycloak.database.tls: false"),
         (issuer("https://login.example.com"), "its public address and /realms/<name>"),
+        (issuer("https://login.example.com/realms/a/"), "/realms/<name>, with nothing after it"),
         (issuer("https://login.example.com/realms/master"), "name another realm"),
         (keycloak(realm={"clients": []}), "keycloak.realm sets clients"),
         (keycloak(ingress={"enabled": True}), "has no host"),

@@ -15,6 +15,7 @@ OURS, HOSTED, ISSUER = (
     {"enabled": True, "issuer": "https://a.example", "jwksUri": "https://a.example/keys"},
 )
 PROFILE = {
+    "image": {"repository": "a"},
     "resources": {"limits": {"memory": "3Gi"}},
     "nodeSelector": {"disk": "fast"},
     "tolerations": [{"operator": "Exists"}],

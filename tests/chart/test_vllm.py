@@ -1,11 +1,13 @@
 """The engines: one for each pinned revision, with its arguments, its weights and its budgets."""
 
+import re
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.chart.rendering import PINS, Object, Refused, Render, named, of_kind, pod_spec
+from tests.chart.rendering import CHART, PINS, Object, Refused, Render, named, of_kind, pod_spec
+from waybill.deliver import doctor
 
 CHAT, CANARY, EMBED = "vllm-chat-11111111", "vllm-chat-2e222222", "vllm-embed-33333333"
 COMMIT = "1" * 40
@@ -272,6 +274,35 @@ def test_a_profile_may_say_nothing(render: Render) -> None:
     deployment = engine(render, CHAT, bare)
     assert env(main(deployment))["VLLM_ENGINE_READY_TIMEOUT_S"] == "460"
     assert main(deployment)["resources"] == {}
+
+
+def image(deployment: Object) -> str:
+    return str(main(deployment)["image"])
+
+
+def test_the_build_without_cuda_is_another_image(render: Render) -> None:
+    version = yaml.safe_load((CHART / "values.yaml").read_text())["vllm"]["image"]["tag"]
+    assert image(engine(render)) == f"docker.io/vllm/vllm-openai:{version}"
+    assert image(engine(render, EMBED)) == f"docker.io/vllm/vllm-openai-cpu:{version}"
+
+
+def test_a_digest_and_a_cuda_version_stay_with_their_image(render: Render) -> None:
+    digest = f"sha256:{'a' * 64}"
+    given: dict[str, Any] = {"image": {"digest": digest, "registry": "r", "pullPolicy": "Always"}}
+    assert image(engine(render, **given)).endswith(f"@{digest}")
+    other = engine(render, EMBED, **given)
+    assert image(other).startswith("r/vllm/vllm-openai-cpu:") and "@" not in image(other)
+    assert main(other)["imagePullPolicy"] == "Always"
+    assert doctor.CUDA not in other["metadata"].get("annotations", {})
+    own = {"image": {"tag": "v9", "digest": digest, "cudaVersion": "14.1"}}
+    newer = engine(render, profile=own)
+    assert image(newer) == f"docker.io/vllm/vllm-openai:v9@{digest}"
+    assert newer["metadata"]["annotations"][doctor.CUDA] == "14.1"
+
+
+def test_doctor_knows_the_cuda_version_of_each_engine(render: Render) -> None:
+    marks = engine(render)["metadata"]["annotations"]
+    assert re.fullmatch(r"[0-9]+\.[0-9]+", marks[doctor.CUDA])
 
 
 @pytest.mark.parametrize(("replicas", "budgets"), [(0, 0), (1, 0), (2, 1)])

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from waybill import digest as digests
 from waybill.deliver import doctor
@@ -47,11 +48,8 @@ def case(tmp_path: Path, cluster: Cluster, *manifests: Object, pinned: int = 0) 
         revision = Revision("o/m", digests.parse("sha256:" + "a" * 64), pinned)
         pins.write_text(Pins().with_stable("m", revision).text)
     environment = Environment("dev", (tmp_path / "store").as_uri(), pins, tmp_path / "v.yaml")
-    values = {
-        "global": {"oidc": {"mode": "embedded", "issuer": ""}},
-        "minio": {"enabled": True, "storage": {"size": "10Gi"}},
-        "vllm": {"cudaVersion": "13.0"},
-    }
+    values = yaml.safe_load(Path("charts/waybill/values.yaml").read_text())
+    values["minio"]["storage"]["size"] = "10Gi"
     return Case(environment, cluster, values, list(manifests))
 
 
@@ -65,10 +63,12 @@ def claim(storage_class: str | None) -> Object:
     return {"kind": "StatefulSet", "spec": {"volumeClaimTemplates": [{"spec": spec}]}}
 
 
-def engine(gpus: int, replicas: int = 1) -> Object:
+def engine(gpus: int, replicas: int = 1, cuda: str = "13.0") -> Object:
     container = {"resources": {"limits": {doctor.GPU: gpus}}}
     pod = {"spec": {"containers": [container]}}
-    return {"kind": "Deployment", "spec": {"replicas": replicas, "template": pod}}
+    metadata = {"name": "e", "annotations": {doctor.CUDA: cuda} if cuda else {}}
+    spec = {"replicas": replicas, "template": pod}
+    return {"kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
 def node(gpus: int, cuda: str = "") -> Object:
@@ -147,6 +147,22 @@ def test_gpus_and_their_drivers(
 ) -> None:
     cluster = Cluster(objects={"nodes": [there]})
     found = list(doctor.gpus(case(tmp_path, cluster, engine(2, replicas))))
+    assert level(found, "gpu") == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "driver", "expected"),
+    [
+        pytest.param("13.9", "13.10", ["ok"], id="ten comes after nine"),
+        pytest.param("13.10", "13.9", ["ok", "fail"], id="nine comes before ten"),
+        pytest.param("", "12.8", ["ok"], id="an image that says nothing"),
+    ],
+)
+def test_versions_are_compared_as_numbers(
+    tmp_path: Path, image: str, driver: str, expected: list[str]
+) -> None:
+    cluster = Cluster(objects={"nodes": [node(2, driver)]})
+    found = list(doctor.gpus(case(tmp_path, cluster, engine(1, cuda=image))))
     assert level(found, "gpu") == expected
 
 

@@ -104,6 +104,19 @@ def test_of_another_version_only_our_own_options_are_known(tag: str, known: int)
     assert len(found({"vllm": {"image": {"tag": tag}, "engineArgs": args}})) == known
 
 
+def test_the_version_is_that_of_the_profiles_image() -> None:
+    own = {"image": {"tag": "v9"}, "engineArgs": {"colour": 1}}
+    models = {
+        name: {"profile": name, "engineArgs": {"colour": 1}} for name in ("own", "all", "gone")
+    }
+    profiles = {"own": own, "all": {"image": {"repository": "mine/vllm"}}}
+    values = {"vllm": {}, "global": {"profiles": profiles, "models": models}}
+    assert [one.partition(" ")[0] for one in found(values)] == [
+        "global.models.all.engineArgs.colour",
+        "global.models.gone.engineArgs.colour",
+    ]
+
+
 def test_values_of_other_shapes_are_left_to_the_schema() -> None:
     assert found({}) == []
     assert found({"vllm": None, "global": {"models": {"a": None}, "profiles": []}}) == []

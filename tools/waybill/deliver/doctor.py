@@ -27,6 +27,8 @@ OLDEST = (1, 27)
 SKEW = timedelta(seconds=60)
 """The leeway that token checks give."""
 GPU = "nvidia.com/gpu"
+CUDA = "waybill/cuda-version"
+"""What the chart writes on an engine whose image has CUDA in it."""
 RIGHTS = {
     "apps": ("deployments", "statefulsets"),
     "batch": ("jobs",),
@@ -203,15 +205,27 @@ def gpus(case: Case) -> Iterator[Finding]:
     told = f"the engines ask for {wanted} GPUs, and the nodes have {there}"
     hint = "add nodes, install the GPU operator, or pin fewer revisions"
     yield Finding("gpu", "fail", told, hint) if wanted > there else Finding("gpu", "ok", told)
-    needs = float(case.values["vllm"]["cudaVersion"])
+    needed = max(map(_cuda_of, engines))
     for node in nodes:
-        labels = node["metadata"].get("labels") or {}
-        major = labels.get("nvidia.com/cuda.runtime.major")
-        minor = labels.get("nvidia.com/cuda.runtime.minor", "0")
-        if major and float(f"{major}.{minor}") < needs:
-            told = f"{node['metadata']['name']}: its driver runs CUDA {major}.{minor} at most"
-            hint = f"the engine's image wants {needs}: update the driver, or take an older image"
-            yield Finding("gpu", "fail", told, hint)
+        if (runs := _cuda_on(node)) and runs < needed:
+            told = f"{node['metadata']['name']}: its driver runs CUDA {runs[0]}.{runs[1]} at most"
+            hint = "update the driver, or take an older image, with its cudaVersion"
+            want = f"the engines' image wants {needed[0]}.{needed[1]}: {hint}"
+            yield Finding("gpu", "fail", told, want)
+
+
+def _cuda_of(engine: Manifest) -> tuple[int, int]:
+    """The CUDA version of an engine's image as (major, minor); (0, 0) where none is known."""
+    text = (engine["metadata"].get("annotations") or {}).get(CUDA, "0.0")
+    major, _, minor = text.partition(".")
+    return int(major), int(minor)
+
+
+def _cuda_on(node: Object) -> tuple[int, int] | None:
+    """What the node's driver runs at most, as NVIDIA's feature discovery says; None without it."""
+    labels = node["metadata"].get("labels") or {}
+    found = [labels.get(f"nvidia.com/cuda.runtime.{part}", "") for part in ("major", "minor")]
+    return (int(found[0]), int(found[1] or 0)) if found[0] else None
 
 
 def _gpus(manifest: Manifest) -> int:

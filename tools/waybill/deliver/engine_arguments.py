@@ -73,27 +73,32 @@ def engine_argument_findings(values: Mapping[str, Any]) -> list[str]:
     `values` are all values, with the chart's defaults or without. Of an image with another
     version only the options that the chart gives itself are known.
     """
-    pinned = _is_pinned(values)
     return [
         finding
-        for where, args in _places(values)
+        for where, args, pinned in _places(values)
         for name, value in args.items()
         if value is not None and (finding := _finding(where, str(name), value, pinned))
     ]
 
 
-def _is_pinned(values: Mapping[str, Any]) -> bool:
-    tag = (_map(_map(values, "vllm"), "image")).get("tag")
+def _is_pinned(*images: Mapping[str, Any]) -> bool:
+    """Is the image of the pinned version? Of several, the last that names a tag says so."""
+    tag = next((each["tag"] for each in reversed(images) if each.get("tag")), None)
     version = re.escape(flags().version)
     return tag is None or re.match(rf"v?{version}(?![0-9.])", str(tag)) is not None
 
 
-def _places(values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield "vllm.engineArgs", _map(_map(values, "vllm"), "engineArgs")
+def _places(values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+    """(where, args, whether they are for the pinned version): a profile may have another image."""
+    vllm, shared = _map(values, "vllm"), _map(values, "global")
+    image, profiles = _map(vllm, "image"), _map(shared, "profiles")
+    yield "vllm.engineArgs", _map(vllm, "engineArgs"), _is_pinned(image)
     for kind in ("profiles", "models"):
-        for name, entry in _map(_map(values, "global"), kind).items():
+        for name, entry in _map(shared, kind).items():
             if isinstance(entry, Mapping) and entry.get("enabled", True):
-                yield f"global.{kind}.{name}.engineArgs", _map(entry, "engineArgs")
+                profile = entry if kind == "profiles" else _map(profiles, entry.get("profile", ""))
+                pinned = _is_pinned(image, _map(profile, "image"))
+                yield f"global.{kind}.{name}.engineArgs", _map(entry, "engineArgs"), pinned
 
 
 def _map(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:

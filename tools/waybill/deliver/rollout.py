@@ -6,8 +6,8 @@ says what the fields of a status mean.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 Object = Mapping[str, Any]
@@ -15,25 +15,30 @@ Object = Mapping[str, Any]
 _HOPELESS = {
     "CrashLoopBackOff",
     "CreateContainerConfigError",
-    "ErrImageNeverPull",
     "ErrImagePull",
     "ImagePullBackOff",
-    "InvalidImageName",
 }
+_FINAL = {"ErrImageNeverPull", "InvalidImageName"}
 _RESTARTS = 3
 """A container that waits for another's server may end a few times; this often is no accident."""
-_TOKENS = re.compile(
-    r"(?i)(bearer\s+|\b(?:authorization|password|secret|token|access_key)[\"']?\s*[=:]\s*[\"']?)"
-    r"[^\s\"',;]+"
-)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why the object with this uid cannot get ready; `final`: waiting longer mends it never."""
+
+    uid: str
+    why: str
+    final: bool = False
 
 
 def unready(workloads: Iterable[Object]) -> list[str]:
     """A line for each Deployment, StatefulSet or Job that has not got where it is going."""
-    return [line for each in workloads if (line := _lacks(each))]
+    return [line for each in workloads if (line := lacks(each))]
 
 
-def _lacks(workload: Object) -> str:
+def lacks(workload: Object) -> str:
+    """What a workload is short of; empty when it has got where it is going."""
     name = f"{workload['kind']} {workload['metadata']['name']}"
     status = workload.get("status", {})
     if workload["kind"] == "Job":
@@ -56,18 +61,36 @@ def condition(thing: Object, kind: str) -> Object | None:
     return None
 
 
-def hopeless(workloads: Iterable[Object], pods: Iterable[Object]) -> str:
-    """Why waiting longer is no use; empty while there is hope."""
+def troubles(workloads: Iterable[Object], pods: Iterable[Object]) -> Iterator[Trouble]:
+    """Why waiting longer is no use; nothing while there is hope."""
     for each in workloads:
+        name, uid = f"{each['kind']} {each['metadata']['name']}", each["metadata"]["uid"]
         if each["kind"] == "Job" and (failed := condition(each, "Failed")):
-            return f"Job {each['metadata']['name']} failed: {failed.get('message', '')}"
+            yield Trouble(uid, f"{name} failed: {failed.get('message', '')}")
+        if refused := condition(each, "ReplicaFailure"):
+            yield Trouble(uid, f"{name} gets no pods: {refused.get('message', '')}")
     for pod in pods:
-        for container, waiting, restarts in _waiting(pod):
-            stuck = waiting["reason"] != "CrashLoopBackOff" or restarts >= _RESTARTS
-            if waiting["reason"] in _HOPELESS and stuck:
-                said = waiting.get("message", "")
-                return f"{pod['metadata']['name']}/{container}: {waiting['reason']}: {said}"
-    return ""
+        if "deletionTimestamp" not in pod["metadata"]:
+            yield from _stuck(pod)
+
+
+def _stuck(pod: Object) -> Iterator[Trouble]:
+    for container, waiting, restarts in _waiting(pod):
+        reason = waiting["reason"]
+        hopeless = reason in _HOPELESS and (reason != "CrashLoopBackOff" or restarts >= _RESTARTS)
+        if hopeless or reason in _FINAL:
+            said = f"{pod['metadata']['name']}/{container}: {reason}: {waiting.get('message', '')}"
+            yield Trouble(pod["metadata"]["uid"], said, reason in _FINAL)
+
+
+def unplaced(pods: Iterable[Object]) -> list[str]:
+    """A line for each pod that fits no node as yet, in the scheduler's words."""
+    return [
+        f"{pod['metadata']['name']}: {each.get('message', '')}"
+        for pod in pods
+        for each in pod.get("status", {}).get("conditions") or ()
+        if each["type"] == "PodScheduled" and each.get("reason") == "Unschedulable"
+    ]
 
 
 def _waiting(pod: Object) -> Iterator[tuple[str, Object, int]]:
@@ -93,23 +116,23 @@ def not_ready(pods: Iterable[Object]) -> list[Object]:
     ]
 
 
-def told(
-    pod: Object,
-    events: Sequence[Object],
-    log: Callable[[str], str],
-    secrets: Iterable[str] = (),
-) -> list[str]:
+def told(pod: Object, events: Sequence[Object], log: Callable[[str], str]) -> list[str]:
     """What went on in a pod: containers, last events, and last lines of those that do not run.
 
-    `log` gives a container's last lines; what `secrets` lists is hidden wherever it stands.
+    `log` gives a container's last lines.
     """
     lines = [f"pod {pod['metadata']['name']}: {pod.get('status', {}).get('phase', 'unknown')}"]
-    lines += [f"  event {each['reason']}: {each.get('message', '')}" for each in events[-5:]]
+    lines += last(events)
     for status in _containers(pod):
         if not status.get("ready") and not _ended_well(status):
             lines.append(f"  container {status['name']}: {_state(status)}")
             lines += [f"    {line}" for line in log(status["name"]).splitlines()]
-    return [redacted(line, secrets) for line in lines]
+    return lines
+
+
+def last(events: Sequence[Object]) -> list[str]:
+    """A line for each of the last events."""
+    return [f"  event {each['reason']}: {each.get('message', '')}" for each in events[-5:]]
 
 
 def _ended_well(status: Object) -> bool:
@@ -123,10 +146,3 @@ def _state(status: Object) -> str:
     facts = [str(state[key]) for key in ("reason", "exitCode", "message") if key in state]
     restarts = status.get("restartCount", 0)
     return ", ".join([name, *facts, *([f"{restarts} restarts"] if restarts else [])])
-
-
-def redacted(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without the given values, and without what looks like a credential."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "(hidden)")
-    return _TOKENS.sub(r"\1(hidden)", text)
