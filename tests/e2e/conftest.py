@@ -27,8 +27,8 @@ RELEASED = max((ROOT / "tests/fixtures/charts").glob("waybill-*.tgz"), key=lambd
 """The last released chart as it was packaged: what people upgrade from."""
 DEV, TEST = "waybill-dev", "waybill-test"
 NAMESPACES = {"dev": DEV, "test": TEST}
-USERS = {"dev": "sideload", "test": "promote"}
-"""Whose keys this machine has for an environment's store: nobody gets more than the work needs."""
+USERS = ("promote", "sideload")
+"""Whose keys of a store this machine has: nobody gets more than the work needs."""
 RELEASE = "w"
 FIGURES: dict[str, str] = {}
 """What was measured; the summary prints it."""
@@ -83,14 +83,16 @@ class Project:
         path = self.folder / "values/environments.yaml"
         known = yaml.safe_load(path.read_text())
         address = f"http://{kube.address(namespace, f'{RELEASE}-minio')}:9000"
-        known["environments"][environment] |= {"endpoint": address, "profile": environment}
+        known["environments"][environment] |= {
+            "endpoint": address,
+            "profile": f"{environment}-promote",
+        }
         path.write_text(yaml.safe_dump(known, sort_keys=False))
-        keys = kube.secret(namespace, f"{RELEASE}-objectstore-{USERS[environment]}")
         with (self.folder / "credentials").open("a") as profiles:
-            profiles.write(
-                f"[{environment}]\naws_access_key_id = {keys['AWS_ACCESS_KEY_ID']}\n"
-                f"aws_secret_access_key = {keys['AWS_SECRET_ACCESS_KEY']}\n"
-            )
+            for user in USERS:
+                keys = kube.secret(namespace, f"{RELEASE}-objectstore-{user}")
+                profiles.write(f"[{environment}-{user}]\n")
+                profiles.writelines(f"{name.lower()} = {keys[name]}\n" for name in keys)
 
 
 @pytest.fixture(scope="session")
