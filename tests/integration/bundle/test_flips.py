@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.bundle.bundles import FILES, pack, small_pieces, write
+from tests.unit.bundle.bundles import FILES, small_bundle, small_pieces
 from tests.unit.bundle.test_verify import assert_found
 from tests.unit.bundle.test_wrong_bundle import assert_harmless
 
@@ -21,10 +21,7 @@ def small() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("packed")
-    with small_pieces():
-        pack(write(folder / "model", FILES), folder / "bundle")
-    return folder / "bundle"
+    return small_bundle(tmp_path_factory.mktemp("packed"), FILES)
 
 
 @pytest.fixture

@@ -95,6 +95,13 @@ def pack(source: Path, *outs: Path, part_size: int = PART) -> Packed:
     return plan(source, part_size).run(outs)
 
 
+def small_bundle(folder: Path, files: dict[str, bytes]) -> Path:
+    """A bundle in small pieces, for tests that copy it."""
+    with small_pieces():
+        pack(write(folder / "model", files), folder / "bundle")
+    return folder / "bundle"
+
+
 def new_store(folder: Path) -> Store:
     store = Store(FilesystemBackend(folder))
     store.init()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.bundle.bundles import FILES, new_store, pack, small_pieces, write
+from tests.unit.bundle.bundles import FILES, new_store, small_bundle, small_pieces, write
 from waybill.store.store import Store
 
 
@@ -23,10 +23,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("packed")
-    with small_pieces():
-        pack(write(folder / "model", FILES), folder / "bundle")
-    return folder / "bundle"
+    return small_bundle(tmp_path_factory.mktemp("packed"), FILES)
 
 
 @pytest.fixture

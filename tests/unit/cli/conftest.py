@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.bundle.bundles import FILES, pack, small_pieces, write
+from tests.unit.bundle.bundles import FILES, small_bundle, small_pieces, write
 from waybill.cli.main import main
 
 MODEL = {**FILES, "pytorch_model.bin": b"pickle"}
@@ -58,10 +58,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("packed")
-    with small_pieces():
-        pack(write(folder / "model", MODEL), folder / "bundle")
-    return folder / "bundle"
+    return small_bundle(tmp_path_factory.mktemp("packed"), MODEL)
 
 
 @pytest.fixture
