@@ -12,7 +12,7 @@ from tests.chart.rendering import Object, Refused, Render, containers, named, po
 ONE, TWO = "1" * 40, "2e" + "2" * 38
 ISSUER = {"mode": "external", "issuer": "https://login.example.com", "jwksUri": "https://k/keys"}
 BASE: dict[str, Any] = {
-    **{name: {"enabled": False} for name in ("minio", "keycloak", "modelHub", "vllm")},
+    "keycloak": {"enabled": False},
     "global": {
         "oidc": ISSUER,
         "network": {"policies": False},
@@ -114,6 +114,19 @@ def test_without_a_pin_there_is_nothing_to_ask_for(render: Render) -> None:
     assert listing == {"object": "list", "data": []}
 
 
+def test_every_name_can_be_looked_up(render: Render) -> None:
+    names = ["acme/chat:latest", "yes", "1"]
+    given = {"global": {"models": {"chat": {"servedNames": names}}}}
+    found = routes(render(BASE, CANARY, given))
+    asked = [route["match"].get("path") for route in found]
+    assert [f"/v1/models/{name}" for name in names] == asked[1:4]
+
+
+def test_the_clients_address_is_what_trusted_proxies_say(render: Render) -> None:
+    for given, hops in (({}, 0), ({"gateway": {"trustedHops": 2}}, 2)):
+        assert manager(render(BASE, given))["xff_num_trusted_hops"] == hops
+
+
 def test_the_admin_listens_on_the_pods_loopback_alone(render: Render) -> None:
     admin = file(render(BASE), "bootstrap.yaml")["admin"]["address"]["socket_address"]
     assert admin == {"address": "127.0.0.1", "port_value": 9901}
@@ -155,10 +168,15 @@ def test_a_credentials_key_may_have_another_name(render: Render) -> None:
     assert volumes["credential-gpt"]["secret"]["items"] == [{"key": "apiKey", "path": "token"}]
 
 
-def providers(objects: list[Object]) -> dict[str, Any]:
+def manager(objects: list[Object]) -> dict[str, Any]:
     listener = file(objects, "bootstrap.yaml")["static_resources"]["listeners"][0]
-    http = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    found: dict[str, Any] = http["http_filters"][0]["typed_config"]["providers"]
+    found: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    return found
+
+
+def providers(objects: list[Object]) -> dict[str, Any]:
+    (identity, *_) = manager(objects)["http_filters"]
+    found: dict[str, Any] = identity["typed_config"]["providers"]
     return found
 
 

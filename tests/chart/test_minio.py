@@ -129,8 +129,17 @@ def test_the_ca_bundle_reaches_the_job(render: Render) -> None:
         assert "ca-bundle" in [mount["name"] for mount in container["volumeMounts"]]
 
 
+def test_the_ingress_leads_to_the_bucket_and_to_no_metrics(render: Render) -> None:
+    ingress = {"enabled": True, "host": "s3.example.com"}
+    values = {"minio": {"ingress": ingress}, "global": {"network": {"policies": False}}}
+    bucket = {"global": {"objectStore": {"bucket": "models"}}}
+    (rule,) = named(render(values, bucket), "Ingress", "minio")["spec"]["rules"]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/models"]
+
+
 def test_an_external_store_needs_none_of_it(render: Render) -> None:
-    store = {"mode": "external", "endpoint": "https://s3.example.com"}
+    users = {"hub": {"existingSecret": "s3-hub"}}
+    store = {"mode": "external", "endpoint": "https://s3.example.com", "users": users}
     network = {"policies": False}
     objects = render(
         {"global": {"objectStore": store, "network": network}, "minio": {"enabled": False}}

@@ -93,7 +93,6 @@ def test_dev_has_these_arrows_and_no_other(render: Render) -> None:
         ("keycloak", "keycloak", 57800),
         ("keycloak-realm", "keycloak", 8080),
         ("minio-provision", "minio", 9000),
-        ("model-hub", "keycloak", 8080),
         ("model-hub", "minio", 9000),
         ("test", "gateway", 8080),
         ("test", "gateway", 9902),
@@ -101,6 +100,16 @@ def test_dev_has_these_arrows_and_no_other(render: Render) -> None:
         ("vllm", "minio", 9000),
         ("vllm", "model-hub", 8080),
     }
+
+
+def test_nobody_asks_for_keys_where_nobody_signs_in(render: Render) -> None:
+    for auth, asking in ((True, {"gateway", "model-hub"}), (False, set())):
+        values = {name: {"auth": {"enabled": auth}} for name in ("gateway", "modelHub")}
+        found = arrows(render(values), "egress")
+        assert {one for one, to, port in found if (to, port) == ("keycloak", 8080)} == {
+            *asking,
+            "keycloak-realm",
+        }
 
 
 def test_engines_do_not_reach_the_store_when_the_hub_passes_files_on(render: Render) -> None:

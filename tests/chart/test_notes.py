@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,13 @@ def test_the_next_command_is_named() -> None:
     assert "waybill pin ENV MODEL" in said
     assert "kubectl --namespace ns port-forward service/t-gateway 8080" in said
     assert "helm test t --namespace ns" in said
+
+
+def test_the_gateways_own_certificate_is_in_its_address(tmp_path: Path) -> None:
+    tls = tmp_path / "tls.yaml"
+    tls.write_text("gateway: {tls: {secretName: a}}")
+    said = notes("values/dev.yaml", tls)
+    assert "https://t-gateway.ns.svc:8080/v1" in said and "https://localhost:8080/v1" in said
 
 
 def test_what_is_served_is_named() -> None:

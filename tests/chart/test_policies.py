@@ -136,6 +136,14 @@ def test_two_of_a_kind_survive_a_drain(objects: list[Object]) -> None:
             assert budgets[selector]["maxUnavailable"] == 1
 
 
+def test_replicas_lie_on_nodes_of_their_own(objects: list[Object]) -> None:
+    for one in of_kind(objects, "Deployment", "StatefulSet"):
+        if one["spec"]["replicas"] > 1:
+            (spread,) = pod_spec(one)["topologySpreadConstraints"]
+            assert spread["topologyKey"] == "kubernetes.io/hostname", where(one)
+            assert spread["labelSelector"] == one["spec"]["selector"], where(one)
+
+
 def test_images_are_pinned(objects: list[Object]) -> None:
     for at, _, container in each_container(objects):
         assert re.fullmatch(

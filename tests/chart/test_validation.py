@@ -115,9 +115,61 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         pinned({**CPU, "rollout": "replace"}, pin({"stable": (ONE, "90"), "canary": (TWO, "10")})),
         "set global.models.chat.rollout: sideBySide, or promote without a canary",
     ),
+    "a store without keys": (
+        {
+            "global": {"objectStore": {"mode": "external", "endpoint": "https://s3.example.com"}},
+            "minio": {"enabled": False},
+        },
+        "nobody makes the hub's keys for it: set global.objectStore.users.hub.existingSecret",
+    ),
+    "pins without engines": (
+        {**pinned(CPU, WHOLE), "vllm": {"enabled": False}},
+        "models are pinned and vllm.enabled is false",
+    ),
+    "engines without a hub": (
+        {**pinned(CPU, WHOLE), "modelHub": {"enabled": False}},
+        "models are pinned and modelHub.enabled is false",
+    ),
+    "engines that cannot sign in": (
+        {**pinned(CPU, WHOLE), "modelHub": {"auth": {"enabled": True, "kubernetes": False}}},
+        "engines sign in to the hub with the cluster's tokens alone: set it to true",
+    ),
+    "monitors behind the wall": (
+        {"monitoring": {"podMonitors": {"enabled": True}}},
+        "name its namespace in global.network.monitoring.namespaceLabels",
+    ),
+    "two main issuers": (
+        {"global": {"oidc": {"issuers": {"main": {"enabled": True, "issuer": "https://a"}}}}},
+        "global.oidc.issuers.main has the name that the issuer in global.oidc.issuer has",
+    ),
+    "one audience for two": (
+        {"global": {"oidc": {"audiences": {"hub": "a", "gateway": "a"}}}},
+        "so a token for the one would open the other: give one of them another name",
+    ),
+    "two revisions of one name": (
+        pinned(CPU, pin({"stable": (ONE, "100")}, (ONE, f"{ONE[:8]:2<40}"))),
+        "global.pins.chat has two revisions that begin with 11111111",
+    ),
     "pins twice": (
         {"global": {"pins": {"chat": WHOLE}, "pinsYaml": "x", "models": {"chat": CPU}}},
         "give the pins once",
+    ),
+    "pins that are no YAML": (
+        {"global": {"pinsYaml": "x: ["}},
+        "global.pinsYaml is no map in YAML: ",
+    ),
+    "pins without their place": (
+        {"global": {"pinsYaml": "chat: {}"}},
+        "global.pinsYaml has no map global.pins: give it the whole text of",
+    ),
+    "pins that are no map": (
+        {"global": {"pinsYaml": "global: {pins: }"}},
+        "global.pinsYaml has no map global.pins",
+    ),
+    "an environment that is no YAML": (
+        {"keycloak": {"database": {"mode": "external", "host": "a: b", "existingSecret": "s"}}}
+        | {"global": {"network": {"policies": False}, "caBundle": {"existingConfigMap": "a"}}},
+        "Keycloak's environment is no map in YAML: ",
     ),
 }
 
@@ -151,6 +203,9 @@ def test_helm_3_says_the_same(render: Render) -> None:
         ({"global": {"image": {"tag": ""}}}, "/global/image/tag"),
         ({"global": {"objectStore": {"mode": "both"}}}, "/global/objectStore/mode"),
         ({"global": {"models": {"Chat": {"enabled": True}}}}, "Chat"),
+        (models(chat={**CPU, "servedNames": ["a: b"]}), "/servedNames/0"),
+        (models(chat={**CPU, "servedNames": ["gpt #1"]}), "/servedNames/0"),
+        (models(chat={**CPU, "servedNames": ["chat@11111111"]}), "/servedNames/0"),
         ({"global": {"pins": {"chat": {**WHOLE, "revisions": {"1": {}}}}}}, "/global/pins/chat"),
         ({"minio": {"image": {"digest": "sha256:1"}}}, "/minio/image/digest"),
         ({"minio": {"storage": {"size": "large"}}}, "/minio/storage/size"),
@@ -170,6 +225,11 @@ def test_the_schema_refuses(render: Render, values: Any, where: str) -> None:
 def test_pins_may_come_as_one_text(render: Render) -> None:
     dev = Path("values/dev.yaml")
     assert render(dev, {"global": {"pinsYaml": PINS.read_text()}}) == render(dev, PINS)
+
+
+def test_pins_as_one_text_may_be_none_yet(render: Render) -> None:
+    dev = Path("values/dev.yaml")
+    assert render(dev, {"global": {"pinsYaml": Path("values/pins/dev.yaml").read_text()}})
 
 
 @pytest.mark.parametrize("sample", ["external-s3", "external-oidc"])

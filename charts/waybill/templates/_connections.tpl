@@ -95,7 +95,12 @@ http://{{ include "waybill.serviceHost" (list . "model-hub") }}:8080
 {{- fail "global.pins and global.pinsYaml are both set: give the pins once" -}}
 {{- end -}}
 {{- if $global.pinsYaml -}}
-{{- $global.pinsYaml | fromYaml | dig "global" "pins" dict | toJson -}}
+{{- $file := include "waybill.yaml" (list "global.pinsYaml" $global.pinsYaml) | fromYaml -}}
+{{- /* Pins that are not found would be no pins, and an upgrade would take every engine away. */ -}}
+{{- if not (kindIs "map" (dig "global" "pins" "" $file)) -}}
+{{- fail "global.pinsYaml has no map global.pins: give it the whole text of values/pins/<env>.yaml" -}}
+{{- end -}}
+{{- $file.global.pins | toJson -}}
 {{- else -}}
 {{- $global.pins | toJson -}}
 {{- end -}}

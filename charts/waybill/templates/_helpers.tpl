@@ -118,6 +118,29 @@ capabilities: {drop: [ALL]}
 {{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ toString . }}{{ end -}}
 {{- end -}}
 
+{{/*
+yaml: (list WHAT TEXT) → the text, if it is a map in YAML. fromYaml says what is wrong in a map with the
+key Error, which would be taken for what was meant.
+*/}}
+{{- define "waybill.yaml" -}}
+{{- $error := get (index . 1 | fromYaml) "Error" -}}
+{{- if and (kindIs "string" $error) $error -}}
+{{- fail (printf "%s is no map in YAML: %s" (index . 0) $error) -}}
+{{- end -}}
+{{- index . 1 -}}
+{{- end -}}
+
+{{/* spread: (list $ COMPONENT) → pods of a component on nodes of their own, where there are such */}}
+{{- define "waybill.spread" -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "waybill.selectorLabels" . | nindent 8 }}
+{{- end -}}
+
 {{/* env: a map of plain values → a list of variables, in the map's order of names */}}
 {{- define "waybill.env" -}}
 {{- range $name, $value := . }}

@@ -1,4 +1,4 @@
-{{/* ingress: (list $ COMPONENT PORT INGRESS) → an Ingress to the port, by name, of the Service */}}
+{{/* ingress: (list $ COMPONENT PORT INGRESS [PATH]) → an Ingress to the port, by name, of the Service */}}
 {{- define "waybill.ingress" -}}
 {{- $root := index . 0 -}}
 {{- $component := index . 1 -}}
@@ -21,7 +21,7 @@ spec:
     - host: {{ required (printf "the ingress of %s is enabled and has no host: set its ingress.host" $component) $ingress.host | quote }}
       http:
         paths:
-          - path: /
+          - path: {{ if gt (len .) 4 }}{{ index . 4 }}{{ else }}/{{ end }}
             pathType: Prefix
             backend:
               service:

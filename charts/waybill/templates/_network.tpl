@@ -23,6 +23,8 @@
 {{- define "waybill.network.holds" -}}
 {{- $v := (index . 0).Values -}}
 {{- $conditions := dict
+      "gatewayAuth" $v.gateway.auth.enabled
+      "hubAuth" $v.modelHub.auth.enabled
       "redirect" (eq $v.modelHub.delivery "redirect")
       "kubernetes" (and $v.modelHub.auth.enabled $v.modelHub.auth.kubernetes)
       "secrets" $v.global.secrets.create -}}

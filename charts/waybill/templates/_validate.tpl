@@ -79,66 +79,51 @@ What contradicts itself, as sentences: what is wrong, where, and what to do. Eac
 {{- dict "problems" $found | toJson -}}
 {{- end -}}
 
-{{/* Who has to leave the release, and whether anything lets them. */}}
-{{- define "waybill.problems.network" -}}
-{{- $v := .Values -}}{{- $network := $v.global.network -}}{{- $found := list -}}
-{{- $needs := list -}}
-{{- if and (eq $v.global.objectStore.mode "external") $v.modelHub.enabled -}}
-{{- $needs = append $needs (list "model-hub" "global.objectStore.mode is external") -}}
-{{- if and $v.vllm.enabled (eq $v.modelHub.delivery "redirect") -}}
-{{- $needs = append $needs (list "vllm" "modelHub.delivery is redirect and global.objectStore.mode is external") -}}
+{{/* Whether engines that are pinned have what they need: themselves, a hub, and a way to sign in. */}}
+{{- define "waybill.problems.engines" -}}
+{{- $v := .Values -}}{{- $found := list -}}
+{{- if (include "waybill.engines" . | fromJson).engines -}}
+{{- if not $v.vllm.enabled -}}
+{{- $found = append $found "models are pinned and vllm.enabled is false, so the gateway would ask engines that are not there: set vllm.enabled: true, or disable the models" -}}
+{{- else if not $v.modelHub.enabled -}}
+{{- $found = append $found "models are pinned and modelHub.enabled is false, which is where engines fetch their weights: set modelHub.enabled: true, or disable the models" -}}
+{{- else if and $v.modelHub.auth.enabled (not $v.modelHub.auth.kubernetes) -}}
+{{- $found = append $found "modelHub.auth.kubernetes is false, and engines sign in to the hub with the cluster's tokens alone: set it to true, or modelHub.auth.enabled: false" -}}
 {{- end -}}
 {{- end -}}
-{{- $abroad := list -}}
-{{- if eq $v.global.oidc.mode "external" -}}
-{{- $abroad = append $abroad "global.oidc.mode is external" -}}
+{{- range $name, $pin := include "waybill.pins" . | fromJson -}}
+{{- $short := dict -}}
+{{- range $commit, $revision := $pin.revisions -}}
+{{- $eight := substr 0 8 $commit -}}
+{{- if hasKey $short $eight -}}
+{{- $found = append $found (printf "global.pins.%s has two revisions that begin with %s, and engines are named by that: unpin one of %s and %s" $name $eight (get $short $eight) $commit) -}}
 {{- end -}}
-{{- range $name, $issuer := $v.global.oidc.issuers -}}
-{{- if $issuer.enabled -}}{{- $abroad = append $abroad (printf "global.oidc.issuers.%s is enabled" $name) -}}{{- end -}}
-{{- end -}}
-{{- range $why := $abroad -}}
-{{- range $component, $values := dict "gateway" $v.gateway "model-hub" $v.modelHub -}}
-{{- if and $values.enabled $values.auth.enabled -}}
-{{- $needs = append $needs (list $component $why) -}}
+{{- $_ := set $short $eight $commit -}}
 {{- end -}}
 {{- end -}}
+{{- dict "problems" $found | toJson -}}
 {{- end -}}
-{{- if and $v.keycloak.enabled (eq $v.keycloak.database.mode "external") -}}
-{{- $needs = append $needs (list "keycloak" "keycloak.database.mode is external") -}}
+
+{{/* Whether the keys of an external store are known, and tokens for one server are not good for another. */}}
+{{- define "waybill.problems.identity" -}}
+{{- $v := .Values -}}{{- $g := .Values.global -}}{{- $found := list -}}
+{{- if and (eq $g.objectStore.mode "external") $v.modelHub.enabled (not $g.objectStore.users.hub.existingSecret) -}}
+{{- $found = append $found "global.objectStore.mode is external, and nobody makes the hub's keys for it: set global.objectStore.users.hub.existingSecret" -}}
 {{- end -}}
-{{- range $name, $model := $v.global.models -}}
-{{- if and $model.enabled (eq ($model.target | default "deployment") "external") -}}
-{{- $needs = append $needs (list "gateway" (printf "global.models.%s.target is external" $name)) -}}
+{{- $audiences := $g.oidc.audiences -}}
+{{- if and (eq $g.oidc.mode "embedded") $v.keycloak.enabled (eq $audiences.hub $audiences.gateway) -}}
+{{- $found = append $found (printf "global.oidc.audiences.hub and global.oidc.audiences.gateway are both %q, so a token for the one would open the other: give one of them another name" $audiences.hub) -}}
 {{- end -}}
+{{- if hasKey $g.oidc.issuers "main" -}}
+{{- $found = append $found "global.oidc.issuers.main has the name that the issuer in global.oidc.issuer has: give it another" -}}
 {{- end -}}
-{{- $out := list -}}
-{{- range $name, $place := $network.external -}}
-{{- if $place.enabled -}}
-{{- $out = concat $out $place.from -}}
-{{- if eq (empty $place.cidr) (empty $place.namespaceLabels) -}}
-{{- $found = append $found (printf "global.network.external.%s must name either a cidr or namespaceLabels" $name) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- range $needs -}}
-{{- if not (has (index . 0) $out) -}}
-{{- $found = append $found (printf "%s, and the network lets nothing out of %s: name its addresses in an entry of global.network.external with %s in `from`, or set global.network.policies: false" (index . 1) (index . 0) (index . 0)) -}}
-{{- end -}}
-{{- end -}}
-{{- range $key := list "gateway" "modelHub" "keycloak" "minio" -}}
-{{- $peers := index $network.clients $key -}}
-{{- $values := get $v $key -}}
-{{- if and $values.enabled $values.ingress.enabled (not $peers) -}}
-{{- $found = append $found (printf "%s.ingress is enabled and global.network.clients.%s lets nobody in: name the namespace of the ingress controller there" $key $key) -}}
-{{- end -}}
-{{- end -}}
-{{- dict "problems" (ternary $found list $network.policies) | toJson -}}
+{{- dict "problems" $found | toJson -}}
 {{- end -}}
 
 {{/* problems: $ → all sentences, a line each */}}
 {{- define "waybill.problems" -}}
 {{- $all := list -}}
-{{- range $part := list "connections" "models" "pins" "network" -}}
+{{- range $part := list "connections" "identity" "models" "pins" "engines" "network" -}}
 {{- $all = concat $all (include (printf "waybill.problems.%s" $part) $ | fromJson).problems -}}
 {{- end -}}
 {{- $all | uniq | join "\n" -}}

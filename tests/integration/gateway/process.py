@@ -18,7 +18,7 @@ from tests.services import free_port, needs, running
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a pod listens on, and no test
 Values = Mapping[str, Any]
 ALONE: dict[str, Any] = {
-    **{name: {"enabled": False} for name in ("minio", "keycloak", "modelHub", "vllm")},
+    "keycloak": {"enabled": False},
     "gateway": {"enabled": True},
 }
 

@@ -88,6 +88,7 @@ filter_chains:
 stat_prefix: gateway
 server_name: waybill
 use_remote_address: true
+xff_num_trusted_hops: {{ .Values.trustedHops }}
 always_set_request_id_in_response: true
 normalize_path: true
 merge_slashes: true

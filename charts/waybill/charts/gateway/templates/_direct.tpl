@@ -17,7 +17,7 @@
 {{/* json: (list PATH VALUE) → GET of the path answers the value */}}
 {{- define "gateway.routes.json" -}}
 - match:
-    path: {{ index . 0 }}
+    path: {{ index . 0 | quote }}
     headers: [{name: ":method", string_match: {exact: GET}}]
   direct_response:
     status: 200

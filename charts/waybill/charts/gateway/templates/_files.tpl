@@ -1,7 +1,7 @@
 {{/* files: $ → the ConfigMap that is read at the start alone; the Deployment has its checksum */}}
 {{- define "gateway.files" -}}
 bootstrap.yaml: |
-  {{- include "gateway.bootstrap" . | fromYaml | toYaml | nindent 2 }}
+  {{- include "waybill.yaml" (list "the gateway's configuration" (include "gateway.bootstrap" .)) | fromYaml | toYaml | nindent 2 }}
 drain.sh: |
   {{- .Files.Get "files/drain.sh" | nindent 2 }}
 {{- if .Values.tls.secretName }}

@@ -102,7 +102,7 @@ clients:
 
 {{/* realmJson: $ → what the Job reads: the above with keycloak.realm laid over it */}}
 {{- define "keycloak.realmJson" -}}
-{{- $realm := include "keycloak.realm" . | fromYaml -}}
+{{- $realm := include "waybill.yaml" (list "Keycloak's realm" (include "keycloak.realm" .)) | fromYaml -}}
 {{- $named := pick .Values.realm "realm" "roles" "groups" "clientScopes" "clients" -}}
 {{- if $named -}}
 {{- fail (printf "keycloak.realm sets %s, which the chart keeps itself: make your own in Keycloak, where they stay" (keys $named | sortAlpha | join ", ")) -}}

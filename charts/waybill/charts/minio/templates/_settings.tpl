@@ -17,6 +17,6 @@ MINIO_UPDATE: "off"
 # A sideload that was stopped on a Friday goes on from there on Monday.
 MINIO_API_STALE_UPLOADS_EXPIRY: {{ .Values.staleUploads | quote }}
 MINIO_API_STALE_UPLOADS_CLEANUP_INTERVAL: 6h
-# The NetworkPolicy says who reads the metrics.
+# The NetworkPolicy says who reads the metrics; the Ingress does not lead there.
 MINIO_PROMETHEUS_AUTH_TYPE: public
 {{- end -}}
