@@ -1,6 +1,6 @@
 """Each check on a cluster of our own making, behind our own interface: the real one is in e2e."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,17 +23,22 @@ class Cluster:
     forbidden: frozenset[str] = frozenset()
     objects: dict[str, list[Object]] = field(default_factory=dict)
     silent: bool = False
+    dateless: bool = False
+    apis: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def version(self) -> tuple[int, int]:
         if self.silent:
             raise ClusterUnreachable(where="of the context x", why="connection refused")
         return 1, self.minor
 
-    def clock(self) -> datetime:
-        return datetime.now(UTC) + self.skew
+    def clock(self) -> datetime | None:
+        return None if self.dateless else datetime.now(UTC) + self.skew
 
     def allowed(self, _verb: str, _group: str, resource: str) -> bool:
         return resource not in self.forbidden
+
+    def kinds(self, version: str) -> frozenset[str]:
+        return self.apis.get(version, frozenset())
 
     def listed(self, kind: str, selector: str = "") -> list[Object]:
         assert not selector, "no check narrows what it lists"
@@ -100,10 +105,64 @@ def test_clocks_that_differ_break_tokens(tmp_path: Path, seconds: int, expected:
     assert level(doctor.looked(case(tmp_path, cluster)), "clock") == [expected]
 
 
-def test_missing_rights_are_named_together(tmp_path: Path) -> None:
-    cluster = Cluster(forbidden=frozenset({"jobs", "roles"}))
-    (found,) = doctor.rights(case(tmp_path, cluster))
-    assert found.level == "fail" and "jobs, roles" in found.message
+def test_a_cluster_that_does_not_say_its_time_is_a_warning(tmp_path: Path) -> None:
+    (found,) = doctor.clock(case(tmp_path, Cluster(dateless=True)))
+    assert found.level == "warn"
+
+
+def of(version: str, kind: str) -> Object:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": "w"}, "spec": {}}
+
+
+CHART = [
+    of("batch/v1", "Job"),
+    of("networking.k8s.io/v1", "Ingress"),
+    of("networking.k8s.io/v1", "NetworkPolicy"),
+    of("monitoring.coreos.com/v1", "PodMonitor"),
+]
+
+
+def test_missing_rights_are_those_to_make_the_charts_kinds(tmp_path: Path) -> None:
+    cluster = Cluster(forbidden=frozenset({"jobs", "ingresses", "networkpolicies", "podmonitors"}))
+    (found,) = doctor.rights(case(tmp_path, cluster, *CHART))
+    assert found.level == "fail"
+    assert "may not create jobs, podmonitors, ingresses, networkpolicies" in found.message
+    assert level(list(doctor.rights(case(tmp_path, cluster))), "rights") == ["ok"]
+
+
+def test_without_the_rights_to_watch_less_is_explained(tmp_path: Path) -> None:
+    cluster = Cluster(forbidden=frozenset({"pods/log", "events"}))
+    made, watched = doctor.rights(case(tmp_path, cluster, *CHART))
+    assert (made.level, watched.level) == ("ok", "warn")
+    assert "get pods/log, list events" in watched.message
+    cluster = Cluster(forbidden=frozenset({"pods"}))
+    found = list(doctor.rights(case(tmp_path, cluster, *CHART)))
+    assert level(found, "rights") == ["ok", "fail", "warn"]
+
+
+def test_kinds_that_an_operator_brings_are_missed(tmp_path: Path) -> None:
+    there = {"batch/v1": frozenset({"Job"})}
+    there["networking.k8s.io/v1"] = frozenset({"Ingress", "NetworkPolicy"})
+    (found,) = doctor.kinds(case(tmp_path, Cluster(apis=there), *CHART))
+    assert found.level == "fail" and "PodMonitor of monitoring.coreos.com/v1" in found.message
+
+
+def test_an_external_store_is_probed_before_it_is_one(tmp_path: Path) -> None:
+    given = case(tmp_path, Cluster())
+    (embedded,) = doctor.store(given)
+    assert embedded.level == "warn" and "the chart makes it ready" in embedded.hint
+    given.values["global"]["objectStore"]["mode"] = "external"
+    probed, no_store = doctor.store(given)
+    assert probed.level == "ok" and "compares before it swaps" in probed.message
+    assert no_store.level == "warn" and no_store.hint == "waybill store init dev"
+
+
+def test_a_missing_ca_bundle_is_a_finding(tmp_path: Path) -> None:
+    given = case(tmp_path, Cluster())
+    given.values["global"]["oidc"] |= {"mode": "external", "issuer": "https://issuer.invalid"}
+    absent = replace(given.environment, ca_bundle=str(tmp_path / "absent.pem"))
+    (found,) = doctor.issuer(replace(given, environment=absent))
+    assert found.level == "fail" and "absent.pem cannot be used: No such file" in found.message
 
 
 @pytest.mark.parametrize(

@@ -79,18 +79,19 @@ def run_install(args: argparse.Namespace, console: Console) -> Report:
     plan = install.plan(release)
     for line in _told(plan.changes):
         console.note(line)
+    notes = ""
     if not args.dry_run:
         where = cluster.Cluster(release.namespace, release.context)
         install.carry_out(plan, where, console.note, args.timeout)
+        notes = release.notes()
     verb = "would change" if args.dry_run else "is installed and ready, with"
     amount = counted(len(plan.changes), "object") if plan.changes else "nothing"
+    done = "" if args.dry_run else " changed"
+    text = f"{release.release} in {release.namespace}: {verb} {amount}{done}"
     changed = [{"verb": each.verb, "kind": each.kind, "name": each.name} for each in plan.changes]
-    return Report(
-        f"{release.release} in {release.namespace}: {verb} {amount}"
-        + ("" if args.dry_run else " changed"),
-        {"dryRun": args.dry_run, "revision": plan.revision, "changes": changed},
-        exit_code=5 if args.detailed_exitcode and plan.changes else 0,
-    )
+    data = {"dryRun": args.dry_run, "revision": plan.revision, "changes": changed, "notes": notes}
+    code = 5 if args.detailed_exitcode and plan.changes else 0
+    return Report(f"{text}\n\n{notes}".strip(), data, code)
 
 
 def _told(changes: Sequence[Change]) -> list[str]:

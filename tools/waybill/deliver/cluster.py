@@ -11,7 +11,8 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from waybill.deliver.rollout import Object
 from waybill.errors import ClusterForbidden, ClusterUnreachable, ExtraMissing, NamespaceMissing
@@ -46,7 +47,7 @@ class Cluster:
 
     def __init__(self, namespace: str, context: str | None = None) -> None:
         self.namespace, self._context = namespace, context
-        self._inside = context is None and _IN_POD in os.environ
+        self._inside = context is None and _IN_POD in os.environ and not _has_kubeconfig()
         named = f"of the context {context}" if context else "of the current context"
         self.where = "that this pod runs in" if self._inside else named
 
@@ -56,6 +57,7 @@ class Cluster:
             raise ExtraMissing(what="talking to a cluster", package="kubernetes", extra="cluster")
         from kubernetes import client, config
         from kubernetes.config.config_exception import ConfigException
+        from yaml import YAMLError
 
         settings = client.Configuration()
         try:
@@ -67,6 +69,10 @@ class Cluster:
                 )
         except (ConfigException, OSError) as error:
             raise ClusterUnreachable(where=self.where, why=str(error)) from error
+        except (YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # The client reads a kubeconfig without a look at its form.
+            why = f"its kubeconfig is malformed: {' '.join(str(error).split())}"
+            raise ClusterUnreachable(where=self.where, why=why) from error
         return client.ApiClient(settings)
 
     @cached_property
@@ -117,7 +123,7 @@ class Cluster:
         """What happened to the object of this name, the newest last."""
         path = f"/api/v1/namespaces/{self.namespace}/events"
         found = self._read("list events", path, fieldSelector=f"involvedObject.name={name}")
-        return sorted(json.loads(found)["items"], key=lambda each: str(each.get("lastTimestamp")))
+        return sorted(json.loads(found)["items"], key=_time)
 
     def log(self, pod: str, container: str, lines: int) -> str:
         """A container's last lines, of its last run that said something; empty without any."""
@@ -145,34 +151,59 @@ class Cluster:
         found = json.loads(self._read("read the version", "/version"))
         return int(found["major"]), int(re.sub(r"\D.*", "", found["minor"]))
 
-    def clock(self) -> datetime:
-        """The API server's time."""
+    def clock(self) -> datetime | None:
+        """The API server's time, where its answers carry one."""
         _, date = self._answer("read the version", "/version")
-        return parsedate_to_datetime(date)
+        return parsedate_to_datetime(date) if date else None
 
     def allowed(self, verb: str, group: str, resource: str) -> bool:
-        """May these credentials do it in the namespace?"""
+        """May these credentials do it in the namespace? A resource may be `pods/log`."""
+        resource, _, part = resource.partition("/")
         asked = {"verb": verb, "group": group, "resource": resource, "namespace": self.namespace}
-        body = {"spec": {"resourceAttributes": asked}}
+        body = {"spec": {"resourceAttributes": {**asked, "subresource": part}}}
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         found, _ = self._answer("review access", path, "POST", body)
         return bool(json.loads(found)["status"]["allowed"])
 
+    def kinds(self, version: str) -> frozenset[str]:
+        """The kinds of an API, as `v1` or `apps/v1`; none where the cluster has no such API."""
+        path = f"/apis/{version}" if "/" in version else f"/api/{version}"
+        found, _ = self._answer("list kinds", path, absent=b'{"resources": []}')
+        return frozenset(each["kind"] for each in json.loads(found)["resources"])
+
+    def lacks_namespace(self) -> bool:
+        """Is it certain that there is no such namespace? Who may not ask has rights in it alone."""
+        try:
+            path = f"/api/v1/namespaces/{self.namespace}"
+            return self._answer("read the namespace", path, absent=b"")[0] == b""
+        except ClusterForbidden:
+            return False
+
     def _read(self, what: str, path: str, **query: str) -> bytes:
-        return self._answer(what, path, "GET", None, **query)[0]
+        return self._answer(what, path, query=query)[0]
 
     def _answer(
-        self, what: str, path: str, method: str = "GET", body: object = None, **query: str
-    ) -> tuple[bytes, str]:
-        """Body and date of the answer as they came: models would cost time, and lose fields."""
+        self,
+        what: str,
+        path: str,
+        method: str = "GET",
+        body: object = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        absent: bytes | None = None,
+    ) -> tuple[bytes, str | None]:
+        """Body and date of the answer as they came: models would cost time, and lose fields.
 
-        def call() -> tuple[bytes, str]:
+        `absent` is the body where there is nothing at this path, which fails without it.
+        """
+
+        def call() -> tuple[bytes, str | None]:
             from kubernetes.client.exceptions import ApiException
 
             request = self._api.param_serialize(
                 method,
                 path,
-                query_params=[(key, value) for key, value in query.items() if value],
+                query_params=[(key, value) for key, value in (query or {}).items() if value],
                 header_params={"Content-Type": "application/json", "Accept": "*/*"},
                 body=body,
                 auth_settings=["BearerToken"],
@@ -181,9 +212,10 @@ class Cluster:
             said: bytes = answer.read()  # type: ignore[no-untyped-call]
             if answer.status >= 300:
                 raise ApiException(http_resp=answer, body=said.decode(errors="replace"))
-            return said, answer.headers["Date"]
+            return said, answer.headers.get("Date")
 
-        return cast("tuple[bytes, str]", self._ask(what, call, unless=0))
+        found = self._ask(what, call, unless=0 if absent is None else _ABSENT)
+        return found or (absent or b"", None)
 
     def _ask(self, what: str, call: Callable[[], Answer], *, unless: int) -> Answer | None:
         """The answer, or None where the server answers with the status `unless`."""
@@ -207,6 +239,18 @@ class Cluster:
         if error.status and 400 <= error.status < 500 and error.status != _TOO_MANY:
             return ClusterForbidden(where=self.where, what=what, why=why)
         return ClusterUnreachable(where=self.where, why=why)
+
+
+def _has_kubeconfig() -> bool:
+    """What Helm goes by, too: it and we must mean the same cluster."""
+    home = Path(os.environ.get("HOME", "/"), ".kube/config")
+    return bool(os.environ.get("KUBECONFIG")) or os.access(home, os.R_OK)
+
+
+def _time(event: Object) -> str:
+    """Of its last occurrence: some reporters say it in one field, some in another."""
+    said = event.get("lastTimestamp") or event.get("eventTime")
+    return str(said or event["metadata"].get("creationTimestamp", ""))
 
 
 def _message(error: ApiException) -> str:

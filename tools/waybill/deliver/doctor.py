@@ -1,6 +1,7 @@
 """What could make an installation fail, looked at before it: each check gives findings.
 
-Nothing is changed anywhere. A check that cannot be made is a warning that says so.
+Nothing stays changed anywhere: what the probe of an object store writes, it removes. A check that
+cannot be made is a warning that says so.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from waybill.deliver.environments import Environment
 from waybill.deliver.helm import Helm, Manifest
 from waybill.deliver.rollout import Object
 from waybill.errors import BadValue, ClusterUnreachable, NotAStore, WaybillError
+from waybill.store.store import Store
 
 OLDEST = (1, 27)
 """Kubernetes, as Chart.yaml's kubeVersion says."""
@@ -29,14 +31,8 @@ SKEW = timedelta(seconds=60)
 GPU = "nvidia.com/gpu"
 CUDA = "waybill/cuda-version"
 """What the chart writes on an engine whose image has CUDA in it."""
-RIGHTS = {
-    "apps": ("deployments", "statefulsets"),
-    "batch": ("jobs",),
-    "networking.k8s.io": ("networkpolicies",),
-    "policy": ("poddisruptionbudgets",),
-    "rbac.authorization.k8s.io": ("roles", "rolebindings"),
-    "": ("configmaps", "secrets", "serviceaccounts", "services", "persistentvolumeclaims"),
-}
+WATCHING = (("patch", "pods"), ("get", "pods/log"), ("list", "events"))
+"""What `waybill install` does without, less well: it then refreshes and explains less."""
 _UNITS: dict[str, float] = {
     "": 1,
     "Ki": 2**10,
@@ -63,8 +59,9 @@ class Cluster(Protocol):
     """What the checks ask of a cluster."""
 
     def version(self) -> tuple[int, int]: ...
-    def clock(self) -> datetime: ...
+    def clock(self) -> datetime | None: ...
     def allowed(self, verb: str, group: str, resource: str) -> bool: ...
+    def kinds(self, version: str) -> frozenset[str]: ...
     def listed(self, kind: str, selector: str = "") -> list[Object]: ...
 
 
@@ -115,24 +112,58 @@ def reach(case: Case) -> Iterator[Finding]:
 
 
 def clock(case: Case) -> Iterator[Finding]:
-    skew = abs(case.cluster.clock() - datetime.now(UTC))
+    if (theirs := case.cluster.clock()) is None:
+        hint = "what stands before the API server takes the Date from its answers"
+        yield Finding("clock", "warn", "the cluster does not say what time it has", hint)
+        return
+    skew = abs(theirs - datetime.now(UTC))
     told = f"this machine and the cluster differ by {skew.total_seconds():.0f} s"
     hint = "set both clocks (NTP): tokens and presigned URLs are refused otherwise"
     yield Finding("clock", "ok", told) if skew <= SKEW else Finding("clock", "fail", told, hint)
 
 
 def rights(case: Case) -> Iterator[Finding]:
+    """To make each kind of the chart, the Secrets in which Helm keeps a release, and to watch."""
+    hint = "ask for a role that allows it in the namespace"
+    asked = {_resource(each) for each in case.manifests} | {("", "secrets")}
     missing = [
         resource
-        for group, resources in RIGHTS.items()
-        for resource in resources
+        for group, resource in sorted(asked)
         if not case.cluster.allowed("create", group, resource)
     ]
     if missing:
         told = f"these credentials may not create {', '.join(missing)}"
-        yield Finding("rights", "fail", told, "ask for a role that allows it in the namespace")
+        yield Finding("rights", "fail", told, hint)
     else:
         yield Finding("rights", "ok", "these credentials may create all that the chart has")
+    if not case.cluster.allowed("list", "", "pods"):
+        told = "these credentials may not list pods, and so not wait for them"
+        yield Finding("rights", "fail", told, hint)
+    if blind := [one for one in WATCHING if not case.cluster.allowed(one[0], "", one[1])]:
+        acts = ", ".join(" ".join(one) for one in blind)
+        told = f"these credentials may not {acts}: a failure is explained less well"
+        yield Finding("rights", "warn", told, hint)
+
+
+def _resource(manifest: Manifest) -> tuple[str, str]:
+    """Group and plural, as roles name a kind."""
+    kind = manifest["kind"].lower()
+    plural = (
+        f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind[-1] == "s" else f"{kind}s"
+    )
+    return manifest["apiVersion"].rpartition("/")[0], plural
+
+
+def kinds(case: Case) -> Iterator[Finding]:
+    """Are all kinds of the chart there? Those of operators may not be."""
+    asked: dict[str, set[str]] = {}
+    for each in case.manifests:
+        asked.setdefault(each["apiVersion"], set()).add(each["kind"])
+    hint = "install the operator that brings it, or switch off the value that asks for it"
+    for version, wanted in sorted(asked.items()):
+        if missing := wanted - case.cluster.kinds(version):
+            told = f"the cluster has no {', '.join(sorted(missing))} of {version}"
+            yield Finding("kinds", "fail", told, hint)
 
 
 def storage(case: Case) -> Iterator[Finding]:
@@ -182,16 +213,33 @@ def space(case: Case) -> Iterator[Finding]:
 
 
 def store(case: Case) -> Iterator[Finding]:
+    found = case.environment.connect()
     try:
-        facts = case.environment.connect().facts
+        conditional = found.facts["conditionalWrites"]
     except NotAStore as error:
-        yield Finding("store", "warn", str(error), "the chart makes an embedded one ready itself")
+        if case.values["global"]["objectStore"]["mode"] == "external":
+            yield from _probed(found, f"waybill store init {case.environment.name}")
+        else:
+            yield Finding("store", "warn", str(error), "the chart makes it ready itself")
         return
-    if facts["conditionalWrites"]:
-        yield Finding("store", "ok", "it answers, and compares before it swaps")
-    else:
-        told = "it has no conditional writes: only one person may promote at a time"
-        yield Finding("store", "warn", told, "use --single-writer, or another server")
+    yield _compares(conditional)
+
+
+def _probed(found: Store, init: str) -> Iterator[Finding]:
+    """A customer's own server, before it holds a store."""
+    try:
+        yield _compares(found.backend.probe())
+    except BadValue as error:
+        yield Finding("store", "fail", str(error), "take another server, or a newer version of it")
+        return
+    yield Finding("store", "warn", f"{found.url} is not a store yet", init)
+
+
+def _compares(conditional: bool) -> Finding:
+    if conditional:
+        return Finding("store", "ok", "it answers, and compares before it swaps")
+    told = "it has no conditional writes: only one person may promote at a time"
+    return Finding("store", "warn", told, "use --single-writer, or another server")
 
 
 def gpus(case: Case) -> Iterator[Finding]:
@@ -255,7 +303,13 @@ def issuer(case: Case) -> Iterator[Finding]:
     url = f"{oidc['issuer'].rstrip('/')}/.well-known/openid-configuration"
     hint = "check global.oidc.issuer, and that it is reached from here and from the cluster"
     try:
-        with httpx2.Client(verify=tls(case.environment.ca_bundle), timeout=10) as client:
+        trusted = ssl.create_default_context(cafile=case.environment.ca_bundle)
+    except OSError as error:
+        told = f"caBundle {case.environment.ca_bundle} cannot be used: {error.strerror or error}"
+        yield Finding("issuer", "fail", told, "correct its path in values/environments.yaml")
+        return
+    try:
+        with httpx2.Client(verify=trusted, timeout=10) as client:
             said = client.get(url).raise_for_status().json()["issuer"]
     except (httpx2.HTTPError, ValueError, LookupError, TypeError) as error:
         yield Finding("issuer", "warn", f"{url} does not answer as an issuer: {error}", hint)
@@ -267,9 +321,5 @@ def issuer(case: Case) -> Iterator[Finding]:
         yield Finding("issuer", "fail", told, "write it exactly so: tokens are compared with it")
 
 
-def tls(ca_bundle: str | None) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=ca_bundle)
-
-
-INSIDE = (clock, rights, storage, gpus)
+INSIDE = (clock, rights, kinds, storage, gpus)
 AROUND = (space, store, issuer)

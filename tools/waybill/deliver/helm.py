@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,39 @@ from typing import Any
 import yaml
 
 from waybill.deliver.environments import Environment
-from waybill.errors import BadFile, ClusterUnreachable, HelmFailed, HelmMissing
+from waybill.errors import (
+    BadFile,
+    ClusterUnreachable,
+    HelmFailed,
+    HelmMissing,
+    ReleasePending,
+)
 
 CHART = "charts/waybill"
 _NEEDED = (3, 14)
 """Older ones render some templates of the chart differently, and are out of support."""
 
-_NOISE = ("WARNING", "level=", "Use --debug flag", "I1", "W1")
+_NOISE = re.compile(r"WARNING|level=|Use --debug flag|[IWEF]\d{4} ")
+"""Beginnings of lines that are not about the failure: the last are a client's log, by date."""
+_EVERY = 1.0
 
 Manifest = Mapping[str, Any]
 """One Kubernetes object."""
 
 
 @dataclass(frozen=True)
+class Installed:
+    """A release as it was applied last; `revision` is 0 where it never was."""
+
+    revision: int = 0
+    manifests: Sequence[Manifest] = ()
+
+
+@dataclass(frozen=True)
 class Helm:
     """One release of one chart in one namespace; `files` are the values files, the last one wins.
 
+    `unpinned` is the path of the pins file where there is none.
     Every method raises HelmMissing, HelmFailed, ClusterUnreachable.
     """
 
@@ -39,28 +57,46 @@ class Helm:
     namespace: str
     files: Sequence[Path] = ()
     context: str | None = None
+    unpinned: Path | None = None
 
     def template(self) -> list[Manifest]:
         """All objects of the chart, hooks and tests too, without asking a cluster."""
         where = f"--namespace={self.namespace}"
         return documents(run("template", self.release, str(self.chart), where, *self._values()))
 
-    def installed(self) -> list[Manifest]:
-        """The objects of the release as it was applied last; none where it is not installed."""
-        if self._deployed() is None:
-            return []
-        return documents(run("get", "manifest", self.release, *self._where()))
+    def installed(self) -> Installed:
+        """Raises ReleasePending where an upgrade would be refused, too."""
+        flags = ["--all", "--filter", f"^{re.escape(self.release)}$", "--output", "json"]
+        if version()[0] >= 4:
+            flags.remove("--all")  # Helm 4 lists every state by itself
+        found = json.loads(run("list", *flags, *self._where()) or "[]")
+        if not found:
+            return Installed()
+        if (status := found[0]["status"]).startswith("pending-"):
+            undo = "uninstall" if status == "pending-install" else "rollback"
+            raise ReleasePending(
+                release=self.release, namespace=self.namespace, status=status, undo=undo
+            )
+        manifests = documents(run("get", "manifest", self.release, *self._where()))
+        return Installed(int(found[0]["revision"]), manifests)
 
-    def upgrade(self, seconds: int) -> None:
-        """Install or upgrade. Only hooks are waited for, `seconds` at most."""
-        flags = ["--install", "--create-namespace", "--reset-values", f"--timeout={seconds}s"]
+    def upgrade(
+        self, seconds: int, *, create_namespace: bool, meanwhile: Callable[[], None]
+    ) -> None:
+        """Install or upgrade. Only hooks are waited for, `seconds` at most.
+
+        What `meanwhile`, called each second, raises ends it. To create a namespace, also one that
+        is there, takes a right that holds for the whole cluster.
+        """
+        flags = ["--install", "--reset-values", f"--timeout={seconds}s"]
+        flags += ["--create-namespace"] if create_namespace else []
         where = (*self._values(), *self._where())
-        run("upgrade", self.release, str(self.chart), *flags, *where)
+        run("upgrade", self.release, str(self.chart), *flags, *where, meanwhile=meanwhile)
 
-    def revision(self) -> int:
-        """The number of the release's newest revision, 0 where it is not installed."""
-        found = self._deployed()
-        return int(found["revision"]) if found else 0
+    def notes(self) -> str:
+        """What the chart says of the release as it is: where it answers, and what comes next."""
+        said = run("get", "notes", self.release, *self._where())
+        return said.strip().removeprefix("NOTES:").strip()
 
     def values(self) -> dict[str, Any]:
         """The chart's defaults with the files laid over them, as Helm merges them."""
@@ -68,13 +104,6 @@ class Helm:
         for file in self.files:
             merged = overlay(merged, _yaml(file))
         return merged
-
-    def _deployed(self) -> Mapping[str, Any] | None:
-        flags = ["--all", "--filter", f"^{re.escape(self.release)}$", "--output", "json"]
-        if version()[0] >= 4:
-            flags.remove("--all")  # Helm 4 lists every state by itself
-        found = json.loads(run("list", *flags, *self._where()) or "[]")
-        return found[0] if found else None
 
     def _values(self) -> list[str]:
         return [f"--values={file}" for file in self.files]
@@ -89,8 +118,8 @@ def of(environment: Environment, chart: Path, more: Sequence[Path] = ()) -> Helm
 
     Raises BadFile when a file is missing.
     """
-    pins = [environment.pins_path] if environment.pins_path.exists() else []
-    files = [environment.values_path, *more, *pins]
+    pinned = environment.pins_path.exists()
+    files = [environment.values_path, *more, *([environment.pins_path] if pinned else [])]
     for file in files:
         if not file.is_file():
             raise BadFile(path=file, why="there is no such file")
@@ -102,19 +131,47 @@ def of(environment: Environment, chart: Path, more: Sequence[Path] = ()) -> Helm
         namespace=environment.namespace or environment.release,
         files=files,
         context=environment.kube_context,
+        unpinned=None if pinned else environment.pins_path,
     )
 
 
-def run(what: str, *arguments: str) -> str:
-    """What `helm WHAT ARGUMENTS...` prints. Raises HelmMissing, HelmFailed."""
-    done = subprocess.run(
-        [program(), what, *arguments], capture_output=True, text=True, errors="replace"
-    )
-    if "cluster unreachable" in done.stderr.lower():
-        raise ClusterUnreachable(where="that helm was told", why=_sentence(done.stderr))
-    if done.returncode:
-        raise HelmFailed(what=what, why=_sentence(done.stderr))
-    return done.stdout
+def run(what: str, *arguments: str, meanwhile: Callable[[], None] = lambda: None) -> str:
+    """What `helm WHAT ARGUMENTS...` prints. Raises HelmMissing, HelmFailed, ClusterUnreachable.
+
+    `meanwhile` is called each second. What it raises, and Ctrl-C, is raised once helm has ended.
+    """
+    command = [program(), what, *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as helm:
+        try:
+            said, complaint = _finished(helm, meanwhile)
+        except BaseException:
+            _end(helm)
+            raise
+    if "cluster unreachable" in complaint.lower():
+        raise ClusterUnreachable(where="that helm was told", why=_sentence(complaint))
+    if helm.returncode:
+        raise HelmFailed(what=what, why=_sentence(complaint))
+    return said
+
+
+def _finished(helm: subprocess.Popen[str], meanwhile: Callable[[], None]) -> tuple[str, str]:
+    while True:
+        try:
+            return helm.communicate(timeout=_EVERY)
+        except subprocess.TimeoutExpired:
+            meanwhile()
+
+
+def _end(helm: subprocess.Popen[str]) -> None:
+    """Tell helm to end and wait for it: killed, it would leave its release pending for ever."""
+    helm.terminate()
+    try:
+        helm.communicate()
+    except KeyboardInterrupt:  # whoever asks twice means it
+        helm.kill()
+        raise
 
 
 def program() -> str:
@@ -128,11 +185,16 @@ def program() -> str:
 
 def version() -> tuple[int, int]:
     """Major and minor. Raises HelmMissing, also when it is too old."""
+    return _version_of(program())
+
+
+@functools.cache
+def _version_of(program: str) -> tuple[int, int]:
     said = run("version", "--template={{.Version}}")
     match = re.search(r"v?(\d+)\.(\d+)", said)
     found = (int(match[1]), int(match[2])) if match else (0, 0)
     if found < _NEEDED:
-        raise HelmMissing(why=f"{program()} is {said.strip()}, which is too old")
+        raise HelmMissing(why=f"{program} is {said.strip()}, which is too old")
     return found
 
 
@@ -162,7 +224,7 @@ def _yaml(path: Path) -> dict[str, Any]:
 
 def _sentence(stderr: str) -> str:
     """Helm's last error without its stack of template names, which name no mistake of the user."""
-    said = "\n".join(line for line in stderr.splitlines() if not line.startswith(_NOISE)).strip()
+    said = "\n".join(line for line in stderr.splitlines() if not _NOISE.match(line)).strip()
     for before in ("error calling fail: ", "Error: "):
         said = said.rpartition(before)[2]
     said = re.sub(r"^execution error at \([^)]*\):\s*", "", said).strip()

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import time
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from waybill.deliver import changes, rollout
+from waybill.deliver import changes, watch
 from waybill.deliver.changes import Change
 from waybill.deliver.engine_arguments import engine_argument_findings
 from waybill.deliver.helm import Helm
+from waybill.deliver.redaction import redacted
 from waybill.deliver.rollout import Object
-from waybill.errors import BadEngineArguments, ClusterForbidden, HelmFailed, RolloutFailed
+from waybill.deliver.watch import Watch
+from waybill.errors import (
+    BadEngineArguments,
+    BadFile,
+    ClusterForbidden,
+    ClusterUnreachable,
+    HelmFailed,
+    RolloutFailed,
+)
 
 INSTANCE = "app.kubernetes.io/instance"
-WORKLOADS = ("deployments", "statefulsets", "jobs")
 REFRESHED = "waybill.dev/refreshed"
 """Patched on the gateway's pods: the kubelet then brings a changed ConfigMap within a second."""
-_EVERY = 1.0
-_GRACE = 30.0
-"""Seconds that a pod may look hopeless: Secrets and volumes come a moment after it."""
-_LOG_LINES = 20
 
 
-class Cluster(Protocol):
+class Cluster(watch.Cluster, Protocol):
     """What an installation asks of a cluster, in one namespace."""
 
-    def listed(self, kind: str, selector: str = "") -> list[Object]: ...
-    def events(self, name: str) -> list[Object]: ...
-    def log(self, pod: str, container: str, lines: int) -> str: ...
     def annotate(self, pod: str, key: str, value: str) -> None: ...
+    def lacks_namespace(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,27 @@ class Plan:
 
 
 def plan(helm: Helm) -> Plan:
-    """Raises HelmMissing, HelmFailed, BadEngineArguments."""
-    new = render(helm)
-    return Plan(helm, helm.revision(), changes.changes(helm.installed(), new), budget(new))
+    """Raises HelmMissing, HelmFailed, ReleasePending, BadEngineArguments.
+
+    BadFile when there is no pins file, and engines run that only pins can have brought.
+    """
+    new, installed = render(helm), helm.installed()
+    lost = _engines(installed.manifests) - _engines(new)
+    if helm.unpinned and lost:
+        why = f"there is no such file, and without its pins {', '.join(sorted(lost))} would end"
+        raise BadFile(path=helm.unpinned, why=why)
+    found = changes.changes(installed.manifests, new)
+    return Plan(helm, installed.revision, found, budget(new))
+
+
+def _engines(manifests: Iterable[Object]) -> set[str]:
+    """The names of the engines among a release's objects."""
+    return {
+        each["metadata"]["name"]
+        for each in manifests
+        if each["kind"] == "Deployment"
+        and (each["metadata"].get("labels") or {}).get("app.kubernetes.io/name") == "vllm"
+    }
 
 
 def render(helm: Helm) -> list[Object]:
@@ -70,85 +88,55 @@ def carry_out(
 ) -> None:
     """Apply the release and wait for it; `seconds` None takes the longest budget of its pods.
 
-    Raises HelmFailed, RolloutFailed; the reasons of pods that fail are noted before.
+    Raises HelmFailed, RolloutFailed; the reasons of pods that fail are noted before, and neither
+    shows a secret. A hook that cannot start ends Helm, which would wait for it to the last.
     """
     selector = f"{INSTANCE}={plan.helm.release}"
     limit = seconds or plan.seconds
+    watched = Watch(cluster, selector, note)
+
+    def stop_if(why: str) -> None:
+        if why:
+            raise RolloutFailed(release=plan.helm.release, namespace=plan.helm.namespace, why=why)
+
     try:
-        plan.helm.upgrade(limit)
-    except HelmFailed:
-        explain(cluster, selector, note)
-        raise
-    refresh(cluster, selector, plan)
-    why = wait(cluster, selector, note, limit)
-    if why:
-        explain(cluster, selector, note)
-        raise RolloutFailed(release=plan.helm.release, namespace=plan.helm.namespace, why=why)
+        plan.helm.upgrade(
+            limit,
+            create_namespace=cluster.lacks_namespace(),
+            meanwhile=lambda: stop_if(watched.glance()),
+        )
+        refresh(cluster, selector, plan, note)
+        stop_if(watched.wait(limit))
+    except (HelmFailed, RolloutFailed) as error:
+        hidden = watch.secrets(cluster)
+        watch.explain(cluster, selector, lambda line: note(redacted(line, hidden)))
+        why = redacted(str(error.facts["why"]), hidden)
+        raise type(error)(**{**error.facts, "why": why}) from None
 
 
 def budget(manifests: Iterable[Object]) -> int:
-    """Seconds that the slowest Deployment may take to progress, and a minute for the rest."""
-    deadlines = [
-        each["spec"].get("progressDeadlineSeconds", 600)
-        for each in manifests
-        if each["kind"] == "Deployment"
-    ]
-    return 60 + max(deadlines, default=600)
+    """Seconds that the slowest Deployment may take, and a minute for the rest.
+
+    Its deadline is that of one step; where its pods are not replaced all together, it has as many
+    steps as `maxSurge` and `maxUnavailable` leave.
+    """
+    specs = [each["spec"] for each in manifests if each["kind"] == "Deployment"]
+    slowest = [_steps(spec) * spec.get("progressDeadlineSeconds", 600) for spec in specs]
+    return 60 + max(slowest, default=600)
 
 
-def refresh(cluster: Cluster, selector: str, plan: Plan) -> None:
-    """Have the gateway's pods see their routes at once."""
-    for pod in cluster.listed("pods", f"{selector},app.kubernetes.io/component=gateway"):
-        name = pod["metadata"]["name"]
-        cluster.annotate(name, REFRESHED, str(plan.revision + 1))
+def _steps(spec: Object) -> int:
+    """Shares in percent, which our chart never has, count as one pod."""
+    rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
+    together = sum(each for each in rolling.values() if isinstance(each, int)) or 1
+    replicas: int = spec.get("replicas", 1)
+    return max(1, math.ceil(replicas / together))
 
 
-def wait(cluster: Cluster, selector: str, note: Callable[[str], None], seconds: float) -> str:
-    """Wait until all workloads are ready; the reason when they are not and will not be."""
-    deadline = time.monotonic() + seconds
-    hopeless_since, told = None, ""
-    while True:
-        workloads = [each for kind in WORKLOADS for each in cluster.listed(kind, selector)]
-        missing = rollout.unready(workloads)
-        if not missing:
-            return ""
-        if (line := "; ".join(missing)) != told:
-            note(f"waiting: {line}")
-            told = line
-        why = rollout.hopeless(workloads, cluster.listed("pods", selector))
-        hopeless_since = (hopeless_since or time.monotonic()) if why else None
-        if hopeless_since and time.monotonic() - hopeless_since > _GRACE:
-            return why
-        if time.monotonic() > deadline:
-            return f"{line} after {seconds:.0f} s"
-        time.sleep(_EVERY)
-
-
-def explain(cluster: Cluster, selector: str, note: Callable[[str], None]) -> None:
-    """Note what goes on in each pod that is not ready, without any secret."""
-    hidden = secrets(cluster)
-    for pod in rollout.not_ready(cluster.listed("pods", selector)):
-        name = pod["metadata"]["name"]
-        log = _tail_of(cluster, name)
-        for line in rollout.told(pod, cluster.events(name), log, hidden):
-            note(line)
-
-
-def _tail_of(cluster: Cluster, pod: str) -> Callable[[str], str]:
-    return lambda container: cluster.log(pod, container, _LOG_LINES)
-
-
-def secrets(cluster: Cluster) -> set[str]:
-    """The values of the namespace's Secrets that are long enough to be one."""
+def refresh(cluster: Cluster, selector: str, plan: Plan, note: Callable[[str], None]) -> None:
+    """Have the gateway's pods see their routes at once; without it they do within a minute."""
     try:
-        found = cluster.listed("secrets")
-    except ClusterForbidden:
-        return set()  # what looks like a credential is hidden all the same
-    values = set()
-    for secret in found:
-        for value in (secret.get("data") or {}).values():
-            try:
-                values.add(base64.b64decode(value).decode())
-            except (binascii.Error, UnicodeDecodeError):
-                continue
-    return {value for value in values if len(value) >= 8}
+        for pod in cluster.listed("pods", f"{selector},app.kubernetes.io/component=gateway"):
+            cluster.annotate(pod["metadata"]["name"], REFRESHED, str(plan.revision + 1))
+    except (ClusterForbidden, ClusterUnreachable) as error:
+        note(f"changed routes reach the gateway within a minute, not at once: {error}")

@@ -46,11 +46,25 @@ class HelmFailed(WaybillError):
     exit_code = 1
 
 
+class ReleasePending(WaybillError):
+    """Helm was ended before it could say how its work ended, and refuses to go on by itself."""
+
+    sentence = "{release} in {namespace} is {status}: helm is at work on it, or was killed at it"
+    hint = (
+        "if no helm is at work on it any more: helm {undo} {release} --namespace {namespace}, "
+        "then run the command again"
+    )
+    exit_code = 1
+
+
 class RolloutFailed(WaybillError):
     """The release is applied, but what it runs does not become ready."""
 
     sentence = "{release} in {namespace} did not become ready: {why}"
-    hint = "mend what is named above and run the command again; helm rollback {release} undoes it"
+    hint = (
+        "mend what is named above and run the command again; "
+        "helm rollback {release} --namespace {namespace} undoes it"
+    )
     exit_code = 1
 
 
