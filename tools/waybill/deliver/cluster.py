@@ -250,7 +250,7 @@ def _has_kubeconfig() -> bool:
 def _time(event: Object) -> str:
     """Of its last occurrence: some reporters say it in one field, some in another."""
     said = event.get("lastTimestamp") or event.get("eventTime")
-    return str(said or event["metadata"].get("creationTimestamp", ""))
+    return str(said or event["metadata"].get("creationTimestamp", "")).removesuffix("Z")
 
 
 def _message(error: ApiException) -> str:
