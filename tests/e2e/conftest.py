@@ -94,6 +94,13 @@ class Project:
                 profiles.write(f"[{environment}-{user}]\n")
                 profiles.writelines(f"{name.lower()} = {keys[name]}\n" for name in keys)
 
+    def loading(self, environment: str) -> tuple[str, ...]:
+        """Options of `sideload` into the environment's store, with the keys that are for that."""
+        known = yaml.safe_load((self.folder / "values/environments.yaml").read_text())
+        to = known["environments"][environment]
+        reached = ("--endpoint", to["endpoint"], "--profile", f"{environment}-sideload")
+        return ("--to", to["store"], *reached)
+
 
 @pytest.fixture(scope="session")
 def kube() -> Kube:

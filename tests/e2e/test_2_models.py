@@ -17,7 +17,7 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 def pack_and_sideload(project: Project, source: Path, repo: str, folder: Path) -> str:
     """The commit that the store of dev has now."""
     project.waybill("pack", str(source), "--as", repo, "--out", str(folder))
-    done = project.waybill("sideload", str(folder), "--to", "dev", "--profile", "dev-sideload")
+    done = project.waybill("sideload", str(folder), *project.loading("dev"))
     return str(done["revisions"][0]["commit"])
 
 
