@@ -17,6 +17,8 @@ PINS = Path("tests/chart/pins.yaml")
 CASES: dict[str, tuple[Path, ...]] = {
     "defaults": (),
     **{name: (VALUES / f"{name}.yaml", PINS) for name in ("dev", "test", "prod")},
+    "external-s3": (VALUES / "test.yaml", PINS, VALUES / "samples/external-s3.yaml"),
+    "external-oidc": (VALUES / "prod.yaml", PINS, VALUES / "samples/external-oidc.yaml"),
     "everything": (VALUES / "prod.yaml", PINS, Path("tests/chart/everything.yaml")),
 }
 """Values files by case: what policies have to hold for."""

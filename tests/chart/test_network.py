@@ -69,6 +69,16 @@ def test_nothing_but_names_is_allowed_by_default(render: Render) -> None:
     assert {port["port"] for rule in spec["egress"] for port in rule["ports"]} == {53, 5353}
 
 
+def test_the_dns_may_have_other_labels(render: Render) -> None:
+    dns = {
+        "namespaceLabels": {"kubernetes.io/metadata.name": "openshift-dns"},
+        "podLabels": {"dns.operator.openshift.io/daemonset-dns": "default"},
+    }
+    for given, labels in (({}, {"k8s-app": "kube-dns"}), ({"dns": dns}, dns["podLabels"])):
+        spec = named(render({"global": {"network": given}}), "NetworkPolicy", "network")["spec"]
+        assert spec["egress"][0]["to"][0]["podSelector"] == {"matchLabels": labels}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_every_pod_is_denied_by_default_and_has_a_policy(render: Render, case: str) -> None:
     objects = render(*CASES[case])
@@ -190,7 +200,7 @@ def test_clients_come_in_as_the_values_say(render: Render, clients: Any, peers: 
     assert found == peers
 
 
-def test_monitoring_reaches_metrics_alone(render: Render) -> None:
+def test_monitoring_reaches_the_ports_with_metrics_alone(render: Render) -> None:
     monitoring = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
     }

@@ -43,11 +43,18 @@ def test_what_is_served_is_named() -> None:
 
 
 def test_the_test_asks_gateway_and_hub(render: Render) -> None:
-    (container,) = named(render(*CASES["dev"]), "Pod", "test")["spec"]["containers"]
+    (container,) = named(render(*CASES["test"]), "Pod", "test")["spec"]["containers"]
     assert container["args"] == [
-        "http://t-gateway.ns.svc:9902/ready",
-        "http://t-model-hub.ns.svc:8080/readyz",
+        "200=http://t-gateway.ns.svc:9902/ready",
+        "401=http://t-gateway.ns.svc:8080/v1/models",
+        "200=http://t-model-hub.ns.svc:8080/readyz",
+        "401=http://t-model-hub.ns.svc:8080/api/whoami-v2",
     ]
+    auth = {"auth": {"enabled": False}}
+    (container,) = named(render({"gateway": auth, "modelHub": auth}), "Pod", "test")["spec"][
+        "containers"
+    ]
+    assert not [one for one in container["args"] if one.startswith("401=")]
 
 
 @pytest.fixture
@@ -67,4 +74,8 @@ def server() -> Iterator[str]:
 
 
 def test_the_test_passes_where_all_answer(server: str) -> None:
-    subprocess.run([sys.executable, CHART / "checks.py", server, server], check=True, timeout=30)
+    subprocess.run(
+        [sys.executable, CHART / "checks.py", f"200={server}", f"200={server}"],
+        check=True,
+        timeout=30,
+    )

@@ -213,6 +213,9 @@ def test_helm_3_says_the_same(render: Render) -> None:
         ({"modelHub": {"delivery": "carrier"}}, "/modelHub/delivery"),
         ({"gateway": {"replicas": 0}}, "/gateway/replicas"),
         ({"vllm": {"podLabels": {"a": 1}}}, "/vllm/podLabels"),
+        ({"modelHub": {"replicas": 1000}}, "/modelHub/replicas"),
+        (models(chat={**CPU, "replicas": 100000}), "/global/models/chat/replicas"),
+        ({"minio": {"resources": {"limits": {"cpu": -1}}}}, "/minio/resources/limits/cpu"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -300,6 +300,13 @@ def test_a_digest_and_a_cuda_version_stay_with_their_image(render: Render) -> No
     assert newer["metadata"]["annotations"][doctor.CUDA] == "14.1"
 
 
+def test_the_init_container_may_stay_as_it_is_while_the_rest_moves_on(render: Render) -> None:
+    newer = {"global": {"image": {"tag": "9.9.9", "digest": f"sha256:{'a' * 64}"}}}
+    kept = engine(render, CHAT, newer, pull={"image": {"tag": "0.1.0"}})
+    assert pull(kept)["image"] == "waybill.local/waybill/waybill:0.1.0"
+    assert pull(engine(render, CHAT, newer))["image"].endswith(f":9.9.9@sha256:{'a' * 64}")
+
+
 def test_doctor_knows_the_cuda_version_of_each_engine(render: Render) -> None:
     marks = engine(render)["metadata"]["annotations"]
     assert re.fullmatch(r"[0-9]+\.[0-9]+", marks[doctor.CUDA])

@@ -71,6 +71,17 @@ annotations:
 {{- with $registry }}{{ . }}/{{ end }}{{ $image.repository }}:{{ $tag }}{{ with $image.digest }}@{{ . }}{{ end }}
 {{- end -}}
 
+{{/* imageOver: (list IMAGE OWN) → IMAGE and over it OWN as JSON; what is of one image alone does not go over */}}
+{{- define "waybill.imageOver" -}}
+{{- $image := deepCopy (index . 0) -}}
+{{- $own := index . 1 | default dict -}}
+{{- if or (hasKey $own "repository") (hasKey $own "tag") -}}
+{{- $image = omit $image "digest" "cudaVersion" -}}
+{{- end -}}
+{{- range $key, $value := $own -}}{{- $_ := set $image $key $value -}}{{- end -}}
+{{- toJson $image -}}
+{{- end -}}
+
 {{/* ownImage: $ → image and imagePullPolicy of the project's own image */}}
 {{- define "waybill.ownImage" -}}
 image: {{ include "waybill.image" (list . .Values.global.image "global.image") }}

@@ -11,20 +11,6 @@ global.models, its PROFILE that of global.profiles, of which any key may be left
 {{- end -}}
 
 {{/*
-vllm.image: (list $ PROFILE) → the engine's image as JSON: vllm.image, and over it what the profile
-says. A digest and a CUDA version belong to one image, and do not go over to another.
-*/}}
-{{- define "vllm.image" -}}
-{{- $image := deepCopy (index . 0).Values.image -}}
-{{- $own := (index . 1).image | default dict -}}
-{{- if or (hasKey $own "repository") (hasKey $own "tag") -}}
-{{- $image = omit $image "digest" "cudaVersion" -}}
-{{- end -}}
-{{- range $key, $value := $own -}}{{- $_ := set $image $key $value -}}{{- end -}}
-{{- toJson $image -}}
-{{- end -}}
-
-{{/*
 vllm.budget: (list SIZE RATE) → the seconds that an engine may take to start: five minutes for
 compiling and graphs, and twice the time in which its bytes come at RATE MB/s.
 */}}

@@ -5,7 +5,9 @@ what an earlier pod has brought, and then no hub is asked.
 {{- define "vllm.pull" -}}
 {{- $root := index . 0 -}}{{- $engine := index . 1 -}}
 name: pull
-{{ include "waybill.ownImage" $root }}
+{{- $image := include "waybill.imageOver" (list $root.Values.global.image $root.Values.pull.image) | fromJson }}
+image: {{ include "waybill.image" (list $root $image "global.image") }}
+imagePullPolicy: {{ $image.pullPolicy }}
 args:
   - pull
   - {{ $engine.repo }}@{{ $engine.commit }}

@@ -1,0 +1,40 @@
+"""values/environments.yaml says of each store what the environment's values say."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART, VALUES
+
+ENVIRONMENTS = yaml.safe_load((VALUES / "environments.yaml").read_text())["environments"]
+
+
+def merged(one: Any, other: Any) -> Any:
+    """As Helm lays values over values."""
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return other
+    return one | {key: merged(one.get(key), value) for key, value in other.items()}
+
+
+def values(name: str) -> Any:
+    files: list[Path] = [CHART / "values.yaml", VALUES / f"{name}.yaml"]
+    chart, own = (yaml.safe_load(path.read_text()) for path in files)
+    return merged(chart, own)
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_bucket_is_the_one_that_is_made(name: str) -> None:
+    store = values(name)["global"]["objectStore"]
+    assert ENVIRONMENTS[name]["store"] == "/".join(
+        filter(None, ["s3:/", store["bucket"], store["prefix"]])
+    )
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_store_is_where_its_ingress_is_or_a_port_is_forwarded(name: str) -> None:
+    ingress = values(name)["minio"]["ingress"]
+    scheme = "https" if ingress["tlsSecretName"] else "http"
+    expected = f"{scheme}://{ingress['host']}" if ingress["enabled"] else "http://127.0.0.1:9000"
+    assert ENVIRONMENTS[name]["endpoint"] == expected
