@@ -225,6 +225,19 @@ def test_versions_are_compared_as_numbers(
     assert level(found, "gpu") == expected
 
 
+@pytest.mark.parametrize(
+    ("policies", "cidr", "expected"),
+    [(True, "0.0.0.0/0", ["warn"]), (True, "10.0.0.1/32", []), (False, "0.0.0.0/0", [])],
+)
+def test_a_way_out_to_everywhere_is_a_warning(
+    tmp_path: Path, policies: bool, cidr: str, expected: list[str]
+) -> None:
+    looked_at = case(tmp_path, Cluster())
+    assert isinstance(looked_at.values, dict)
+    looked_at.values["global"]["network"] |= {"policies": policies, "apiServerCidrs": [cidr]}
+    assert level(list(doctor.network(looked_at)), "network") == expected
+
+
 def test_without_engines_on_gpus_nothing_is_said_of_them(tmp_path: Path) -> None:
     assert list(doctor.gpus(case(tmp_path, Cluster(), engine(0)))) == []
 

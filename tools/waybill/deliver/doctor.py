@@ -295,6 +295,15 @@ def quantity(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def network(case: Case) -> Iterator[Finding]:
+    """May hub and hook go anywhere, because nobody named the API server's addresses?"""
+    rules = case.values["global"]["network"]
+    if rules["policies"] and any(cidr.endswith("/0") for cidr in rules["apiServerCidrs"]):
+        told = "global.network.apiServerCidrs lets hub and hook out to any address on 443 and 6443"
+        hint = "name the addresses of `kubectl get endpoints kubernetes` there"
+        yield Finding("network", "warn", told, hint)
+
+
 def issuer(case: Case) -> Iterator[Finding]:
     """Does the issuer that the customer brings describe itself?"""
     oidc = case.values["global"]["oidc"]
@@ -322,4 +331,4 @@ def issuer(case: Case) -> Iterator[Finding]:
 
 
 INSIDE = (clock, rights, kinds, storage, gpus)
-AROUND = (space, store, issuer)
+AROUND = (network, space, store, issuer)
