@@ -205,13 +205,15 @@ class Issuer:
 
 
 @contextmanager
-def issuer(name: str) -> Iterator[Issuer]:
+def issuer(name: str, *, slow: float = 0) -> Iterator[Issuer]:
+    """Its keys are answered after `slow` seconds."""
     key = rsa.generate_private_key(65537, 2048)
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
     keys = {"keys": [public | {"kid": "one", "use": "sig", "alg": "RS256"}]}
 
     class Handler(_Handler):
         def do_GET(self) -> None:
+            time.sleep(slow)
             self.answer(200, keys)
 
     with listening(Handler) as server:

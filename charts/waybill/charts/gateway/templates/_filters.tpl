@@ -53,8 +53,8 @@ providers:
       http_uri: {uri: {{ .jwksUri | quote }}, cluster: {{ .cluster }}, timeout: 5s}
       # A new key of the issuer is known after a minute at most.
       cache_duration: 60s
-      # Not before the first answer of the issuer, a failure too, is the listener there and the pod
-      # Ready: a pod that is new would refuse every token until it has the keys.
+      # The listener is there, and the pod Ready, after the first answer of the issuer, be it a
+      # failure: the first requests to a new pod wait for no keys, and no pod for an issuer that is away.
       async_fetch: {fast_listener: false, failed_refetch_duration: 2s}
   {{- end }}
 rules:
