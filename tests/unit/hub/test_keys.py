@@ -28,6 +28,16 @@ def test_keys_are_where_the_issuer_says(
     assert issuer.asked == [("/certs", None)]
 
 
+def test_an_issuers_name_may_end_with_a_slash_and_counts_letter_by_letter(
+    trusting: Callable[..., TestClient], issuer: Issuing
+) -> None:
+    name = issuer.discovery["issuer"] = issuer.url + "/"
+    hub = trusting(issuer=name)
+    assert hub.get(WHO, headers=issuer.bearer(iss=name)).status_code == 200
+    assert hub.get(WHO, headers=issuer.bearer()).status_code == 401
+    assert [path for path, _ in issuer.asked] == [DISCOVERY, "/keys"]
+
+
 @pytest.mark.parametrize(
     ("discovery", "said"),
     [
