@@ -48,5 +48,7 @@ def test_a_malformed_kubeconfig_is_a_sentence(
 def test_events_are_in_the_order_of_their_time_whoever_reports_them() -> None:
     counted: Object = {"lastTimestamp": "2026-01-01T00:00:02Z", "metadata": {}}
     scheduler: Object = {"lastTimestamp": None, "eventTime": "2026-01-01T00:00:01.5Z"}
-    bare: Object = {"metadata": {"creationTimestamp": "2026-01-01T00:00:01Z"}}
-    assert sorted([counted, scheduler, bare], key=cluster._time) == [bare, scheduler, counted]
+    bare: Object = {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}}
+    soon: Object = {"lastTimestamp": "2026-01-01T00:00:01Z"}
+    said = [counted, scheduler, soon, bare]
+    assert sorted(said, key=cluster._time) == [bare, scheduler, soon, counted]

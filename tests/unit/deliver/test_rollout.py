@@ -68,6 +68,17 @@ def test_a_job_is_ready_when_it_is_complete() -> None:
     assert rollout.unready([job()]) == ["Job w-realm-1 has not finished"]
 
 
+def test_what_hooks_leave_behind_is_no_part_of_the_release() -> None:
+    stays, hook, test, of_hook = job(), job(), pod(), pod()
+    for each in (hook, test):
+        each["metadata"] |= {"uid": "h", "annotations": {"helm.sh/hook": "pre-upgrade"}}
+    of_hook["metadata"]["ownerReferences"] = [{"kind": "Job", "uid": "h"}]
+    of_job = pod()
+    of_job["metadata"]["ownerReferences"] = [{"kind": "Job", "uid": "j"}]
+    found = rollout.without_hooks([stays, hook], [test, of_hook, of_job, pod()])
+    assert found == ([stays], [of_job, pod()])
+
+
 def test_a_failed_job_leaves_no_hope() -> None:
     failed = job(type="Failed", message="Job has reached the specified backoff limit")
     (found,) = rollout.troubles([failed], [])

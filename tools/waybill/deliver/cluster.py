@@ -248,9 +248,9 @@ def _has_kubeconfig() -> bool:
 
 
 def _time(event: Object) -> str:
-    """Of its last occurrence: some reporters say it in one field, some in another."""
+    """Of its last occurrence, to the second: reporters differ in the field, and in what follows."""
     said = event.get("lastTimestamp") or event.get("eventTime")
-    return str(said or event["metadata"].get("creationTimestamp", "")).removesuffix("Z")
+    return str(said or event["metadata"].get("creationTimestamp", ""))[:19]
 
 
 def _message(error: ApiException) -> str:

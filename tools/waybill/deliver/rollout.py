@@ -32,6 +32,24 @@ class Trouble:
     final: bool = False
 
 
+def without_hooks(
+    workloads: Sequence[Object], pods: Sequence[Object]
+) -> tuple[list[Object], list[Object]]:
+    """What stays: a hook that was interrupted is left behind, and so is a test that failed."""
+    jobs = [each for each in workloads if _is_hook(each)]
+    hooks = {each["metadata"]["uid"] for each in jobs}
+    return [each for each in workloads if each not in jobs], [
+        pod
+        for pod in pods
+        if not _is_hook(pod)
+        and hooks.isdisjoint(each["uid"] for each in pod["metadata"].get("ownerReferences") or ())
+    ]
+
+
+def _is_hook(thing: Object) -> bool:
+    return "helm.sh/hook" in (thing["metadata"].get("annotations") or {})
+
+
 def unready(workloads: Iterable[Object]) -> list[str]:
     """A line for each Deployment, StatefulSet or Job that has not got where it is going."""
     return [line for each in workloads if (line := lacks(each))]

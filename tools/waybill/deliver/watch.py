@@ -62,6 +62,7 @@ class Watch:
     def wait(self, seconds: float) -> str:
         """Wait until all workloads are ready; the reason when they are not and will not be.
 
+        Helm has waited for its hooks: what is left of them is no part of the release.
         Raises ClusterUnreachable when the API server is silent for a minute, ClusterForbidden.
         """
         deadline = time.monotonic() + seconds
@@ -89,7 +90,7 @@ class Watch:
                 raise
             return None
         self._silent_since = None
-        return found
+        return rollout.without_hooks(*found)
 
     def _new(self, objects: list[Object]) -> list[Object]:
         return [each for each in objects if each["metadata"]["uid"] not in self._before]
