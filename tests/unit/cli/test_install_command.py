@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.conftest import Waybill
-from waybill.cli import install
+from waybill.deliver import install
 
 HELM = r"""#!/bin/sh
 case "$1 $2" in
@@ -25,7 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.write_text(HELM)
     program.chmod(0o755)
     monkeypatch.setenv("WAYBILL_HELM", str(program))
-    monkeypatch.setattr(install.install, "carry_out", lambda *_: None)
+    monkeypatch.setattr(install, "carry_out", lambda *_: None)
     (tmp_path / "values").mkdir()
     (tmp_path / "values/dev.yaml").write_text("{}")
     (tmp_path / "values/environments.yaml").write_text("environments: {dev: {store: stores/dev}}")
