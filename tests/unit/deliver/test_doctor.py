@@ -192,6 +192,20 @@ def test_what_is_pinned_must_fit_with_room(tmp_path: Path, size: int, expected: 
     assert found.level == expected
 
 
+@pytest.mark.parametrize(("room", "expected"), [("40Gi", "ok"), ("30000000000", "fail")])
+def test_weights_must_fit_a_node(tmp_path: Path, room: str, expected: str) -> None:
+    large = engine(0)
+    large["spec"]["template"]["spec"]["volumes"] = [
+        {"name": "weights", "emptyDir": {"sizeLimit": "30000Mi"}},
+        {"name": "shm", "emptyDir": {"sizeLimit": "90Gi", "medium": "Memory"}},
+        {"name": "cache", "emptyDir": {}},
+    ]
+    there = {"status": {"allocatable": {"ephemeral-storage": room}}}
+    cluster = Cluster(objects={"nodes": [{"status": {}}, there]})
+    (found,) = doctor.disk(case(tmp_path, cluster, engine(0), large))
+    assert found.level == expected
+
+
 @pytest.mark.parametrize(
     ("replicas", "there", "expected"),
     [

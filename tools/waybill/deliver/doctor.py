@@ -212,6 +212,31 @@ def space(case: Case) -> Iterator[Finding]:
     yield Finding("space", "fail", told, hint) if full else Finding("space", "ok", told)
 
 
+def disk(case: Case) -> Iterator[Finding]:
+    """Is there a node whose own disk can hold the weights that the largest engine keeps there?"""
+    kept = [_kept_on_disk(each) for each in case.manifests if each["kind"] == "Deployment"]
+    if not (needed := max(kept, default=0.0)):
+        return
+    room = max(
+        (
+            quantity(node["status"].get("allocatable", {}).get("ephemeral-storage", "0"))
+            for node in case.cluster.listed("nodes")
+        ),
+        default=0.0,
+    )
+    told = f"an engine keeps {needed / 1e9:.1f} GB on its node, which may give {room / 1e9:.1f} GB"
+    hint = "give its profile weights of another type, or nodes with larger disks"
+    yield Finding("disk", "fail", told, hint) if needed > room else Finding("disk", "ok", told)
+
+
+def _kept_on_disk(deployment: Manifest) -> float:
+    """Bytes, by the limits of its pod's folders."""
+    volumes = deployment["spec"]["template"]["spec"].get("volumes") or ()
+    folders = [each["emptyDir"] for each in volumes if each.get("emptyDir")]
+    on_disk = [each for each in folders if each.get("medium") != "Memory"]
+    return sum(quantity(each.get("sizeLimit", "0")) for each in on_disk)
+
+
 def store(case: Case) -> Iterator[Finding]:
     found = case.environment.connect()
     try:
@@ -330,5 +355,5 @@ def issuer(case: Case) -> Iterator[Finding]:
         yield Finding("issuer", "fail", told, "write it exactly so: tokens are compared with it")
 
 
-INSIDE = (clock, rights, kinds, storage, gpus)
+INSIDE = (clock, rights, kinds, storage, disk, gpus)
 AROUND = (network, space, store, issuer)
