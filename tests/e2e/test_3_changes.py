@@ -1,7 +1,6 @@
 """Two revisions side by side, weights, rollbacks, upgrades and failures while requests run."""
 
 import dataclasses
-import subprocess
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,7 +12,7 @@ from pytest_helm_charts.clusters import Cluster
 from pytest_helm_charts.k8s.deployment import wait_for_deployments_to_run
 from pytest_helm_charts.k8s.stateful_set import wait_for_stateful_sets_to_run
 
-from tests.e2e.conftest import DEV, FIGURES, RELEASE, RELEASED, Project, gateway, sign_in
+from tests.e2e.conftest import DEV, FIGURES, RELEASE, Project, gateway, sign_in
 from tests.e2e.kube import Kube, until
 from tests.e2e.test_2_models import CHAT, pack_and_sideload
 from tests.e2e.traffic import Traffic
@@ -151,41 +150,9 @@ def test_without_minio_the_hub_says_so_and_engines_go_on(kube: Kube) -> None:
     FIGURES["requests lost without MinIO"] = f"0 of {running}"
 
 
-@pytest.mark.timeout(900)
-def test_an_upgrade_from_the_last_release_and_a_helm_rollback_lose_no_request(
-    project: Project, kube: Kube
-) -> None:
-    weigh(project, stable=100, previous=0)
-    with traffic(kube) as running:
-        project.install("dev", "--timeout", "600", chart=RELEASED)
-        # A limit is a change that restarts the gateway: the worst that an upgrade does to requests.
-        project.values["gateway"]["limits"]["requestBytes"] = 1048576
-        done = project.install("dev", "--timeout", "600")
-        assert f"{RELEASE}-gateway" in {each["name"] for each in done["changes"]}
-        assert too_large(kube)
-        running.at_least(10)
-        helm_rollback(project)
-        until("the old limit is back", lambda: not too_large(kube), 30)
-        running.at_least(10)
-    project.values["gateway"]["limits"].pop("requestBytes")
-    assert running.lost == []
-    FIGURES["requests lost in upgrade and rollback"] = f"0 of {running}"
-
-
-def too_large(kube: Kube) -> bool:
-    """Whether the gateway takes no prompt of 2 MB."""
-    return gateway(kube, DEV).chat("chat", "x" * 2_000_000).status_code == 413
-
-
-def helm_rollback(project: Project) -> None:
-    command = [project.env["WAYBILL_HELM"], "rollback", RELEASE, "--namespace", DEV]
-    command += ["--wait", "--timeout", "300s"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.mark.timeout(300)
 def test_a_rollback_of_the_model_loses_no_request(project: Project, kube: Kube) -> None:
+    weigh(project, stable=100, previous=0)
     project.install("dev", "--timeout", "300")
     old = pinned(project).traffic["previous"].commit
     with traffic(kube) as running:

@@ -26,14 +26,14 @@ def test_what_dev_runs_answers_in_test(project: Project, kube: Kube) -> None:
 
 
 def drop_previous(project: Project) -> None:
-    """Two engines are as many as this node holds: keep what is stable alone."""
+    """Two engines are as many as this node holds."""
 
     def change(old: Pins) -> Pins:
         stable = old.models["chat"].stable
         pin = Pin({stable.commit: stable}, {"stable": Slot(stable.commit, 100)})
         return Pins({**old.models, "chat": pin})
 
-    pins.update(project.folder / "values/pins/dev.yaml", change)
+    assert pins.update(project.folder / "values/pins/dev.yaml", change)
 
 
 def test_a_token_of_one_environment_opens_no_other(kube: Kube) -> None:

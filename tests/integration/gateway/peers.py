@@ -205,9 +205,11 @@ class Issuer:
 
 
 @contextmanager
-def issuer(name: str, *, slow: float = 0) -> Iterator[Issuer]:
+def issuer(
+    name: str, *, slow: float = 0, port: int = 0, key: rsa.RSAPrivateKey | None = None
+) -> Iterator[Issuer]:
     """Its keys are answered after `slow` seconds."""
-    key = rsa.generate_private_key(65537, 2048)
+    key = key or rsa.generate_private_key(65537, 2048)
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
     keys = {"keys": [public | {"kid": "one", "use": "sig", "alg": "RS256"}]}
 
@@ -216,7 +218,7 @@ def issuer(name: str, *, slow: float = 0) -> Iterator[Issuer]:
             time.sleep(slow)
             self.answer(200, keys)
 
-    with listening(Handler) as server:
+    with listening(Handler, port) as server:
         keys_at = f"http://127.0.0.1:{server.server_port}/keys"
         yield Issuer(f"https://{name}.example.com/realms/x", keys_at, key)
 

@@ -1,10 +1,12 @@
 """A gateway that has just begun: what it may answer once it says that it is Ready."""
 
+import os
+import subprocess
 from pathlib import Path
 
 from tests.integration.gateway.conftest import values
-from tests.integration.gateway.peers import Issuer, issuer
-from tests.integration.gateway.process import gateway
+from tests.integration.gateway.peers import Issuer, eventually, issuer
+from tests.integration.gateway.process import Gateway, gateway
 from tests.services import free_port
 
 
@@ -26,3 +28,25 @@ def test_an_issuer_that_is_away_does_not_keep_the_others_out(tmp_path: Path) -> 
             for signer, status in ((here, 200), (away, 401)):
                 with begun.client(signer.token()) as client:
                     assert client.get("/v1/models").status_code == status
+
+
+def test_a_pod_has_not_started_before_it_has_the_main_issuers_keys(tmp_path: Path) -> None:
+    """Keycloak is replaced together with the gateway: the old pod answers until the new one can."""
+    port = free_port()
+    with issuer("late", port=port) as late:
+        pass
+    with gateway(values([late]), {}, tmp_path) as begun, begun.client(late.token()) as client:
+        assert client.get("/v1/models").status_code == 401
+        assert started(begun) == 0, "nobody needs keys where nobody signs in"
+        assert started(begun, "keys-of-main") == 1
+        with issuer("late", port=port, key=late.key):
+            eventually(lambda: started(begun, "keys-of-main") == 0)
+            assert client.get("/v1/models").status_code == 200
+        assert started(begun, "keys-of-main") == 0, "what it had once it keeps"
+
+
+def started(begun: Gateway, *cluster: str) -> int:
+    """The exit code of the startup probe's script."""
+    script = begun.places.folder / "gateway" / "started.sh"
+    environment = os.environ | {"ADMIN_PORT": str(begun.places.ports[9901])}
+    return subprocess.run(["bash", script, *cluster], env=environment).returncode

@@ -2,8 +2,10 @@
 {{- define "gateway.files" -}}
 bootstrap.yaml: |
   {{- include "waybill.yaml" (list "the gateway's configuration" (include "gateway.bootstrap" .)) | fromYaml | toYaml | nindent 2 }}
-drain.sh: |
-  {{- .Files.Get "files/drain.sh" | nindent 2 }}
+{{- range $script := list "admin.sh" "drain.sh" "started.sh" }}
+{{ $script }}: |
+  {{- $.Files.Get (print "files/" $script) | nindent 2 }}
+{{- end }}
 {{- if .Values.tls.secretName }}
 certificate.yaml: |
   resources:

@@ -53,8 +53,8 @@ providers:
       http_uri: {uri: {{ .jwksUri | quote }}, cluster: {{ .cluster }}, timeout: 5s}
       # A new key of the issuer is known after a minute at most.
       cache_duration: 60s
-      # The listener is there, and the pod Ready, after the first answer of the issuer, be it a
-      # failure: the first requests to a new pod wait for no keys, and no pod for an issuer that is away.
+      # The listener is there after the first answer of the issuer, be it a failure: the first
+      # requests to a new pod wait for no keys. That the main issuer's are there asks started.sh.
       async_fetch: {fast_listener: false, failed_refetch_duration: 2s}
   {{- end }}
 rules:

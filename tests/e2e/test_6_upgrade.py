@@ -1,0 +1,41 @@
+"""From the last released chart to this one and back, while requests run."""
+
+import subprocess
+
+import pytest
+
+from tests.e2e.conftest import DEV, FIGURES, RELEASE, RELEASED, Project, gateway
+from tests.e2e.kube import Kube, until
+from tests.e2e.test_3_changes import traffic
+
+
+@pytest.mark.timeout(900)
+def test_an_upgrade_from_the_last_release_and_a_helm_rollback_lose_no_request(
+    project: Project, kube: Kube
+) -> None:
+    with traffic(kube) as running:
+        project.install("dev", "--timeout", "600", chart=RELEASED)
+        # A limit is a change that restarts the gateway: the worst that an upgrade does to requests.
+        project.values["gateway"]["limits"]["requestBytes"] = 1048576
+        done = project.install("dev", "--timeout", "600")
+        assert f"{RELEASE}-gateway" in {each["name"] for each in done["changes"]}
+        assert too_large(kube)
+        running.at_least(10)
+        helm_rollback(project)
+        until("the old limit is back", lambda: not too_large(kube), 30)
+        running.at_least(10)
+    project.values["gateway"]["limits"].pop("requestBytes")
+    assert running.lost == []
+    FIGURES["requests lost in upgrade and rollback"] = f"0 of {running}"
+
+
+def too_large(kube: Kube) -> bool:
+    """Whether the gateway takes no prompt of 2 MB."""
+    return gateway(kube, DEV).chat("chat", "x" * 2_000_000).status_code == 413
+
+
+def helm_rollback(project: Project) -> None:
+    command = [project.env["WAYBILL_HELM"], "rollback", RELEASE, "--namespace", DEV]
+    command += ["--wait", "--timeout", "300s"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
