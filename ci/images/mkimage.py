@@ -24,7 +24,6 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("archive", type=Path)
     parser.add_argument("name", help="registry/repository:tag")
-    parser.add_argument("--also", action="append", default=[], help="one more name of it")
     parser.add_argument("--layer", type=Path, action="append", required=True)
     parser.add_argument("--entrypoint", action="append", default=[], help="one word of it")
     parser.add_argument("--cmd", action="append", default=[], help="one word of it")
@@ -70,7 +69,7 @@ class Archive:
         return {"mediaType": f"{OCI}.layer.v1.tar", "digest": f"sha256:{digest}", "size": size}
 
 
-def write(archive: Archive, layers: list[Path], names: list[str], config: dict[str, Any]) -> None:
+def write(archive: Archive, layers: list[Path], name: str, config: dict[str, Any]) -> None:
     stored = [archive.put_layer(layer) for layer in layers]
     contents = {"type": "layers", "diff_ids": [layer["digest"] for layer in stored]}
     described = archive.put_json("config.v1", {**PLATFORM, "rootfs": contents, "config": config})
@@ -80,17 +79,18 @@ def write(archive: Archive, layers: list[Path], names: list[str], config: dict[s
         "config": described,
         "layers": stored,
     }
-    entry = {**archive.put_json("manifest.v1", manifest), "platform": PLATFORM}
-    entries = [{**entry, "annotations": called(name)} for name in names]
-    index = {"schemaVersion": 2, "manifests": entries}
+    annotations = {
+        "io.containerd.image.name": name,
+        "org.opencontainers.image.ref.name": name.rpartition(":")[2],
+    }
+    entry = {
+        **archive.put_json("manifest.v1", manifest),
+        "platform": PLATFORM,
+        "annotations": annotations,
+    }
+    index = {"schemaVersion": 2, "manifests": [entry]}
     archive.put_bytes("index.json", json.dumps(index).encode())
     archive.put_bytes("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-
-
-def called(name: str) -> dict[str, str]:
-    """The annotations by which containerd and Docker know an image's name."""
-    tag = name.rpartition(":")[2]
-    return {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag}
 
 
 def main() -> None:
@@ -102,9 +102,9 @@ def main() -> None:
         "WorkingDir": "/",
         "Env": [PATH, *options.env],
     }
-    part, names = options.archive.with_suffix(".part"), [options.name, *options.also]
+    part = options.archive.with_suffix(".part")
     with tarfile.open(part, "w") as tar:
-        write(Archive(tar), options.layer, names, {k: v for k, v in config.items() if v})
+        write(Archive(tar), options.layer, options.name, {k: v for k, v in config.items() if v})
     part.replace(options.archive)
 
 
