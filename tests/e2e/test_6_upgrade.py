@@ -36,6 +36,8 @@ def test_an_upgrade_from_the_last_release_and_a_helm_rollback_lose_no_request(
         until("the old limit is back", lambda: not too_large(kube), 30)
         running.at_least(10)
     assert running.lost == []
+    failed = kube.core.list_namespaced_event(DEV, field_selector="reason=FailedPreStopHook").items
+    assert failed == [], "gateways finish their streams first"
     FIGURES["requests lost in upgrade and rollback"] = f"0 of {running}"
 
 
