@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.chart.rendering import CHART, PINS, Object, Refused, Render, named, of_kind, pod_spec
-from waybill.deliver import doctor
+from waybill.deliver import demands
 
 CHAT, CANARY, EMBED = "vllm-chat-11111111", "vllm-chat-2e222222", "vllm-embed-33333333"
 COMMIT = "1" * 40
@@ -293,11 +293,11 @@ def test_a_digest_and_a_cuda_version_stay_with_their_image(render: Render) -> No
     other = engine(render, EMBED, **given)
     assert image(other).startswith("r/vllm/vllm-openai-cpu:") and "@" not in image(other)
     assert main(other)["imagePullPolicy"] == "Always"
-    assert doctor.CUDA not in other["metadata"].get("annotations", {})
+    assert demands.CUDA not in other["metadata"].get("annotations", {})
     own = {"image": {"tag": "v9", "digest": digest, "cudaVersion": "14.1"}}
     newer = engine(render, profile=own)
     assert image(newer) == f"docker.io/vllm/vllm-openai:v9@{digest}"
-    assert newer["metadata"]["annotations"][doctor.CUDA] == "14.1"
+    assert newer["metadata"]["annotations"][demands.CUDA] == "14.1"
 
 
 def test_the_init_container_may_stay_as_it_is_while_the_rest_moves_on(render: Render) -> None:
@@ -309,7 +309,7 @@ def test_the_init_container_may_stay_as_it_is_while_the_rest_moves_on(render: Re
 
 def test_doctor_knows_the_cuda_version_of_each_engine(render: Render) -> None:
     marks = engine(render)["metadata"]["annotations"]
-    assert re.fullmatch(r"[0-9]+\.[0-9]+", marks[doctor.CUDA])
+    assert re.fullmatch(r"[0-9]+\.[0-9]+", marks[demands.CUDA])
 
 
 @pytest.mark.parametrize(("replicas", "budgets"), [(0, 0), (1, 0), (2, 1)])

@@ -16,10 +16,22 @@ def test_a_plan_that_cannot_be_read_is_said(waybill: Waybill, tmp_path: Path) ->
 
 
 def test_the_two_ways_to_say_which_secrets_are_not_mixed(waybill: Waybill) -> None:
-    for arguments in ((), ("dev", "--plan", "-"), ("--plan", "-"), ("dev", "--context", "c")):
+    both = ("dev", "--context", "c")
+    mixed = (("dev", "--plan", "-"), ("--plan", "-"), ("--namespace", "ns"), both)
+        ("dev", "--plan", "-"),
+        ("--plan", "-"),
+        ("--namespace", "n"),
+        ("dev", "--context", "c"),
+    )
+    for arguments in mixed:
         ran = waybill("secrets", *arguments)
         assert ran.code == 2
         assert "give either an environment, or --plan and --namespace" in ran.err
+
+
+def test_secrets_of_nothing_says_what_to_name(waybill: Waybill) -> None:
+    ran = waybill("secrets")
+    assert ran.code == 2 and "name an environment: waybill secrets ENV" in ran.err
 
 
 def test_an_object_store_has_a_url_an_endpoint_and_keys(waybill: Waybill, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from waybill import digest as digests
-from waybill.deliver import doctor
+from waybill.deliver import demands, doctor
 from waybill.deliver.doctor import Case, Finding
 from waybill.deliver.environments import Environment
 from waybill.deliver.pins import Pins, Revision
@@ -69,9 +69,9 @@ def claim(storage_class: str | None) -> Object:
 
 
 def engine(gpus: int, replicas: int = 1, cuda: str = "13.0") -> Object:
-    container = {"resources": {"limits": {doctor.GPU: gpus}}}
+    container = {"resources": {"limits": {demands.GPU: gpus}}}
     pod = {"spec": {"containers": [container]}}
-    metadata = {"name": "e", "annotations": {doctor.CUDA: cuda} if cuda else {}}
+    metadata = {"name": "e", "annotations": {demands.CUDA: cuda} if cuda else {}}
     spec = {"replicas": replicas, "template": pod}
     return {"kind": "Deployment", "metadata": metadata, "spec": spec}
 
@@ -81,7 +81,7 @@ def node(gpus: int, cuda: str = "") -> Object:
     keys = {"nvidia.com/cuda.runtime.major": major, "nvidia.com/cuda.runtime.minor": minor}
     labels = keys if cuda else {}
     metadata = {"name": "gpu-1", "labels": labels}
-    return {"metadata": metadata, "status": {"allocatable": {doctor.GPU: str(gpus)}}}
+    return {"metadata": metadata, "status": {"allocatable": {demands.GPU: str(gpus)}}}
 
 
 def level(findings: list[Finding], check: str) -> list[str]:
@@ -91,7 +91,7 @@ def level(findings: list[Finding], check: str) -> list[str]:
 def test_a_cluster_that_does_not_answer_is_one_finding(tmp_path: Path) -> None:
     found = doctor.looked(case(tmp_path, Cluster(silent=True)))
     assert level(found, "reach") == ["fail"] and level(found, "rights") == []
-    assert level(found, "store") == ["warn"], "what lies outside of the cluster is looked at"
+    assert level(found, "store") == ["fail", "warn"], "what lies outside of the cluster is looked at"
 
 
 @pytest.mark.parametrize(("minor", "expected"), [(26, "fail"), (27, "ok"), (36, "ok")])
@@ -147,6 +147,25 @@ def test_kinds_that_an_operator_brings_are_missed(tmp_path: Path) -> None:
     assert found.level == "fail" and "PodMonitor of monitoring.coreos.com/v1" in found.message
 
 
+def secrets(*names: str) -> Object:
+    sources = [{"secret": {"name": name}} for name in names]
+    pod = {"containers": [], "volumes": [{"projected": {"sources": sources}}]}
+    return {"kind": "Pod", "metadata": {"name": "p"}, "spec": pod}
+
+
+def test_what_others_have_to_make_is_there_or_named(tmp_path: Path) -> None:
+    there: list[Object] = [{"metadata": {"name": "a"}}]
+    cluster = Cluster(objects={"secrets": there})
+    (found,) = doctor.given(case(tmp_path, cluster, secrets("a")))
+    assert (found.level, found.message) == ("ok", "Secret a: there")
+    (found,) = doctor.given(case(tmp_path, cluster, secrets("a", "b", "c")))
+    assert found.level == "fail" and found.message.startswith("Secret b, c: not there")
+    assert "waybill secrets dev" in found.hint
+    cluster = Cluster(forbidden=frozenset({"secrets"}))
+    (found,) = doctor.given(case(tmp_path, cluster, secrets("a")))
+    assert (found.level, found.hint) == ("warn", "look for them: a")
+
+
 def test_an_external_store_is_probed_before_it_is_one(tmp_path: Path) -> None:
     given = case(tmp_path, Cluster())
     (embedded,) = doctor.store(given)
@@ -157,12 +176,39 @@ def test_an_external_store_is_probed_before_it_is_one(tmp_path: Path) -> None:
     assert no_store.level == "warn" and no_store.hint == "waybill store init dev"
 
 
+@pytest.mark.parametrize(
+    ("store", "levels"),
+    [
+        ("s3://waybill", []),
+        ("s3://waybill/", []),
+        ("s3://waybill/a", ["fail"]),
+        ("file:///srv/store", ["fail"]),
+    ],
+)
+def test_sideload_and_hub_mean_one_store(tmp_path: Path, store: str, levels: list[str]) -> None:
+    looked_at = case(tmp_path, Cluster())
+    environment = replace(looked_at.environment, store=store)
+    found = list(doctor.same_store(replace(looked_at, environment=environment)))
+    assert level(found, "store") == levels
+    for each in found:
+        assert store in each.message and "the chart s3://waybill" in each.message
+
+
+def test_the_charts_prefix_is_part_of_its_store(tmp_path: Path) -> None:
+    looked_at = case(tmp_path, Cluster())
+    looked_at.values["global"]["objectStore"]["prefix"] = "a/b"
+    environment = replace(looked_at.environment, store="s3://waybill/a/b")
+    assert list(doctor.same_store(replace(looked_at, environment=environment))) == []
+
+
 def test_a_missing_ca_bundle_is_a_finding(tmp_path: Path) -> None:
     given = case(tmp_path, Cluster())
     given.values["global"]["oidc"] |= {"mode": "external", "issuer": "https://issuer.invalid"}
     absent = replace(given.environment, ca_bundle=str(tmp_path / "absent.pem"))
-    (found,) = doctor.issuer(replace(given, environment=absent))
-    assert found.level == "fail" and "absent.pem cannot be used: No such file" in found.message
+    (found,) = (
+        each for each in doctor.looked(replace(given, environment=absent)) if each.check == "issuer"
+    )
+    assert found.level == "fail" and "absent.pem cannot be used: there is no" in found.message
 
 
 @pytest.mark.parametrize(
@@ -252,12 +298,6 @@ def test_a_way_out_to_everywhere_is_a_warning(
     assert level(list(doctor.network(looked_at)), "network") == expected
 
 
-def test_without_engines_on_gpus_nothing_is_said_of_them(tmp_path: Path) -> None:
-    assert list(doctor.gpus(case(tmp_path, Cluster(), engine(0)))) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "bytes_"), [("1Gi", 2**30), ("1.5T", 1.5e12), ("250m", 0.25), ("7", 7)]
-)
-def test_quantities(text: str, bytes_: float) -> None:
-    assert doctor.quantity(text) == bytes_
+def test_without_engines_on_gpus_that_is_said(tmp_path: Path) -> None:
+    (found,) = doctor.gpus(case(tmp_path, Cluster(), engine(0)))
+    assert (found.level, found.message) == ("ok", "nothing that is pinned asks for a GPU")

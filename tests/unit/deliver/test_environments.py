@@ -1,5 +1,6 @@
 """values/environments.yaml: what is taken, and the sentence for what is not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,9 @@ environments:
     assert (dev.kube_context, dev.namespace, dev.release) == ("admin@dev", "llm", "llm-dev")
     assert dev.values_path == tmp_path / "people/dev.yaml"
     assert dev.pins_path == tmp_path / "people/dev-pins.yaml"
-    backend = dev.connect().backend
+    with pytest.raises(BadFile, match=r"caBundle .*ca/dev.pem cannot be used: there is no such"):
+        dev.connect()
+    backend = replace(dev, ca_bundle=None).connect().backend
     assert isinstance(backend, S3Backend)
     assert backend.url == "s3://models/dev"
 

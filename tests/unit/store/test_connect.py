@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from waybill.errors import BadValue
+from waybill.errors import BadFile, BadValue
 from waybill.store.connect import Access, connect
 from waybill.store.filesystem import FilesystemBackend
 from waybill.store.s3 import S3Backend
@@ -60,3 +60,13 @@ def test_any_other_url_is_refused(url: str) -> None:
 def test_what_a_url_would_lose_is_refused(url: str) -> None:
     with pytest.raises(BadValue, match=r"'\?' and '#' cannot be in it"):
         connect(url)
+
+
+def test_a_ca_bundle_that_cannot_be_used_is_no_server_that_does_not_answer(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    access = Access(ca_bundle=str(bundle))
+    with pytest.raises(BadFile, match=r"caBundle .*/ca.pem cannot be used: there is no such file"):
+        connect("s3://bucket", access)
+    bundle.write_text("no certificate")
+    with pytest.raises(BadFile, match="no certificate"):
+        connect("s3://bucket", access)

@@ -70,8 +70,11 @@ def _planned(args: argparse.Namespace) -> tuple[Plan, Cluster]:
         return Plan.of(release), Cluster(release.namespace, release.context)
     if args.plan and args.namespace and not args.environment:
         return _read(args), Cluster(args.namespace, args.context)
+    named = args.environment or ""
     why = "give either an environment, or --plan and --namespace"
-    raise BadValue(what="call of", value="secrets", why=why)
+    if not (named or args.plan or args.namespace):
+        why = "name an environment: waybill secrets ENV"
+    raise BadValue(what="environment", value=named, why=why)
 
 
 def _read(args: argparse.Namespace) -> Plan:

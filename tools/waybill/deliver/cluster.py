@@ -26,9 +26,15 @@ Answer = TypeVar("Answer")
 _TIMEOUT = (5, 30)
 """Seconds to connect, and to wait for an answer."""
 _KINDS = {
+    "configmaps": ("/api/v1/namespaces/{namespace}/configmaps", "ConfigMap"),
     "deployments": ("/apis/apps/v1/namespaces/{namespace}/deployments", "Deployment"),
     "jobs": ("/apis/batch/v1/namespaces/{namespace}/jobs", "Job"),
     "nodes": ("/api/v1/nodes", "Node"),
+    "persistentvolumeclaims": (
+        "/api/v1/namespaces/{namespace}/persistentvolumeclaims",
+        "PersistentVolumeClaim",
+    ),
+    "priorityclasses": ("/apis/scheduling.k8s.io/v1/priorityclasses", "PriorityClass"),
     "pods": ("/api/v1/namespaces/{namespace}/pods", "Pod"),
     "secrets": ("/api/v1/namespaces/{namespace}/secrets", "Secret"),
     "statefulsets": ("/apis/apps/v1/namespaces/{namespace}/statefulsets", "StatefulSet"),

@@ -6,8 +6,6 @@ cannot be made is a warning that says so.
 
 from __future__ import annotations
 
-import re
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,33 +14,34 @@ from typing import Any, Protocol
 import httpx2
 
 from waybill.deliver import cluster as clusters
+from waybill.deliver import demands, install, pins
 from waybill.deliver import helm as helms
-from waybill.deliver import install, pins
 from waybill.deliver.environments import Environment
 from waybill.deliver.helm import Helm, Manifest
 from waybill.deliver.rollout import Object
-from waybill.errors import BadValue, ClusterUnreachable, NotAStore, WaybillError
+from waybill.errors import (
+    BadFile,
+    BadValue,
+    ClusterForbidden,
+    ClusterUnreachable,
+    NotAStore,
+    WaybillError,
+)
+from waybill.store.connect import trusting
 from waybill.store.store import Store
 
 OLDEST = (1, 27)
 """Kubernetes, as Chart.yaml's kubeVersion says."""
 SKEW = timedelta(seconds=60)
 """The leeway that token checks give."""
-GPU = "nvidia.com/gpu"
-CUDA = "waybill/cuda-version"
-"""What the chart writes on an engine whose image has CUDA in it."""
 WATCHING = (("patch", "pods"), ("get", "pods/log"), ("list", "events"))
 """What `waybill install` does without, less well: it then refreshes and explains less."""
-_UNITS: dict[str, float] = {
-    "": 1,
-    "Ki": 2**10,
-    "Mi": 2**20,
-    "Gi": 2**30,
-    "Ti": 2**40,
-    "k": 10**3,
-    "M": 10**6,
+_LISTS = {
+    "ConfigMap": "configmaps",
+    "PersistentVolumeClaim": "persistentvolumeclaims",
+    "PriorityClass": "priorityclasses",
+    "Secret": "secrets",
 }
-_UNITS |= {"G": 10**9, "T": 10**12, "m": 0.001}
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def looked(case: Case) -> list[Finding]:
 def _made(check: Callable[[Case], Iterator[Finding]], case: Case) -> list[Finding]:
     try:
         return list(check(case))
-    except ClusterUnreachable as error:
+    except (BadFile, ClusterUnreachable) as error:
         return [Finding(check.__name__, "fail", str(error), error.advice)]
     except WaybillError as error:
         return [Finding(check.__name__, "warn", str(error), error.advice)]
@@ -125,7 +124,7 @@ def clock(case: Case) -> Iterator[Finding]:
 def rights(case: Case) -> Iterator[Finding]:
     """To make each kind of the chart, the Secrets in which Helm keeps a release, and to watch."""
     hint = "ask for a role that allows it in the namespace"
-    asked = {_resource(each) for each in case.manifests} | {("", "secrets")}
+    asked = {demands.resource(each) for each in case.manifests} | {("", "secrets")}
     missing = [
         resource
         for group, resource in sorted(asked)
@@ -143,15 +142,6 @@ def rights(case: Case) -> Iterator[Finding]:
         acts = ", ".join(" ".join(one) for one in blind)
         told = f"these credentials may not {acts}: a failure is explained less well"
         yield Finding("rights", "warn", told, hint)
-
-
-def _resource(manifest: Manifest) -> tuple[str, str]:
-    """Group and plural, as roles name a kind."""
-    kind = manifest["kind"].lower()
-    plural = (
-        f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind[-1] == "s" else f"{kind}s"
-    )
-    return manifest["apiVersion"].rpartition("/")[0], plural
 
 
 def kinds(case: Case) -> Iterator[Finding]:
@@ -173,7 +163,7 @@ def storage(case: Case) -> Iterator[Finding]:
     wanted = {
         claim["spec"].get("storageClassName")
         for manifest in case.manifests
-        for claim in _claims(manifest)
+        for claim in demands.claims(manifest)
     }
     for name in sorted(filter(None, wanted - names)):
         hint = f"choose one of: {', '.join(sorted(names)) or 'none is there'}"
@@ -190,12 +180,6 @@ def _is_default(storage_class: Object) -> bool:
     return bool(marks.get("storageclass.kubernetes.io/is-default-class") == "true")
 
 
-def _claims(manifest: Manifest) -> list[Object]:
-    if manifest["kind"] == "PersistentVolumeClaim":
-        return [manifest]
-    return list(manifest.get("spec", {}).get("volumeClaimTemplates") or ())
-
-
 def space(case: Case) -> Iterator[Finding]:
     """Will what is pinned fit the embedded object store?"""
     needed = sum(
@@ -208,18 +192,18 @@ def space(case: Case) -> Iterator[Finding]:
     size = case.values["minio"]["storage"]["size"]
     told = f"{needed / 1e9:.1f} GB are pinned, and minio.storage.size is {size}"
     hint = "raise minio.storage.size: one revision more than is pinned should fit"
-    full = needed * 1.1 > quantity(size)
+    full = needed * 1.1 > demands.quantity(size)
     yield Finding("space", "fail", told, hint) if full else Finding("space", "ok", told)
 
 
 def disk(case: Case) -> Iterator[Finding]:
     """Is there a node whose own disk can hold the weights that the largest engine keeps there?"""
-    kept = [_kept_on_disk(each) for each in case.manifests if each["kind"] == "Deployment"]
+    kept = [demands.kept_on_disk(each) for each in case.manifests if each["kind"] == "Deployment"]
     if not (needed := max(kept, default=0.0)):
         return
     room = max(
         (
-            quantity(node["status"].get("allocatable", {}).get("ephemeral-storage", "0"))
+            demands.quantity(node["status"].get("allocatable", {}).get("ephemeral-storage", "0"))
             for node in case.cluster.listed("nodes")
         ),
         default=0.0,
@@ -229,12 +213,34 @@ def disk(case: Case) -> Iterator[Finding]:
     yield Finding("disk", "fail", told, hint) if needed > room else Finding("disk", "ok", told)
 
 
-def _kept_on_disk(deployment: Manifest) -> float:
-    """Bytes, by the limits of its pod's folders."""
-    volumes = deployment["spec"]["template"]["spec"].get("volumes") or ()
-    folders = [each["emptyDir"] for each in volumes if each.get("emptyDir")]
-    on_disk = [each for each in folders if each.get("medium") != "Memory"]
-    return sum(quantity(each.get("sizeLimit", "0")) for each in on_disk)
+def given(case: Case) -> Iterator[Finding]:
+    """Is there what pods need and others have to make?"""
+    wanted = demands.given(case.manifests)
+    for kind in sorted({each.kind for each in wanted}):
+        names = {each.name for each in wanted if each.kind == kind}
+        try:
+            there = {each["metadata"]["name"] for each in case.cluster.listed(_LISTS[kind])}
+        except ClusterForbidden as error:
+            yield Finding("given", "warn", str(error), f"look for them: {', '.join(sorted(names))}")
+            continue
+        told = f"{kind} {', '.join(sorted(names - there or names))}"
+        if names <= there:
+            yield Finding("given", "ok", f"{told}: there")
+        else:
+            hint = "make it first, as pods that name it do not start"
+            if kind == "Secret":
+                hint += f"; the chart's own: waybill secrets {case.environment.name}"
+            yield Finding("given", "fail", f"{told}: not there, and nothing would make it", hint)
+
+
+def same_store(case: Case) -> Iterator[Finding]:
+    """Do `waybill sideload` and the hub mean one place?"""
+    chart = case.values["global"]["objectStore"]
+    served = f"s3://{chart['bucket']}/{chart['prefix'].strip('/')}".rstrip("/")
+    if served != case.environment.store.rstrip("/"):
+        told = f"environments.yaml has the store {case.environment.store}, the chart {served}"
+        hint = "write one of them like the other: global.objectStore.bucket and prefix, or `store`"
+        yield Finding("store", "fail", told, hint)
 
 
 def store(case: Case) -> Iterator[Finding]:
@@ -268,17 +274,18 @@ def _compares(conditional: bool) -> Finding:
 
 
 def gpus(case: Case) -> Iterator[Finding]:
-    """Enough free GPUs for the engines, and drivers that can run their image's CUDA."""
-    engines = [each for each in case.manifests if _gpus(each)]
+    """Enough GPUs for the engines, and drivers that can run their image's CUDA."""
+    engines = [each for each in case.manifests if demands.gpus(each)]
     if not engines:
+        yield Finding("gpu", "ok", "nothing that is pinned asks for a GPU")
         return
-    wanted = sum(_gpus(each) * each["spec"].get("replicas", 1) for each in engines)
+    wanted = sum(demands.gpus(each) * each["spec"].get("replicas", 1) for each in engines)
     nodes = case.cluster.listed("nodes")
-    there = sum(int(node["status"].get("allocatable", {}).get(GPU, 0)) for node in nodes)
+    there = sum(int(node["status"].get("allocatable", {}).get(demands.GPU, 0)) for node in nodes)
     told = f"the engines ask for {wanted} GPUs, and the nodes have {there}"
     hint = "add nodes, install the GPU operator, or pin fewer revisions"
     yield Finding("gpu", "fail", told, hint) if wanted > there else Finding("gpu", "ok", told)
-    needed = max(map(_cuda_of, engines))
+    needed = max(map(demands.cuda_of, engines))
     for node in nodes:
         if (runs := _cuda_on(node)) and runs < needed:
             told = f"{node['metadata']['name']}: its driver runs CUDA {runs[0]}.{runs[1]} at most"
@@ -287,37 +294,11 @@ def gpus(case: Case) -> Iterator[Finding]:
             yield Finding("gpu", "fail", told, want)
 
 
-def _cuda_of(engine: Manifest) -> tuple[int, int]:
-    """The CUDA version of an engine's image as (major, minor); (0, 0) where none is known."""
-    text = (engine["metadata"].get("annotations") or {}).get(CUDA, "0.0")
-    major, _, minor = text.partition(".")
-    return int(major), int(minor)
-
-
 def _cuda_on(node: Object) -> tuple[int, int] | None:
     """What the node's driver runs at most, as NVIDIA's feature discovery says; None without it."""
     labels = node["metadata"].get("labels") or {}
     found = [labels.get(f"nvidia.com/cuda.runtime.{part}", "") for part in ("major", "minor")]
     return (int(found[0]), int(found[1] or 0)) if found[0] else None
-
-
-def _gpus(manifest: Manifest) -> int:
-    if manifest["kind"] != "Deployment":
-        return 0
-    containers = manifest["spec"]["template"]["spec"]["containers"]
-    limits = [each.get("resources", {}).get("limits", {}) for each in containers]
-    return sum(int(each.get(GPU, 0)) for each in limits)
-
-
-def quantity(text: str) -> float:
-    """Bytes or cores of a quantity, as `100Gi` or `250m`. The values' schema knows no other form.
-
-    https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
-    """
-    match = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", str(text))
-    if match is None or match[2] not in _UNITS:
-        raise BadValue(what="quantity", value=text, why="write it as 100Gi, 1.5T or 250m")
-    return float(match[1]) * _UNITS[match[2]]
 
 
 def network(case: Case) -> Iterator[Finding]:
@@ -336,12 +317,7 @@ def issuer(case: Case) -> Iterator[Finding]:
         return
     url = f"{oidc['issuer'].rstrip('/')}/.well-known/openid-configuration"
     hint = "check global.oidc.issuer, and that it is reached from here and from the cluster"
-    try:
-        trusted = ssl.create_default_context(cafile=case.environment.ca_bundle)
-    except OSError as error:
-        told = f"caBundle {case.environment.ca_bundle} cannot be used: {error.strerror or error}"
-        yield Finding("issuer", "fail", told, "correct its path in values/environments.yaml")
-        return
+    trusted = trusting(case.environment.ca_bundle)
     try:
         with httpx2.Client(verify=trusted, timeout=10) as client:
             said = client.get(url).raise_for_status().json()["issuer"]
@@ -355,5 +331,5 @@ def issuer(case: Case) -> Iterator[Finding]:
         yield Finding("issuer", "fail", told, "write it exactly so: tokens are compared with it")
 
 
-INSIDE = (clock, rights, kinds, storage, disk, gpus)
-AROUND = (network, space, store, issuer)
+INSIDE = (clock, rights, kinds, given, storage, disk, gpus)
+AROUND = (network, space, same_store, store, issuer)

@@ -107,7 +107,7 @@ class Environment:
     release: str = "waybill"
 
     def connect(self, *, single_writer: bool = False, public_endpoint: str | None = None) -> Store:
-        """The environment's store; nothing is touched yet."""
+        """The environment's store, not touched yet. Raises BadFile for its caBundle."""
         access = Access(self.endpoint, self.profile, self.ca_bundle, public_endpoint)
         return connect(self.store, access, single_writer=single_writer)
 

@@ -124,7 +124,9 @@ def of(environment: Environment, chart: Path, more: Sequence[Path] = ()) -> Helm
         if not file.is_file():
             raise BadFile(path=file, why="there is no such file")
     if not (chart / "Chart.yaml").is_file() and not chart.is_file():
-        raise BadFile(path=chart, why="there is no chart; --chart says where it lies")
+        where = "stand in the clone (values/ and charts/ beside each other)"
+        why = f"there is no chart: {where}, or give --project DIR and --chart PATH"
+        raise BadFile(path=chart, why=why)
     return Helm(
         chart=chart,
         release=environment.release,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from waybill.errors import BadValue
+from waybill.errors import BadFile, BadValue
 from waybill.store.base import Backend
 from waybill.store.filesystem import FilesystemBackend
 from waybill.store.store import Store
@@ -24,7 +25,10 @@ class Access:
 
 
 def connect(url: str, access: Access | None = None, *, single_writer: bool = False) -> Store:
-    """Raises BadValue when the URL is neither S3 nor a directory. Touches nothing yet."""
+    """Raises BadValue when the URL is neither S3 nor a directory, BadFile for its CA bundle.
+
+    The store is not touched yet.
+    """
     return Store(_backend(url, access or Access()), single_writer=single_writer)
 
 
@@ -36,6 +40,8 @@ def _backend(url: str, access: Access) -> Backend:
         # Half a second to import: only for those who need it.
         from waybill.store.s3 import S3Backend
 
+        if access.ca_bundle:
+            trusting(access.ca_bundle)
         return S3Backend(
             parts.netloc,
             parts.path.strip("/"),
@@ -49,6 +55,16 @@ def _backend(url: str, access: Access) -> Backend:
     if not parts.scheme and url:
         return FilesystemBackend(local("store", url))
     raise BadValue(what="store", value=url, why="it must be s3://bucket/prefix or file:///path")
+
+
+def trusting(ca_bundle: str | None) -> ssl.SSLContext:
+    """For a client that trusts these authorities alone, or the system's. Raises BadFile."""
+    try:
+        return ssl.create_default_context(cafile=ca_bundle)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        why = "there is no such file" if missing else error.strerror or error
+        raise BadFile(path=f"caBundle {ca_bundle}", why=why) from error
 
 
 def split(what: str, url: str) -> SplitResult:
