@@ -18,11 +18,6 @@ def test_a_plan_that_cannot_be_read_is_said(waybill: Waybill, tmp_path: Path) ->
 def test_the_two_ways_to_say_which_secrets_are_not_mixed(waybill: Waybill) -> None:
     both = ("dev", "--context", "c")
     mixed = (("dev", "--plan", "-"), ("--plan", "-"), ("--namespace", "ns"), both)
-        ("dev", "--plan", "-"),
-        ("--plan", "-"),
-        ("--namespace", "n"),
-        ("dev", "--context", "c"),
-    )
     for arguments in mixed:
         ran = waybill("secrets", *arguments)
         assert ran.code == 2

@@ -91,7 +91,7 @@ def level(findings: list[Finding], check: str) -> list[str]:
 def test_a_cluster_that_does_not_answer_is_one_finding(tmp_path: Path) -> None:
     found = doctor.looked(case(tmp_path, Cluster(silent=True)))
     assert level(found, "reach") == ["fail"] and level(found, "rights") == []
-    assert level(found, "store") == ["fail", "warn"], "what lies outside of the cluster is looked at"
+    assert level(found, "store") == ["fail", "warn"], "what is no part of it is looked at"
 
 
 @pytest.mark.parametrize(("minor", "expected"), [(26, "fail"), (27, "ok"), (36, "ok")])
