@@ -150,6 +150,14 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         pinned(CPU, pin({"stable": (ONE, "100")}, (ONE, f"{ONE[:8]:2<40}"))),
         "global.pins.chat has two revisions that begin with 11111111",
     ),
+    "an image that moves": (
+        {"global": {"image": {"tag": "latest"}}},
+        "set global.image.tag to a version: images are pinned, never latest",
+    ),
+    "an image that moves in a component": (
+        {"keycloak": {"postgresql": {"image": {"tag": "latest"}}}},
+        "set keycloak.postgresql.image.tag to a version",
+    ),
     "pins twice": (
         {"global": {"pins": {"chat": WHOLE}, "pinsYaml": "x", "models": {"chat": CPU}}},
         "give the pins once",
@@ -199,7 +207,9 @@ def test_helm_3_says_the_same(render: Render) -> None:
     [
         ({"gatway": {}}, "gatway"),
         ({"global": {"imageRegistri": "x"}}, "imageRegistri"),
-        ({"global": {"image": {"tag": "latest"}}}, "/global/image/tag"),
+        ({"global": {"imageRegistry": "https://registry.h"}}, "/global/imageRegistry"),
+        ({"global": {"imageRegistry": "registry.h/"}}, "/global/imageRegistry"),
+        ({"minio": {"image": {"registry": "oci://registry.h"}}}, "/minio/image/registry"),
         ({"global": {"image": {"tag": ""}}}, "/global/image/tag"),
         ({"global": {"objectStore": {"mode": "both"}}}, "/global/objectStore/mode"),
         ({"global": {"models": {"Chat": {"enabled": True}}}}, "Chat"),
@@ -223,6 +233,13 @@ def test_the_schema_refuses(render: Render, values: Any, where: str) -> None:
     with pytest.raises(Refused, match="specifications of the schema") as refused:
         render(values)
     assert where in str(refused.value)
+
+
+@pytest.mark.parametrize("registry", ["r.h", "r.h:5000", "r.h:5000/a/b-c_d.e", "localhost:5000"])
+def test_a_registry_is_a_host_with_a_port_and_a_path(render: Render, registry: str) -> None:
+    objects = render({"global": {"imageRegistry": registry}})
+    (envoy,) = named(objects, "Deployment", "gateway")["spec"]["template"]["spec"]["containers"]
+    assert envoy["image"].startswith(f"{registry}/envoyproxy/envoy:")
 
 
 def test_pins_may_come_as_one_text(render: Render) -> None:

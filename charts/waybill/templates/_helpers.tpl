@@ -67,8 +67,10 @@ annotations:
 {{- define "waybill.image" -}}
 {{- $image := index . 1 -}}
 {{- $registry := (index . 0).Values.global.imageRegistry | default $image.registry -}}
-{{- $tag := required (printf "set %s.tag: images are pinned, never latest" (index . 2)) $image.tag -}}
-{{- with $registry }}{{ . }}/{{ end }}{{ $image.repository }}:{{ $tag }}{{ with $image.digest }}@{{ . }}{{ end }}
+{{- if has $image.tag (list nil "" "latest") -}}
+{{- fail (printf "set %s.tag to a version: images are pinned, never latest" (index . 2)) -}}
+{{- end -}}
+{{- with $registry }}{{ . }}/{{ end }}{{ $image.repository }}:{{ $image.tag }}{{ with $image.digest }}@{{ . }}{{ end }}
 {{- end -}}
 
 {{/* imageOver: (list IMAGE OWN) → IMAGE and over it OWN as JSON; what is of one image alone does not go over */}}

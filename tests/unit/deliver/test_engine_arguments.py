@@ -120,3 +120,43 @@ def test_the_version_is_that_of_the_profiles_image() -> None:
 def test_values_of_other_shapes_are_left_to_the_schema() -> None:
     assert found({}) == []
     assert found({"vllm": None, "global": {"models": {"a": None}, "profiles": []}}) == []
+
+
+def spread(gpus: object, model: dict[str, Any], **shared: Any) -> dict[str, Any]:
+    profile = {"resources": {"limits": {"nvidia.com/gpu": gpus} if gpus else {}}, **shared}
+    models = {"m": {"enabled": True, "profile": "p", "engineArgs": model}}
+    every = {"engineArgs": {"tensor-parallel-size": 1}}
+    return {"vllm": every, "global": {"profiles": {"p": profile}, "models": models}}
+
+
+TENSOR, PIPELINE = "tensor-parallel-size", "pipeline-parallel-size"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        spread(1, {}),
+        spread("2", {TENSOR: 2.0}),
+        spread(4, {PIPELINE: 2}, engineArgs={TENSOR: 2}),
+        spread(2, {TENSOR: 1, "data-parallel-size": 2}),
+        spread(None, {TENSOR: 2}),
+    ],
+)
+def test_as_many_gpus_as_the_profile_has(values: dict[str, Any]) -> None:
+    assert found(values) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (spread(1, {TENSOR: 2}), "over 2 (tensor-parallel-size 2), and its profile p has"),
+        (spread(2, {}), "over 1 (tensor-parallel-size 1), and its profile p has nvidia.com/gpu: 2"),
+        (
+            spread(2, {PIPELINE: 2}, engineArgs={TENSOR: 2}),
+            "over 4 (tensor-parallel-size 2 x pipeline-parallel-size 2)",
+        ),
+    ],
+)
+def test_other_numbers_of_gpus_are_refused(values: dict[str, Any], told: str) -> None:
+    (finding,) = found(values)
+    assert finding.startswith("global.models.m spreads ") and told in finding

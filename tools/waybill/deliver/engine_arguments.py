@@ -6,6 +6,7 @@ vllm_flags.json is printed by ci/vllm_flags.py, which asks vLLM's own parser.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+from waybill.deliver.demands import GPU
 
 _PINNED = "the pin decides which files are served"
 _HTTP = "the gateway, the Service and the probes speak plain HTTP to port 8000"
@@ -34,6 +37,9 @@ OWNED = {
     ),
 }
 """Options that the chart gives itself, or that would break what it gives: why not here."""
+
+_PARALLEL = tuple(f"{kind}-parallel-size" for kind in ("tensor", "pipeline", "data"))
+"""An engine takes as many GPUs as these make, multiplied."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +79,13 @@ def engine_argument_findings(values: Mapping[str, Any]) -> list[str]:
     `values` are all values, with the chart's defaults or without. Of an image with another
     version only the options that the chart gives itself are known.
     """
-    return [
+    found = [
         finding
         for where, args, pinned in _places(values)
         for name, value in args.items()
         if value is not None and (finding := _finding(where, str(name), value, pinned))
     ]
+    return found or list(_unequal(values))
 
 
 def _is_pinned(*images: Mapping[str, Any]) -> bool:
@@ -104,6 +111,25 @@ def _places(values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any],
 def _map(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = values.get(key)
     return found if isinstance(found, Mapping) else {}
+
+
+def _unequal(values: Mapping[str, Any]) -> Iterator[str]:
+    """Models that spread over more GPUs than their profile has, or over fewer."""
+    shared, every = _map(values, "global"), _map(_map(values, "vllm"), "engineArgs")
+    for name, model in _map(shared, "models").items():
+        if not isinstance(model, Mapping) or not model.get("enabled", True):
+            continue
+        profile = _map(_map(shared, "profiles"), model.get("profile", ""))
+        there = int(_map(_map(profile, "resources"), "limits").get(GPU, 0))
+        args = {**every, **_map(profile, "engineArgs"), **_map(model, "engineArgs")}
+        sizes = {size: args[size] for size in _PARALLEL if args.get(size) is not None}
+        asked = math.prod(int(size) for size in sizes.values())
+        if there and asked != there:
+            said = " x ".join(f"{size} {value}" for size, value in sizes.items())
+            yield (
+                f"global.models.{name} spreads over {asked} ({said or 'no parallel size'}), and "
+                f"its profile {model['profile']} has {GPU}: {there}: make the two equal"
+            )
 
 
 def _finding(where: str, name: str, value: object, pinned: bool) -> str | None:
