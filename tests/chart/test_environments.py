@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, VALUES
+from tests.chart.rendering import CASES, CHART, VALUES, Render
+from waybill.deliver import demands
 
 ENVIRONMENTS = yaml.safe_load((VALUES / "environments.yaml").read_text())["environments"]
 
@@ -38,3 +39,21 @@ def test_the_store_is_where_its_ingress_is_or_a_port_is_forwarded(name: str) -> 
     scheme = "https" if ingress["tlsSecretName"] else "http"
     expected = f"{scheme}://{ingress['host']}" if ingress["enabled"] else "http://127.0.0.1:9000"
     assert ENVIRONMENTS[name]["endpoint"] == expected
+
+
+OURS = {
+    "dev": set(),
+    "test": {"registry-test", "site-ca"},
+    "prod": {"registry-prod", "site-ca", "models", "keycloak-database"},
+}
+"""What pods of each environment need and people make."""
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_what_has_to_be_there_first_is_found_and_in_the_guide(render: Render, name: str) -> None:
+    found = {each.name for each in demands.given(render(*CASES[name]))}
+    # In prod no hook makes the chart's own Secrets.
+    assert {each for each in found if not each.startswith("t-")} == OURS[name]
+    assert any(each.startswith("t-") for each in found) is (name == "prod")
+    guide = Path("tools/docs/install.md").read_text()
+    assert all(f"`{each}`" in guide for each in OURS[name])

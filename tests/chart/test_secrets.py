@@ -1,6 +1,7 @@
 """The hook that makes missing Secrets: which ones, and what it may do in the cluster."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,17 @@ def test_every_secret_that_nobody_gave_is_planned(render: Render, helm: int) -> 
     assert {name: set(keys) for name, keys in found.secrets.items()} == ALL
     assert found.labels["app.kubernetes.io/instance"] == "t"
     assert found.labels["app.kubernetes.io/managed-by"] == "waybill"
+
+
+def test_the_guide_lists_them_with_their_keys() -> None:
+    guide = Path("tools/docs/install.md").read_text()
+    rows = [line.split("|")[1:3] for line in guide.splitlines() if "| `<release>-" in line]
+    told = {
+        name.replace("<release>", "t"): set(re.findall("`(.*?)`", keys))
+        for names, keys in rows
+        for name in re.findall("`(.*?)`", names)
+    }
+    assert told == ALL
 
 
 def test_no_password_is_in_the_chart(render: Render) -> None:
