@@ -5,12 +5,10 @@ import pytest
 from tests.e2e.conftest import DEV, TEST, Clock, Project, gateway
 from tests.e2e.kube import Kube, until
 from waybill.deliver import pins
-from waybill.deliver.pins import Pin, Pins, Slot
 
 
 @pytest.mark.timeout(900)
 def test_what_dev_runs_answers_in_test(project: Project, kube: Kube) -> None:
-    drop_previous(project)
     project.install("dev", "--timeout", "300")
     project.install("test", "--timeout", "600")
     project.reaches(kube, "test")
@@ -23,17 +21,6 @@ def test_what_dev_runs_answers_in_test(project: Project, kube: Kube) -> None:
     assert answer.status_code == 200, answer.text
     commit = pins.load(project.folder / "values/pins/dev.yaml").models["chat"].stable.commit
     assert answer.headers["x-waybill-model-revision"] == commit
-
-
-def drop_previous(project: Project) -> None:
-    """Two engines are as many as this node holds."""
-
-    def change(old: Pins) -> Pins:
-        stable = old.models["chat"].stable
-        pin = Pin({stable.commit: stable}, {"stable": Slot(stable.commit, 100)})
-        return Pins({**old.models, "chat": pin})
-
-    assert pins.update(project.folder / "values/pins/dev.yaml", change)
 
 
 def test_a_token_of_one_environment_opens_no_other(kube: Kube) -> None:

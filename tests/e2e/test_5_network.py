@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from tests.e2e.conftest import CHART, DEV, RELEASE
+from tests.e2e.conftest import CHART, DEV, RELEASE, Project
 from tests.e2e.kube import OWN_IMAGE, Kube, reached
 
 OUTSIDE = "172.31.255.1"
@@ -29,8 +29,9 @@ ALLOWED = {
 
 
 @pytest.fixture(scope="module")
-def places(kube: Kube) -> Iterator[dict[str, tuple[str, int]]]:
+def places(project: Project, kube: Kube) -> Iterator[dict[str, tuple[str, int]]]:
     """Name → host and port of all that a pod might try."""
+    project.install("dev", "--timeout", "300")
     engine = kube.pods(DEV, kube.engines(DEV, "chat")[0].metadata.labels[Kube.COMPONENT])[0]
     # At a port where API servers listen, too: those who may ask one may ask no other machine there.
     with socket.create_server((OUTSIDE, 6443)) as server:
