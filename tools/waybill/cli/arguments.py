@@ -16,6 +16,15 @@ from waybill.store.store import Store
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
+FORMS = "s3://bucket/prefix, file:///path, or the name of an environment"
+REACH = {
+    "endpoint": "URL of the S3 server, unless it is AWS",
+    "profile": "credentials profile in the AWS shared files",
+    "ca-bundle": "PEM file of the CA that signed the server's key",
+}
+"""How a store is reached that no environment names: flag -> help."""
+
+
 def add_store(
     parser: argparse.ArgumentParser,
     flag: str,
@@ -26,11 +35,9 @@ def add_store(
 ) -> None:
     """A store as an option (`--to`, `--from` ...) or positional, and how to reach it."""
     option: dict[str, Any] = {"dest": "store", "required": required} if flag[0] == "-" else {}
-    forms = "s3://bucket/prefix, file:///path, or the name of an environment"
-    parser.add_argument(flag, metavar="STORE", help=f"{what}: {forms}", **option)
-    parser.add_argument("--endpoint", help="URL of the S3 server, unless it is AWS")
-    parser.add_argument("--profile", help="credentials profile in the AWS shared files")
-    parser.add_argument("--ca-bundle", help="PEM file of the CA that signed the server's key")
+    parser.add_argument(flag, metavar="STORE", help=f"{what}: {FORMS}", **option)
+    for name, text in REACH.items():
+        parser.add_argument(f"--{name}", help=text)
     parser.set_defaults(single_writer=False)
     if writes:
         add_single_writer(parser)
@@ -44,15 +51,20 @@ def add_single_writer(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_store(args: argparse.Namespace, *, public_endpoint: str | None = None) -> Store:
-    """The store that `add_store` arguments name: a URL, or an environment of the project."""
+def open_store(
+    args: argparse.Namespace, *, public_endpoint: str | None = None, side: str = ""
+) -> Store:
+    """The store that `add_store` arguments name: a URL, or an environment of the project.
+
+    `side` begins the flags where a command has two stores.
+    """
     if "/" in args.store or args.store.startswith("."):
         access = Access(args.endpoint, args.profile, args.ca_bundle, public_endpoint)
         return connect(args.store, access, single_writer=args.single_writer)
     for flag in ("endpoint", "profile", "ca_bundle"):
         if value := getattr(args, flag):
             why = f"{args.store} is an environment, and environments.yaml says how to reach it"
-            raise BadValue(what=f"--{flag.replace('_', '-')}", value=value, why=why)
+            raise BadValue(what=f"--{side}{flag.replace('_', '-')}", value=value, why=why)
     if not (project(args) / FILE).is_file():
         why = f"it is no URL, and {project(args) / FILE}, which could name it, is not there"
         raise BadValue(what="store", value=args.store, why=f"{why}; a directory is ./{args.store}")

@@ -307,19 +307,30 @@ class Store:
             plan=plan,
         )
         blob = self.write(record.data, RECORD_TYPE)
+        head = Head(blob.digest, record)
+        self.adopt(repo, ref, head, expected)
+        return head
+
+    def adopt(self, repo: RepoId, ref: Ref, head: Head, expected: Head | None) -> None:
+        """Point a ref at a record that is here. Raises RefMoved, NoConditionalWrites."""
+        self.require_writable()
         old = _line(expected.digest) if expected else None
-        if not self._opened.replace(layout.ref(repo, ref), _line(blob.digest), old):
+        if not self._opened.replace(layout.ref(repo, ref), _line(head.digest), old):
             raise RefMoved(repo=repo, ref=ref)
-        return Head(blob.digest, record)
 
     def history(self, repo: RepoId, ref: Ref) -> Iterator[Record]:
-        """The chain of records behind a ref, newest first."""
-        head = self.head(repo, ref)
-        record = head.record if head else None
-        while record is not None:
-            yield record
-            previous = record.previous
-            record = self._record(digests.parse(previous)) if previous else None
+        """The records behind a ref, newest first."""
+        return (each.record for each in self.chain(self.head(repo, ref)))
+
+    def chain(self, head: Head | None) -> Iterator[Head]:
+        """What a ref held, one before the other, from `head` on."""
+        while head is not None:
+            yield head
+            previous = head.record.previous
+            head = self._past(digests.parse(previous)) if previous else None
+
+    def _past(self, digest: Digest) -> Head:
+        return Head(digest, self._record(digest))
 
     def refs(self, repo: RepoId | None = None) -> dict[tuple[str, Ref], Head]:
         """Every ref of a repo, or of the whole store, by (repo as spelled, ref)."""

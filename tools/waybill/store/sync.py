@@ -14,9 +14,8 @@ from waybill.store.layout import RepoId
 from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
 
-_COPIES = 2
-"""At once; each may hold 64 MiB of a blob that comes over a network."""
-"""Blobs at once; a backend may send several pieces of each."""
+COPIES = 2
+"""Blobs at once; of each a backend may hold 64 MiB that come over a network."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +69,24 @@ def copy_revision(
     manifest = source.manifest(repo, commit)
     wanted = missing(manifest, target)
     stoppable = Stoppable(advance)
-    parallel(partial(_send, source, target, stoppable), wanted, _COPIES, stoppable.stop)
-    statements = [(blob, source.read(blob.digest)) for blob in source.referrers(repo, commit)]
-    target.add_revision(repo, manifest)
-    for blob, data in statements:
-        target.add_referrer(repo, commit, data, blob.media_type)
+    parallel(partial(send, source, target, stoppable), wanted, COPIES, stoppable.stop)
+    complete(source, target, repo, manifest)
     sent = sum(blob.size for blob in wanted)
     unaliased = _copy_aliases(source, target, repo, commit)
     return Copied(len(wanted), sent, len(manifest.blobs) - len(wanted), unaliased)
 
 
-def _send(source: Store, target: Store, advance: Advance, blob: Descriptor) -> None:
+def complete(source: Store, target: Store, repo: RepoId, manifest: Manifest) -> None:
+    """Make a revision known whose blobs the target has, and what is said about it."""
+    commit = manifest.commit
+    statements = [(blob, source.read(blob.digest)) for blob in source.referrers(repo, commit)]
+    target.add_revision(repo, manifest)
+    for blob, data in statements:
+        target.add_referrer(repo, commit, data, blob.media_type)
+
+
+def send(source: Store, target: Store, advance: Advance, blob: Descriptor) -> None:
+    """Raises BlobMissing or Corrupt, which name the source."""
     try:
         target.upload(blob, StoreContent(source, blob), advance)
     except Corrupt as error:

@@ -1,0 +1,51 @@
+"""A store on a real MinIO: copied to another bucket, kept in a directory, brought back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.integration.release.test_promote_s3 import waybill
+from tests.unit.release.world import REPO, World
+from waybill.store.audit import audit, inventory
+from waybill.store.connect import connect
+from waybill.store.layout import Ref
+from waybill.store.store import Store
+
+PIN = Ref.pin("dev", "chat")
+
+
+def sync(world: World, source: str, target: str, *options: str) -> dict[str, Any]:
+    with waybill(world, "sync", source, target, *options) as command:
+        said, complaint = command.communicate()
+    assert command.returncode == 0, complaint
+    result: dict[str, Any] = json.loads(said)["result"]
+    return result
+
+
+def assert_same(one: Store, other: Store) -> None:
+    assert audit(other, inventory(other)).wrong == {}
+    assert sorted(other.revisions(REPO)) == sorted(one.revisions(REPO))
+    assert other.aliases(REPO) == one.aliases(REPO)
+    assert list(other.history(REPO, PIN)) == list(one.history(REPO, PIN))
+
+
+def test_a_store_is_copied_kept_and_brought_back(world: World, tmp_path: Path) -> None:
+    for number in (1, 2):
+        world.pin("dev", world.revision("dev", number).commit)
+    first = sync(world, "dev", "test")
+    assert (first["revisions"], first["moved"]) == (2, 1) and first["blobs"] > 0
+    assert_same(world.store("dev"), world.store("test"))
+
+    world.pin("dev", world.revision("dev", 3).commit)
+    again = sync(world, "dev", "test")
+    assert again["blobs"] < first["blobs"] and again["moved"] == 1, "what is new, and no more"
+
+    kept = connect((tmp_path / "kept").as_uri())
+    kept.init()
+    bucket = world.store("test").url
+    reach = ("--from-endpoint", world["test"].endpoint or "", "--from-profile", "waybill")
+    sync(world, bucket, kept.url, *reach)
+    assert_same(world.store("dev"), kept)
+    sync(world, kept.url, "prod")
+    assert_same(world.store("dev"), world.store("prod"))
+    assert sync(world, "dev", "prod", "--dry-run")["blobs"] == 0

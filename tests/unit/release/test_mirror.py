@@ -1,0 +1,154 @@
+"""A whole store brought into another: what arrives, what stays, what a crash leaves."""
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.unit.release.crash import Crash, Fuse, Fused
+from tests.unit.release.world import OTHER, REPO, World, manifest, upstream
+from waybill.cli.main import main
+from waybill.errors import BadValue, NotAStore
+from waybill.store import layout, mirror
+from waybill.store.connect import connect
+from waybill.store.layout import Ref
+from waybill.store.mirror import Fate, Mirrored
+from waybill.store.store import Store
+
+PIN = Ref.pin("dev", "chat")
+
+
+@pytest.fixture
+def source(model: World) -> Store:
+    model.revision("dev", 3, OTHER)
+    return model.store("dev")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Store:
+    store = connect((tmp_path / "copy").as_uri())
+    store.init()
+    return store
+
+
+def sync(source: Store, target: Store, **options: layout.RepoId) -> Mirrored:
+    return mirror.carry_out(mirror.plan(source, target, **options))
+
+
+def everything(store: Store) -> dict[str, bytes | None]:
+    """All keys but store.json, which has an id of its own, and what a backend keeps for itself."""
+    places = (layout.BLOBS, layout.REPOS, layout.REFS)
+    keys = [stat.key for place in places for stat in store.backend.list(place)]
+    return {key: store.backend.read(key) for key in keys}
+
+
+def test_the_copy_has_the_same_bytes_under_the_same_keys(source: Store, target: Store) -> None:
+    done = sync(source, target)
+    assert (done.revisions, done.moved, done.wrong, done.unaliased) == (3, 1, {}, ())
+    assert everything(target) == everything(source)
+
+
+def test_again_sends_nothing_and_moves_nothing(source: Store, target: Store) -> None:
+    sync(source, target)
+    again = mirror.plan(source, target)
+    assert again.missing == () and {step.fate for step in again.steps} == {Fate.STANDS}
+    assert mirror.carry_out(again).moved == 0
+
+
+def test_a_ref_goes_forward_over_several_steps(model: World, source: Store, target: Store) -> None:
+    sync(source, target)
+    for number in (3, 4):
+        model.pin("dev", model.revision("dev", number).commit)
+    assert sync(source, target).moved == 1
+    assert list(target.history(REPO, PIN)) == list(source.history(REPO, PIN))
+    assert len(list(target.history(REPO, PIN))) == 4
+
+
+@pytest.mark.parametrize(("moved_in", "fate"), [("target", Fate.AHEAD), ("both", Fate.APART)])
+def test_what_went_another_way_stays(
+    model: World, source: Store, target: Store, moved_in: str, fate: Fate
+) -> None:
+    sync(source, target)
+    held, old = target.head(REPO, PIN), manifest(1).commit
+    kept = target.move(REPO, PIN, old, expected=held, by="them", why="an emergency")
+    if moved_in == "both":
+        model.pin("dev", model.revision("dev", 3).commit)
+    (step,) = mirror.plan(source, target).steps
+    assert step.fate is fate
+    assert sync(source, target).moved == 0
+    assert target.head(REPO, PIN) == kept
+
+
+def test_one_repo_alone(source: Store, target: Store) -> None:
+    assert sync(source, target, repo=OTHER).revisions == 1
+    assert target.revisions(REPO) == [] and target.refs() == {}
+    assert target.aliases(OTHER) == {upstream(3): manifest(3).commit}
+
+
+def test_what_is_damaged_is_left_out_and_the_rest_arrives(source: Store, target: Store) -> None:
+    pinned = source.head(REPO, PIN)
+    assert pinned and pinned.commit == manifest(2).commit
+    blob = manifest(2).by_path["model.safetensors"].descriptor
+    path = source.backend.local_path(layout.blob(blob.digest))
+    assert path
+    path.write_bytes(b"y" * blob.size)
+    done = sync(source, target)
+    assert list(done.wrong) == [blob.digest] and source.url in str(done.wrong[blob.digest])
+    assert target.revisions(REPO) == [manifest(1).commit]
+    assert target.head(REPO, PIN) is None, "no ref names what is not there"
+
+
+def test_a_crash_anywhere_leaves_the_copy_sound_and_the_rerun_completes(
+    model: World, tmp_path: Path
+) -> None:
+    source = model.store("dev")
+    for whole in itertools.count():
+        copy = connect((tmp_path / f"copy-{whole}").as_uri())
+        copy.init()
+        fuse = Fuse(whole)
+        try:
+            sync(source, Store(Fused(copy.backend, fuse)))
+        except Crash:
+            for (repo, _), head in copy.refs().items():
+                assert head.commit in copy.revisions(layout.RepoId.parse(repo))
+            sync(source, copy)
+        assert everything(copy) == everything(source)
+        if not fuse.blown:
+            break
+        shutil.rmtree(tmp_path / f"copy-{whole}")
+    assert whole > 10
+
+
+def test_what_is_no_other_store_is_refused(source: Store, tmp_path: Path) -> None:
+    with pytest.raises(BadValue, match="it is the source"):
+        mirror.plan(source, source)
+    with pytest.raises(NotAStore):
+        mirror.plan(source, connect((tmp_path / "nothing").as_uri()))
+
+
+def test_the_command_tells_what_it_does(
+    source: Store, target: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["sync", source.url, target.url]
+    assert main([*command, "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["result"]
+    assert told["dryRun"] and told["revisions"] == 3 and everything(target) == {}
+    assert told["refs"] == [
+        {
+            "repo": str(REPO),
+            "ref": str(PIN),
+            "commit": manifest(2).commit,
+            "held": None,
+            "fate": "moves",
+        }
+    ]
+    assert main(command) == 0
+    assert capsys.readouterr().out.endswith("; 1 ref moved\n")
+    held = target.head(REPO, PIN)
+    target.move(REPO, PIN, manifest(1).commit, expected=held, by="them", why="an emergency")
+    held = source.head(REPO, PIN)
+    source.move(REPO, PIN, manifest(1).commit, expected=held, by="us", why="a test")
+    assert main(command) == 1
+    assert "has another history in" in capsys.readouterr().out

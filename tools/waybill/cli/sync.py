@@ -1,0 +1,105 @@
+"""`sync`: a whole store into another."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from typing import Any
+
+from waybill.cli.arguments import FORMS, REACH, Commands, add_single_writer, open_store
+from waybill.cli.output import Console, Report, counted, human
+from waybill.errors import Corrupt
+from waybill.store import mirror
+from waybill.store.layout import RepoId
+from waybill.store.mirror import Fate, Mirrored, Mirroring, RefStep
+from waybill.store.store import Store
+
+SIDES = {"source": "from", "target": "to"}
+
+
+def register(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "sync", help="bring all of a store into another: to move, or to keep a copy"
+    )
+    parser.add_argument("source", metavar="SRC", help=f"where to read: {FORMS}")
+    parser.add_argument("target", metavar="DST", help="where to write, in the same forms")
+    for side in SIDES.values():
+        for name, text in REACH.items():
+            parser.add_argument(f"--{side}-{name}", help=text)
+    parser.add_argument("--repo", metavar="OWNER/NAME", help="this one alone (default: all)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be sent, no more")
+    add_single_writer(parser)
+    parser.set_defaults(run=_sync)
+
+
+def _sync(args: argparse.Namespace, console: Console) -> Report:
+    repo = RepoId.parse(args.repo) if args.repo else None
+    mirroring = mirror.plan(_store(args, "source"), _store(args, "target"), repo)
+    if args.dry_run:
+        return _report(mirroring, None)
+    with console.progress("sync", mirroring.bytes) as advance:
+        done = mirror.carry_out(mirroring, advance)
+    return _report(mirroring, done)
+
+
+def _store(args: argparse.Namespace, name: str) -> Store:
+    side = SIDES[name]
+    reach = {
+        key: getattr(args, f"{side}_{key}") for key in (flag.replace("-", "_") for flag in REACH)
+    }
+    one = argparse.Namespace(
+        store=getattr(args, name),
+        project=args.project,
+        single_writer=args.single_writer and name == "target",
+        **reach,
+    )
+    return open_store(one, side=f"{side}-")
+
+
+def _report(mirroring: Mirroring, done: Mirrored | None) -> Report:
+    found, fates = mirroring.found, Counter(step.fate for step in mirroring.steps)
+    wrong = done.wrong if done else mirroring.wrong
+    data = {
+        "source": mirroring.source.url,
+        "target": mirroring.target.url,
+        "dryRun": done is None,
+        "revisions": done.revisions if done else len(found.manifests),
+        "blobs": len(mirroring.missing),
+        "bytes": mirroring.bytes,
+        "skipped": len(found.blobs) - len(mirroring.missing),
+        "moved": done.moved if done else fates[Fate.MOVES],
+        "refs": [_ref_json(step) for step in mirroring.steps],
+        "unaliased": list(done.unaliased) if done else [],
+        "wrong": {what: str(error) for what, error in wrong.items()},
+    }
+    code = Corrupt.exit_code if wrong else 1 if fates[Fate.APART] else 0
+    return Report("\n".join(_lines(mirroring, data)), data, exit_code=code)
+
+
+def _lines(mirroring: Mirroring, data: dict[str, Any]) -> list[str]:
+    target, dry = mirroring.target.url, data["dryRun"]
+    lines = [f"{what}: {error}" for what, error in data["wrong"].items()]
+    for step in mirroring.steps:
+        if step.fate is Fate.APART:
+            name = f"{step.ref} of {step.wanted.record.repo}"
+            lines.append(f"{name} has another history in {target}, and stays as it is there")
+    lines += [
+        f"{name} stays the alias of another packing in {target}" for name in data["unaliased"]
+    ]
+    send, move = ("to send", "to move") if dry else ("sent", "moved")
+    lines.append(
+        f"{counted(data['revisions'], 'revision')}: {counted(data['blobs'], 'blob')} {send} "
+        f"({human(data['bytes'])}), {data['skipped']} were there; "
+        f"{counted(data['moved'], 'ref')} {move}"
+    )
+    return lines
+
+
+def _ref_json(step: RefStep) -> dict[str, Any]:
+    return {
+        "repo": step.wanted.record.repo,
+        "ref": str(step.ref),
+        "commit": step.wanted.commit,
+        "held": step.held.commit if step.held else None,
+        "fate": step.fate.value,
+    }

@@ -1,0 +1,179 @@
+"""Bring a whole store, or one repo of it, into another: to move, or to keep a copy elsewhere.
+
+Blobs first, then revisions with all that is said of them, then the records behind each ref, and the
+refs last. A ref of the target goes forward along the history that it has in the source; one that
+has gone another way stays. What is damaged in the source is left out, with what names it, and told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import takewhile
+
+from waybill.digest import Digest
+from waybill.errors import BadValue, WaybillError
+from waybill.manifest import Descriptor
+from waybill.store import sync
+from waybill.store.audit import DAMAGE, Inventory, inventory
+from waybill.store.base import Advance, no_progress
+from waybill.store.layout import Ref, RepoId
+from waybill.store.store import RECORD_TYPE, Head, Store
+from waybill.store.work import Stoppable, parallel
+
+
+class Fate(StrEnum):
+    """What becomes of a ref: `ahead` and `apart` stay as they are in the target."""
+
+    MOVES = "moves"
+    STANDS = "stands"
+    AHEAD = "ahead"
+    APART = "apart"
+
+
+@dataclass(frozen=True)
+class RefStep:
+    """One ref: what the source holds, and what the target held when it was looked at."""
+
+    repo: RepoId
+    ref: Ref
+    wanted: Head
+    held: Head | None
+    fate: Fate
+
+
+@dataclass(frozen=True)
+class Mirroring:
+    """All that is to be done, decided before anything is written; `wrong`: what -> its error."""
+
+    source: Store
+    target: Store
+    found: Inventory
+    missing: tuple[Descriptor, ...]
+    steps: tuple[RefStep, ...]
+    wrong: dict[str, WaybillError]
+
+    @property
+    def bytes(self) -> int:
+        return sum(blob.size for blob in self.missing)
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """What was done. `unaliased`: upstream commits that stand for another packing in the target."""
+
+    revisions: int
+    moved: int
+    unaliased: tuple[str, ...]
+    wrong: dict[str, WaybillError]
+
+
+def plan(source: Store, target: Store, repo: RepoId | None = None) -> Mirroring:
+    """Writes nothing.
+
+    Raises BadValue for a store and itself, NotAStore, NoConditionalWrites, StoreUnreachable, and
+    Corrupt for a blob of the target that has a wrong size.
+    """
+    if source.url == target.url:
+        raise BadValue(what="target", value=target.url, why="it is the source")
+    target.require_writable()
+    wrong: dict[str, WaybillError] = {}
+    # Refs before revisions: so what they name is among those, whoever writes meanwhile.
+    steps = tuple(_steps(source, target, repo, wrong))
+    found = inventory(source, repo)
+    blobs = list(found.blobs.values())
+    here = parallel(target.has, blobs)
+    missing = tuple(blob for blob, there in zip(blobs, here, strict=True) if not there)
+    return Mirroring(source, target, found, missing, steps, found.wrong | wrong)
+
+
+def _steps(
+    source: Store, target: Store, repo: RepoId | None, wrong: dict[str, WaybillError]
+) -> Iterator[RefStep]:
+    for key, (owner, ref) in source.ref_keys(repo):
+        try:
+            if wanted := source.head(owner, ref):
+                held = target.head(owner, ref)
+                yield RefStep(owner, ref, wanted, held, _fate(source, target, wanted, held))
+        except DAMAGE as error:
+            wrong[key] = error
+
+
+def _fate(source: Store, target: Store, wanted: Head, held: Head | None) -> Fate:
+    if held is None:
+        return Fate.MOVES
+    if held.digest == wanted.digest:
+        return Fate.STANDS
+    if any(each.digest == held.digest for each in source.chain(wanted)):
+        return Fate.MOVES
+    ahead = any(each.digest == wanted.digest for each in target.chain(held))
+    return Fate.AHEAD if ahead else Fate.APART
+
+
+def carry_out(mirroring: Mirroring, advance: Advance = no_progress) -> Mirrored:
+    """`advance` is told the bytes of what was missing. Raises RefMoved when another was first."""
+    lost = _send(mirroring, advance)
+    wrong = mirroring.wrong | {str(digest): error for digest, error in lost.items()}
+    brought = _revisions(mirroring, set(lost), wrong)
+    unaliased = [each for repo in {repo for repo, _ in brought} for each in _alias(mirroring, repo)]
+    moved = sum(_move(mirroring, step, wrong) for step in mirroring.steps)
+    return Mirrored(len(brought), moved, tuple(sorted(unaliased)), wrong)
+
+
+def _send(mirroring: Mirroring, advance: Advance) -> dict[Digest, WaybillError]:
+    """Send what is missing; what the source cannot give, with its error."""
+    lost: dict[Digest, WaybillError] = {}
+    stoppable = Stoppable(advance)
+
+    def send(blob: Descriptor) -> None:
+        try:
+            sync.send(mirroring.source, mirroring.target, stoppable, blob)
+        except DAMAGE as error:
+            lost[blob.digest] = error
+
+    parallel(send, mirroring.missing, sync.COPIES, stoppable.stop)
+    return lost
+
+
+def _revisions(
+    mirroring: Mirroring, lost: set[Digest], wrong: dict[str, WaybillError]
+) -> list[tuple[str, str]]:
+    """Repo and commit of each revision that the target has now."""
+    brought = []
+    for (repo, commit), manifest in mirroring.found.manifests.items():
+        if lost & manifest.blobs.keys():
+            continue
+        try:
+            sync.complete(mirroring.source, mirroring.target, RepoId.parse(repo), manifest)
+        except DAMAGE as error:
+            wrong[f"{repo} at {commit}"] = error
+        else:
+            brought.append((repo, commit))
+    return brought
+
+
+def _alias(mirroring: Mirroring, repo: str) -> list[str]:
+    """Bring a repo's aliases; those that the target has for another packing."""
+    name, target = RepoId.parse(repo), mirroring.target
+    return [
+        upstream
+        for upstream, commit in mirroring.source.aliases(name).items()
+        if target.revision(name, commit) and not target.add_alias(name, upstream, commit)
+    ]
+
+
+def _move(mirroring: Mirroring, step: RefStep, wrong: dict[str, WaybillError]) -> bool:
+    """Bring the records and then the ref; False where it stays."""
+    source, target = mirroring.source, mirroring.target
+    if step.fate is not Fate.MOVES or target.revision(step.repo, step.wanted.commit) is None:
+        return False
+    held = step.held.digest if step.held else None
+    try:
+        for each in [*takewhile(lambda one: one.digest != held, source.chain(step.wanted))][::-1]:
+            target.write(source.read(each.digest), RECORD_TYPE)
+    except DAMAGE as error:
+        wrong[f"{step.ref} of {step.repo}"] = error
+        return False
+    target.adopt(step.repo, step.ref, step.wanted, step.held)
+    return True
