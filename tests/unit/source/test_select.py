@@ -2,18 +2,18 @@
 
 import pytest
 
-from waybill.errors import NothingToPack, PickleRefused
+from waybill.errors import BadValue, NothingToPack, PickleRefused
 from waybill.source.base import SourceFile
-from waybill.source.select import Selection, select
+from waybill.source.select import Choice, Selection, select
 
 ST = "model.safetensors"
 OTHER = "safetensors of the same weights are in "
 EXPORT = "another format of the same weights "
 
 
-def of(*paths: str, allow_pickle: bool = False) -> Selection:
+def of(*paths: str, allow_pickle: bool = False, choice: Choice = Choice()) -> Selection:  # noqa: B008
     files = [SourceFile(path, 10, "") for path in sorted(paths)]
-    return select(files, "the source", allow_pickle=allow_pickle)
+    return select(files, "the source", allow_pickle=allow_pickle, choice=choice)
 
 
 def kept(*paths: str, allow_pickle: bool = True) -> set[str]:
@@ -110,3 +110,47 @@ def test_three_pickles_at_most_are_named() -> None:
 def test_nothing_to_pack_is_an_error(paths: list[str]) -> None:
     with pytest.raises(NothingToPack, match="the source has nothing to pack: no file is left"):
         of(*paths)
+
+
+ALL = (
+    ST,
+    "model-q4.gguf",
+    "onnx/model.onnx",
+    "onnx/int8/model.onnx",
+    "assets/a.png",
+    ".git/config",
+)
+
+
+@pytest.mark.parametrize(
+    ("choice", "left"),
+    [
+        pytest.param(Choice(exclude=["*.gguf"]), {ST, "assets/a.png"}, id="exclude"),
+        pytest.param(Choice(exclude=["assets/", "*.gguf"]), {ST}, id="a folder, and another"),
+        pytest.param(Choice(include=["*.gguf"]), {"model-q4.gguf"}, id="include alone"),
+        pytest.param(
+            Choice(include=["onnx/"]),
+            {"onnx/model.onnx", "onnx/int8/model.onnx"},
+            id="include wins over the named list",
+        ),
+        pytest.param(
+            Choice(include=["onnx/*"], exclude=["*/int8/*"]), {"onnx/model.onnx"}, id="both"
+        ),
+        pytest.param(Choice(include=["*"]), {*ALL} - {".git/config"}, id="metadata never"),
+    ],
+)
+def test_patterns_of_a_person(choice: Choice, left: set[str]) -> None:
+    assert {file.path for file in of(*ALL, choice=choice).kept} == left
+
+
+def test_excluded_weights_make_no_others_superfluous() -> None:
+    choice = Choice(exclude=["*.safetensors"])
+    selection = of(ST, "pytorch_model.bin", choice=choice, allow_pickle=True)
+    assert [file.path for file in selection.kept] == ["pytorch_model.bin"]
+    assert selection.dropped == {ST: "--exclude *.safetensors"}
+
+
+@pytest.mark.parametrize("flag", ["include", "exclude"])
+def test_a_pattern_that_matches_nothing_is_refused(flag: str) -> None:
+    with pytest.raises(BadValue, match=f"--{flag} '\\*.safetensor' is not usable: no file of"):
+        of(ST, choice=Choice(**{flag: ["*.safetensor"]}))

@@ -25,7 +25,7 @@ from waybill.digest import CHUNK
 from waybill.errors import BadValue, Corrupt, SourceChanged
 from waybill.manifest import File, Manifest, canonical, provenance
 from waybill.source.base import Origin, Source, SourceFile
-from waybill.source.select import Selection, select
+from waybill.source.select import Choice, Selection, select
 from waybill.store.base import Advance, no_progress
 from waybill.store.layout import RepoId
 
@@ -57,13 +57,15 @@ class Packing:
         *,
         part_size: int = PART_SIZE,
         allow_pickle: bool = False,
+        choice: Choice = Choice(),  # noqa: B008 - it is frozen
     ) -> Packing:
         """Raises BadValue, NothingToPack, PickleRefused, UnsafePath, SourceUnreachable."""
         origin = source.origin
         if repo is None and not origin.repo:
             raise BadValue(what="--as", value="", why="the source does not say owner/name")
         repo = repo or RepoId.parse(str(origin.repo))
-        selection = select(source.files(), str(source), allow_pickle=allow_pickle)
+        files = source.files()
+        selection = select(files, str(source), allow_pickle=allow_pickle, choice=choice)
         sizes = [(file.path, file.size) for file in selection.kept]
         return cls(source, origin, repo, selection, cut(sizes, str(repo), part_size), part_size)
 

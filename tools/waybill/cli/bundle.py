@@ -18,6 +18,7 @@ from waybill.cli.arguments import Commands, add_reason, add_store, open_store
 from waybill.cli.output import Console, Report, counted, human, table
 from waybill.errors import BadValue, PartMissing
 from waybill.source.connect import open_source
+from waybill.source.select import Choice
 from waybill.store.audit import audit, inventory
 from waybill.store.layout import Ref, RepoId
 
@@ -66,6 +67,20 @@ def _register_pack(commands: Commands) -> None:
     )
     parser.add_argument("--hf-endpoint", help="Hugging Face endpoint (default: HF_ENDPOINT)")
     parser.add_argument("--allow-pickle", action="store_true", help="pack pickled weights")
+    parser.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="pack files like this alone, as 'onnx/*', also what is dropped otherwise; repeatable",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out files like this, as '*.gguf' or 'assets/'; repeatable",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be packed")
     parser.set_defaults(run=_pack)
 
@@ -90,7 +105,13 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
         raise BadValue(what="--out", value="", why="a bundle needs a directory to go to")
     source = open_source(args.source, endpoint=args.hf_endpoint)
     repo = RepoId.parse(args.repo) if args.repo else None
-    packing = Packing.plan(source, repo, part_size=args.part_size, allow_pickle=args.allow_pickle)
+    packing = Packing.plan(
+        source,
+        repo,
+        part_size=args.part_size,
+        allow_pickle=args.allow_pickle,
+        choice=Choice(args.include, args.exclude),
+    )
     for path, why in packing.selection.dropped.items():
         console.note(f"dropped {path}: {why}")
     files, parts = len(packing.selection.kept), len(packing.parts)

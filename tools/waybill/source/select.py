@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-from waybill.errors import NothingToPack, PickleRefused
+from waybill.errors import BadValue, NothingToPack, PickleRefused
 from waybill.source.base import SourceFile
 
 _OTHER_WEIGHTS = re.compile(r"\.(bin|pt|pth|ckpt|h5|msgpack|ot)$")
@@ -19,6 +20,35 @@ _EXPORTS = {"onnx", "openvino", "coreml", "original"}
 _METADATA = {".git", ".cache"}
 _CONSOLIDATED = re.compile(r"consolidated[^/]*\.safetensors$")
 _INDEX = re.compile(r"(.*)\.index\.json$")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A person's own patterns over paths, as `hf download` has them: `folder/` is all below it.
+
+    With `include`, what matches is kept, also what the named list drops, and nothing else.
+    """
+
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+
+    def check(self, paths: Sequence[str], source: str) -> None:
+        """Raises BadValue for a pattern that matches nothing: most likely it is misspelt."""
+        for flag, patterns in (("--include", self.include), ("--exclude", self.exclude)):
+            for pattern in patterns:
+                if not any(_matches(path, pattern) for path in paths):
+                    raise BadValue(what=flag, value=pattern, why=f"no file of {source} matches it")
+
+    def excluded_by(self, path: str) -> str | None:
+        """The first pattern that takes a path away."""
+        return next((each for each in self.exclude if _matches(path, each)), None)
+
+    def includes(self, path: str) -> bool:
+        return any(_matches(path, each) for each in self.include)
+
+
+def _matches(path: str, pattern: str) -> bool:
+    return fnmatchcase(path, f"{pattern}*" if pattern.endswith("/") else pattern)
 
 
 @dataclass(frozen=True)
@@ -33,9 +63,16 @@ class Selection:
         return sum(file.size for file in self.kept)
 
 
-def select(files: Sequence[SourceFile], source: str, *, allow_pickle: bool = False) -> Selection:
-    """Raises NothingToPack, or PickleRefused when only pickled weights are there."""
-    judge = _Judge(files)
+def select(
+    files: Sequence[SourceFile],
+    source: str,
+    *,
+    allow_pickle: bool = False,
+    choice: Choice = Choice(),
+) -> Selection:
+    """Raises BadValue, NothingToPack, or PickleRefused when only pickled weights are there."""
+    choice.check([file.path for file in files], source)
+    judge = _Judge(files, choice)
     reasons = {file.path: judge.reason(file.path) for file in files}
     kept = tuple(file for file in files if reasons[file.path] is None)
     if not kept:
@@ -47,8 +84,10 @@ def select(files: Sequence[SourceFile], source: str, *, allow_pickle: bool = Fal
 
 
 class _Judge:
-    def __init__(self, files: Iterable[SourceFile]) -> None:
-        self._paths = {file.path for file in files}
+    def __init__(self, files: Iterable[SourceFile], choice: Choice) -> None:
+        self._choice = choice
+        # Weights that are excluded make no others superfluous.
+        self._paths = {file.path for file in files if not choice.excluded_by(file.path)}
         weights = [PurePosixPath(path) for path in self._paths if path.endswith(".safetensors")]
         self._folders = {path.parent for path in weights}
         self._sharded = {
@@ -60,6 +99,10 @@ class _Judge:
         path = PurePosixPath(text)
         if _METADATA.intersection(path.parts):
             return "metadata of git or of a download"
+        if pattern := self._choice.excluded_by(text):
+            return f"--exclude {pattern}"
+        if self._choice.include:
+            return None if self._choice.includes(text) else "no --include names it"
         folder = next((part for part in path.parts[:-1] if part in _EXPORTS), None)
         if folder and self._outside(folder):
             return f"another format of the same weights ({folder}/)"
