@@ -28,6 +28,7 @@ def test_pack_tells_what_it_made(waybill: Waybill, model: Path, tmp_path: Path) 
         "dropped": {"pytorch_model.bin": "safetensors of the same weights are in ./"},
         "bytes": sum(path.stat().st_size for path in (tmp_path / "out").glob("part-*")),
         "parts": 3,
+        "base": None,
         "reused": 0,
     }
     again = waybill(*command)
@@ -217,3 +218,18 @@ def test_what_comes_back_by_pull_is_packed_to_the_same_parts(
         n: d for n, d in theirs.items() if ".tar" in n
     }
     assert json.loads((out / "bundle.json").read_bytes())["parts"]
+
+
+def test_a_bundle_of_changes_from_the_inventory_of_a_store(
+    waybill: Waybill, bundle: Path, store: Path, model: Path, tmp_path: Path
+) -> None:
+    waybill("sideload", bundle, "--to", store)
+    listed = waybill("inventory", store, "--out", tmp_path / "there.json", "--json").result
+    assert listed["files"] == len({*FILES.values()})
+    (model / "added.json").write_bytes(b"{}")
+    command = ["pack", model, "--as", "Acme/Demo", "--out", tmp_path / "delta"]
+    ran = waybill(*command, "--base", tmp_path / "there.json", "--json")
+    assert ran.result["base"] == {"of": store.as_uri(), "files": len(FILES)}
+    assert f"left out: {listed['files']} files" in waybill("inspect", tmp_path / "delta").out
+    assert waybill("sideload", tmp_path / "delta", "--to", store).code == 0
+    assert waybill("pack", model, "--base", tmp_path / "nothing", "--dry-run").code == 2

@@ -123,13 +123,26 @@ class Revision:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """Contents (digest -> size) that a bundle leaves out, because `name` has brought them."""
+
+    name: str
+    blobs: Mapping[Digest, int]
+
+    @property
+    def size(self) -> int:
+        return sum(self.blobs.values())
+
+
+@dataclass(frozen=True)
 class Index:
-    """What bundle.json says. `base` is reserved for bundles that build on another."""
+    """What bundle.json says. `base`: what a store must have before; None where all is here."""
 
     part_size: int
     revisions: tuple[Revision, ...]
     blobs: Mapping[Digest, Blob]
     parts: tuple[Part, ...]
+    base: Elsewhere | None = None
 
     @cached_property
     def data(self) -> bytes:
@@ -140,7 +153,7 @@ class Index:
         return {
             "format": FORMAT,
             "partSize": self.part_size,
-            "base": None,
+            "base": {"of": self.base.name, "blobs": dict(self.base.blobs)} if self.base else None,
             "revisions": [revision.as_json() for revision in self.revisions],
             "blobs": {
                 digest: {"size": blob.size, "pieces": list(blob.pieces)}
@@ -208,6 +221,7 @@ class Index:
                 )
                 for number, part in enumerate(value["parts"], 1)
             ),
+            base=_elsewhere(value["base"]),
         )
 
     def _check(self, where: str) -> None:
@@ -228,10 +242,17 @@ class Index:
             need(sum(e.length for _, e in places) == blob.size, f"{digest} is not whole")
             pieces = -(-blob.size // digests.PIECE) if blob.size > digests.PIECE else 0
             need(len(blob.pieces) == pieces, f"{digest} has the wrong number of pieces")
+        sizes = dict(self.base.blobs) if self.base else {}
+        sizes |= {digest: blob.size for digest, blob in self.blobs.items()}
         for revision in self.revisions:
             for file in revision.manifest.files:
-                known = self.blobs.get(file.digest)
-                need(known is not None and known.size == file.size, f"{file.path} is not in it")
+                need(sizes.get(file.digest) == file.size, f"{file.path} is not in it")
+
+
+def _elsewhere(value: Mapping[str, Any] | None) -> Elsewhere | None:
+    if value is None:
+        return None
+    return Elsewhere(value["of"], {Digest(one): size for one, size in value["blobs"].items()})
 
 
 def _validate(value: object) -> None:
@@ -259,7 +280,8 @@ def _check_statement(statement: bytes, manifest: Manifest, where: str) -> None:
         raise BadFile(path=where, why="a statement in it is about another manifest")
 
 
-def _object(**properties: Any) -> dict[str, Any]:
+def closed(**properties: Any) -> dict[str, Any]:
+    """The schema of an object that has these properties, all of them, and no others."""
     return {
         "type": "object",
         "properties": properties,
@@ -269,49 +291,60 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 
 # The lengths shut out a newline at the end, which `$` lets pass.
-_DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "maxLength": 71}
-_COUNT = {"type": "integer", "minimum": 0}
+DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "maxLength": 71}
+COUNT = {"type": "integer", "minimum": 0}
 _COMMIT = {"type": "string", "pattern": "^[0-9a-f]{40}$", "maxLength": 40}
+GIT_OID = {"anyOf": [_COMMIT, {"type": "null"}]}
 
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Waybill bundle index",
-    **_object(
+    **closed(
         format={"const": FORMAT},
-        digest=_DIGEST,
+        digest=DIGEST,
         partSize={"type": "integer", "minimum": digests.PIECE},
-        base={"type": "null"},
+        base={
+            "anyOf": [
+                {"type": "null"},
+                closed(
+                    of={"type": "string"},
+                    blobs={
+                        "type": "object",
+                        "propertyNames": DIGEST,
+                        "additionalProperties": COUNT,
+                    },
+                ),
+            ]
+        },
         revisions={
             "type": "array",
             "minItems": 1,
-            "items": _object(
+            "items": closed(
                 repo={"type": "string"},
                 commit=_COMMIT,
                 manifest={"type": "string"},
-                upstream={"anyOf": [_COMMIT, {"type": "null"}]},
+                upstream=GIT_OID,
                 statements={"type": "array", "items": {"type": "string"}},
             ),
         },
         blobs={
             "type": "object",
-            "propertyNames": _DIGEST,
-            "additionalProperties": _object(
-                size=_COUNT, pieces={"type": "array", "items": _DIGEST}
-            ),
+            "propertyNames": DIGEST,
+            "additionalProperties": closed(size=COUNT, pieces={"type": "array", "items": DIGEST}),
         },
         parts={
             "type": "array",
-            "items": _object(
-                size=_COUNT,
-                digest=_DIGEST,
+            "items": closed(
+                size=COUNT,
+                digest=DIGEST,
                 extents={
                     "type": "array",
-                    "items": _object(
+                    "items": closed(
                         member={"type": "string"},
-                        blob=_DIGEST,
-                        offset=_COUNT,
-                        length=_COUNT,
-                        at=_COUNT,
+                        blob=DIGEST,
+                        offset=COUNT,
+                        length=COUNT,
+                        at=COUNT,
                     ),
                 },
             ),

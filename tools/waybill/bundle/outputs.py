@@ -106,7 +106,7 @@ def readme(index: Index, here: Sequence[Part]) -> str:
     models = ", ".join(f"{one.repo} at {one.manifest.commit}" for one in index.revisions)
     return f"""A bundle of model files: {models}.
 {len(index.parts)} parts in all, {len(here)} of them on this medium.
-
+{_left_out(index)}
 With Waybill:  waybill verify DIRECTORY...    waybill sideload DIRECTORY... --to STORE
 Without it:
 
@@ -118,3 +118,12 @@ Restore the files: copy the parts of all media and this file into one empty dire
   sha256sum -c {README}
 
 {files}"""
+
+
+def _left_out(index: Index) -> str:
+    if index.base is None:
+        return ""
+    count = len(index.base.blobs)
+    return (
+        f"Left out: {count} files that came before, with {index.base.name}. Restore that first.\n"
+    )

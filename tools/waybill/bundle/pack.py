@@ -6,9 +6,9 @@ only when it is complete and on disk; bundle.json comes last, so where it is, al
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -16,8 +16,9 @@ from typing import IO, Any
 from waybill import __version__
 from waybill import digest as digests
 from waybill.bundle import outputs
+from waybill.bundle.base import Base
 from waybill.bundle.cut import PART_SIZE, PartPlan, Slice, cut
-from waybill.bundle.format import Blob, Extent, Index, Part, Revision
+from waybill.bundle.format import Blob, Elsewhere, Extent, Index, Part, Revision
 from waybill.bundle.journal import Finished, Journal
 from waybill.bundle.lanes import FileHash, Lanes
 from waybill.bundle.writer import PartWriter
@@ -48,6 +49,9 @@ class Packing:
     selection: Selection
     parts: Sequence[PartPlan]
     part_size: int
+    base: Base | None = None
+    there: Mapping[str, Finished] = field(default_factory=dict)
+    """The files that the base has, by path: they are left out."""
 
     @classmethod
     def plan(
@@ -58,16 +62,23 @@ class Packing:
         part_size: int = PART_SIZE,
         allow_pickle: bool = False,
         choice: Choice = Choice(),  # noqa: B008 - it is frozen
+        base: Base | None = None,
+        advance: Advance = no_progress,
     ) -> Packing:
-        """Raises BadValue, NothingToPack, PickleRefused, UnsafePath, SourceUnreachable."""
+        """With a base, files that may be the same are read; `advance` is told their bytes.
+
+        Raises BadValue, NothingToPack, PickleRefused, UnsafePath, SourceUnreachable, SourceChanged.
+        """
         origin = source.origin
         if repo is None and not origin.repo:
             raise BadValue(what="--as", value="", why="the source does not say owner/name")
         repo = repo or RepoId.parse(str(origin.repo))
         files = source.files()
         selection = select(files, str(source), allow_pickle=allow_pickle, choice=choice)
-        sizes = [(file.path, file.size) for file in selection.kept]
-        return cls(source, origin, repo, selection, cut(sizes, str(repo), part_size), part_size)
+        there = base.holding(source, selection.kept, advance) if base else {}
+        sizes = [(file.path, file.size) for file in selection.kept if file.path not in there]
+        parts = cut(sizes, str(repo), part_size)
+        return cls(source, origin, repo, selection, parts, part_size, base, there)
 
     @property
     def size(self) -> int:
@@ -78,7 +89,10 @@ class Packing:
     def fingerprint(self) -> str:
         """Differs when another run would write other parts."""
         files = [[file.path, file.size, file.stamp] for file in self.selection.kept]
-        facts = [str(self.repo), self.origin.source, self.origin.commit, self.part_size, files]
+        facts: list[Any] = [str(self.repo), self.origin.source, self.origin.commit]
+        facts += [self.part_size, files]
+        if self.base:
+            facts += [self.base.name, sorted(self.there)]
         return digests.of(canonical(facts))
 
     def run(self, outs: Sequence[Path], advance: Advance = no_progress) -> Packed:
@@ -107,7 +121,7 @@ class Packing:
             return Packed(index, reused)
 
     def _index(self, journal: Journal) -> Index:
-        files = journal.files
+        files = {**journal.files, **self.there}
         manifest = Manifest.of(
             File(file.path, files[file.path].digest, file.size, files[file.path].git_oid)
             for file in self.selection.kept
@@ -115,8 +129,19 @@ class Packing:
         blobs = {
             files[file.path].digest: Blob(file.size, files[file.path].pieces)
             for file in self.selection.kept
+            if file.path not in self.there
         }
-        return Index(self.part_size, (self._revision(manifest),), blobs, self._parts(journal))
+        revisions, parts = (self._revision(manifest),), self._parts(journal)
+        return Index(self.part_size, revisions, blobs, parts, self._elsewhere())
+
+    def _elsewhere(self) -> Elsewhere | None:
+        """Raises SourceChanged when a file that is left out is another one by now."""
+        if self.base is None:
+            return None
+        for file in self.selection.kept:
+            if file.path in self.there and not self.source.is_unchanged(file):
+                raise SourceChanged(path=file.path, source=self.source)
+        return self.base.elsewhere(one.digest for one in self.there.values())
 
     def _revision(self, manifest: Manifest) -> Revision:
         facts: dict[str, Any] = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from waybill.bundle.format import Revision
 from waybill.bundle.media import Bundle
-from waybill.errors import Corrupt, RefMoved
+from waybill.errors import BaseMissing, Corrupt, RefMoved
 from waybill.manifest import STATEMENT_TYPE, Descriptor
 from waybill.store.base import Advance, no_progress
 from waybill.store.layout import Ref
@@ -53,12 +53,16 @@ class Loading:
 
     @classmethod
     def plan(cls, bundle: Bundle, store: Store, decision: Decision) -> Loading:
-        """Ask the store what it has. Raises PartMissing, PartTruncated, ForeignPart, Corrupt."""
+        """Ask the store what it has.
+
+        Raises BaseMissing, PartMissing, PartTruncated, ForeignPart, Corrupt.
+        """
         store.require_writable()
         revisions = bundle.index.revisions
         wanted = {d: blob for one in revisions for d, blob in one.manifest.blobs.items()}
         here = parallel(store.has, wanted.values(), workers=16)
         missing = tuple(b for b, has in zip(wanted.values(), here, strict=True) if not has)
+        _require_base(bundle, store, missing)
         bundle.require(part for blob in missing for part in bundle.content(blob.digest).parts)
         heads = {
             (str(one.repo), ref): store.head(one.repo, ref)
@@ -130,3 +134,15 @@ class Loading:
             now = self.store.head(repo, ref)
             if now is None or now.commit != commit:
                 raise
+
+
+def _require_base(bundle: Bundle, store: Store, missing: Sequence[Descriptor]) -> None:
+    """Raises BaseMissing when the store lacks what the bundle leaves out."""
+    base = bundle.index.base
+    lacking = [blob for blob in missing if blob.digest not in bundle.index.blobs]
+    if base and lacking:
+        paths = {
+            file.digest: file.path for one in bundle.index.revisions for file in one.manifest.files
+        }
+        first = paths[lacking[0].digest]
+        raise BaseMissing(base=base.name, url=store.url, count=len(lacking), path=first)

@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from waybill.bundle.base import Base
 from waybill.bundle.cut import PART_SIZE
-from waybill.bundle.format import Revision, part_name
+from waybill.bundle.format import INDEX, Revision, part_name
 from waybill.bundle.media import Bundle, spans
 from waybill.bundle.pack import Packing
 from waybill.bundle.sideload import Decision, Loading
@@ -81,6 +82,11 @@ def _register_pack(commands: Commands) -> None:
         metavar="PATTERN",
         help="leave out files like this, as '*.gguf' or 'assets/'; repeatable",
     )
+    parser.add_argument(
+        "--base",
+        metavar="BASE",
+        help="leave out what is there already: a bundle's directory, an inventory, or a store",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be packed")
     parser.set_defaults(run=_pack)
 
@@ -105,13 +111,17 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
         raise BadValue(what="--out", value="", why="a bundle needs a directory to go to")
     source = open_source(args.source, endpoint=args.hf_endpoint)
     repo = RepoId.parse(args.repo) if args.repo else None
-    packing = Packing.plan(
-        source,
-        repo,
-        part_size=args.part_size,
-        allow_pickle=args.allow_pickle,
-        choice=Choice(args.include, args.exclude),
-    )
+    base = _base(args) if args.base else None
+    with console.progress("compare", 0) as advance:
+        packing = Packing.plan(
+            source,
+            repo,
+            part_size=args.part_size,
+            allow_pickle=args.allow_pickle,
+            choice=Choice(args.include, args.exclude),
+            base=base,
+            advance=advance,
+        )
     for path, why in packing.selection.dropped.items():
         console.note(f"dropped {path}: {why}")
     files, parts = len(packing.selection.kept), len(packing.parts)
@@ -121,11 +131,14 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
         "dropped": packing.selection.dropped,
         "bytes": packing.size,
         "parts": parts,
+        "base": {"of": base.name, "files": len(packing.there)} if base else None,
     }
+    left_out = f"; {len(packing.there)} are with {base.name} already" if base else ""
     if args.dry_run:
         text = (
             f"{packing.repo}: {counted(files, 'file')} in {counted(parts, 'part')}, "
             f"{human(packing.size)}; {counted(len(packing.selection.dropped), 'file')} dropped"
+            f"{left_out}"
         )
         return Report(text, {**data, "dryRun": True})
     with console.progress("pack", packing.size) as advance:
@@ -134,9 +147,21 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
     reused = f", {packed.reused} of them from an earlier run" if packed.reused else ""
     text = (
         f"{revision.repo} at {revision.manifest.commit}: {counted(files, 'file')}, "
-        f"{human(packing.size)} in {counted(parts, 'part')}{reused}"
+        f"{human(packing.size)} in {counted(parts, 'part')}{reused}{left_out}"
     )
     return Report(text, {**data, "commit": revision.manifest.commit, "reused": packed.reused})
+
+
+def _base(args: argparse.Namespace) -> Base:
+    """Raises BadFile, NotABundle, NotAStore."""
+    path = Path(args.base)
+    if (path / INDEX).is_file():
+        return Base.of_bundle([path])
+    if path.is_file():
+        return Base.load(path)
+    reach = dict.fromkeys(("endpoint", "profile", "ca_bundle"))
+    place = argparse.Namespace(store=args.base, project=args.project, single_writer=False, **reach)
+    return Base.of_store(open_store(place))
 
 
 def _inspect(args: argparse.Namespace, _: Console) -> Report:
@@ -151,6 +176,9 @@ def _inspect(args: argparse.Namespace, _: Console) -> Report:
         lines += [f"dropped {path}: {why}" for path, why in dropped.items()]
         files = [(one.path, human(one.size), one.digest) for one in revision.manifest.files]
         lines += ["", table(("file", "size", "digest"), files), ""]
+    if index.base:
+        count = counted(len(index.base.blobs), "file")
+        lines += [f"left out: {count} ({human(index.base.size)}), with {index.base.name}", ""]
     parts = [
         (part.name, human(part.size), str(bundle.path(part) or "missing")) for part in index.parts
     ]
@@ -168,6 +196,7 @@ def origin(revision: Revision) -> dict[str, Any]:
 
 
 def _described(bundle: Bundle) -> dict[str, object]:
+    base = bundle.index.base
     return {
         "revisions": [
             {
@@ -185,6 +214,7 @@ def _described(bundle: Bundle) -> dict[str, object]:
             {"name": part.name, "size": part.size, "present": bundle.path(part) is not None}
             for part in bundle.index.parts
         ],
+        "base": {"of": base.name, "files": len(base.blobs), "bytes": base.size} if base else None,
     }
 
 

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from waybill import digest as digests
+from waybill.bundle.base import Base
+from waybill.bundle.journal import write_whole
 from waybill.cli.arguments import Commands, add_store, open_store
 from waybill.cli.output import Console, Report, counted, human
 from waybill.digest import Digest, is_commit
-from waybill.errors import BadValue, OtherRevision
+from waybill.errors import BadValue, MediaFull, OtherRevision
 from waybill.manifest import File, Manifest
 from waybill.source.base import SourceFile
 from waybill.source.pull import PATIENCE, Expected, Manner, pull_from_hub, pulled_before
@@ -29,6 +31,11 @@ def register(commands: Commands) -> None:
     init = actions.add_parser("init", help="probe the server and write store.json, once")
     add_store(init, "store", "the store to make")
     init.set_defaults(run=_init)
+
+    parser = commands.add_parser("inventory", help="list what a store has, for `pack --base`")
+    add_store(parser, "store", "the store to list")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="where to write")
+    parser.set_defaults(run=_inventory)
 
     parser = commands.add_parser("pull", help="download a revision, verified, into a directory")
     parser.add_argument("revision", metavar="OWNER/NAME@REVISION", help="branch, tag or commit")
@@ -57,6 +64,19 @@ def _init(args: argparse.Namespace, console: Console) -> Report:
     conditional = "with" if facts["conditionalWrites"] else "WITHOUT"
     text = f"{store.url} is a store, {conditional} conditional writes"
     return Report(text, {"url": store.url, **facts})
+
+
+def _inventory(args: argparse.Namespace, console: Console) -> Report:
+    store = open_store(args)
+    console.note(f"looking at {store.url} ...")
+    base = Base.of_store(store)
+    try:
+        write_whole(args.out, base.data)
+    except MediaFull as error:
+        raise BadValue(what="--out", value=str(args.out), why=str(error)) from error
+    files, size = len(base.sizes), sum(base.sizes.values())
+    text = f"{counted(files, 'file')} of {store.url} ({human(size)}) are listed in {args.out}"
+    return Report(text, {"url": store.url, "files": files, "bytes": size, "out": str(args.out)})
 
 
 def split_revision(text: str) -> tuple[RepoId, str]:

@@ -88,6 +88,16 @@ class BeingPacked(WaybillError):
     exit_code = 7
 
 
+class BaseMissing(WaybillError):
+    """A bundle of changes comes to a store that lacks what it builds on."""
+
+    sentence = (
+        "the bundle leaves out what {base} has, and {url} lacks {count} of these files, as {path}"
+    )
+    hint = "sideload that first; or pack again with --base and `waybill inventory` of this store"
+    exit_code = 2
+
+
 class PartMissing(WaybillError):
     """Parts that are needed are on none of the given media."""
 

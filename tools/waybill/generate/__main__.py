@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from waybill.bundle import base
 from waybill.bundle import format as bundle_format
 from waybill.deliver.environments import SCHEMA as ENVIRONMENTS
 from waybill.generate import chart, dashboard, reference
@@ -27,6 +28,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "tools/docs/errors.md": reference.error_reference,
     "tools/docs/formats.md": reference.formats,
     "tools/docs/bundle.schema.json": _json(bundle_format.SCHEMA),
+    "tools/docs/inventory.schema.json": _json(base.SCHEMA),
     "values/environments.schema.json": _json(ENVIRONMENTS),
     "charts/waybill/values.schema.json": lambda: chart.schema_text(chart.load(ROOT)),
     "charts/waybill/README.md": lambda: chart.readme(chart.load(ROOT)),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from waybill import errors
+from waybill.bundle import base
 from waybill.bundle import format as bundle_format
 from waybill.cli.main import DESCRIPTION, parser
 from waybill.store import layout
@@ -94,7 +95,10 @@ def _errors() -> list[type[errors.WaybillError]]:
 def formats() -> str:
     """The store's layout and the bundle's format, as their modules state them."""
     blocks = [MARK, "# Formats"]
-    for title, module in (("Store", layout), ("Bundle", bundle_format)):
+    for title, module in (("Store", layout), ("Bundle", bundle_format), ("Inventory", base)):
         blocks += [f"## {title}", f"```\n{inspect.cleandoc(str(module.__doc__))}\n```"]
-    blocks.append("The index's JSON schema is [bundle.schema.json](bundle.schema.json).")
+    blocks.append(
+        "The JSON schemas are [bundle.schema.json](bundle.schema.json) of the index and "
+        "[inventory.schema.json](inventory.schema.json)."
+    )
     return "\n\n".join(blocks) + "\n"

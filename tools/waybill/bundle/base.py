@@ -1,0 +1,135 @@
+"""What the other side has already: a bundle that was sent, a store, or the inventory of one.
+
+An inventory is what crosses the gap backwards where anything may: a list of digests, no content.
+
+    {"format": 1, "of": "s3://models", "files": {"sha256:…": {"size": 5, "gitOid": null}}}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from waybill.bundle.format import COUNT, DIGEST, GIT_OID, Elsewhere, closed
+from waybill.bundle.journal import Finished
+from waybill.bundle.lanes import FileHash, Lanes
+from waybill.bundle.media import Bundle
+from waybill.digest import CHUNK, Digest
+from waybill.errors import BadFile, SourceChanged
+from waybill.manifest import File, canonical
+from waybill.source.base import Source, SourceFile
+from waybill.store.audit import inventory
+from waybill.store.base import Advance, no_progress
+from waybill.store.store import Store
+
+FORMAT = 1
+SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Waybill inventory",
+    **closed(
+        format={"const": FORMAT},
+        of={"type": "string"},
+        files={
+            "type": "object",
+            "propertyNames": DIGEST,
+            "additionalProperties": closed(size=COUNT, gitOid=GIT_OID),
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Base:
+    """Contents that need not be sent. `git_oids` are those of small text files, else None."""
+
+    name: str
+    sizes: Mapping[Digest, int]
+    git_oids: Mapping[Digest, str | None]
+
+    @classmethod
+    def of(cls, name: str, files: Iterable[File]) -> Base:
+        known = list(files)
+        sizes = {file.digest: file.size for file in known}
+        return cls(name, sizes, {file.digest: file.git_oid for file in known})
+
+    @classmethod
+    def of_bundle(cls, folders: Sequence[Path]) -> Base:
+        """What is there once a bundle was sideloaded. Raises NotABundle, BadFile."""
+        revisions = Bundle.open(folders).index.revisions
+        name = ", ".join(f"{one.repo} at {one.manifest.commit}" for one in revisions)
+        return cls.of(name, (file for one in revisions for file in one.manifest.files))
+
+    @classmethod
+    def of_store(cls, store: Store) -> Base:
+        """What its revisions name; a damaged one counts for nothing. Raises NotAStore."""
+        manifests = inventory(store).manifests.values()
+        return cls.of(store.url, (file for one in manifests for file in one.files))
+
+    @classmethod
+    def load(cls, path: Path) -> Base:
+        """An inventory. Raises BadFile."""
+        try:
+            value = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise BadFile(path=path, why=f"it is no inventory ({error})") from error
+        if wrong := best_match(Draft202012Validator(SCHEMA).iter_errors(value)):
+            raise BadFile(path=path, why=f"{wrong.json_path}: {wrong.message[:200]}")
+        files = {Digest(digest): file for digest, file in value["files"].items()}
+        return cls(
+            value["of"],
+            {digest: file["size"] for digest, file in files.items()},
+            {digest: file["gitOid"] for digest, file in files.items()},
+        )
+
+    @property
+    def data(self) -> bytes:
+        """The inventory."""
+        files = {
+            digest: {"size": size, "gitOid": self.git_oids[digest]}
+            for digest, size in self.sizes.items()
+        }
+        return canonical({"format": FORMAT, "of": self.name, "files": files})
+
+    def suspects(self, files: Iterable[SourceFile]) -> list[SourceFile]:
+        """The files that may be here by their size: no other one has to be read."""
+        sizes = set(self.sizes.values())
+        return [file for file in files if file.size in sizes]
+
+    def holding(
+        self, source: Source, files: Iterable[SourceFile], advance: Advance = no_progress
+    ) -> dict[str, Finished]:
+        """Path -> digests of each file whose content is here.
+
+        Files that the source names no digest of are read, which `advance` is told.
+        Raises SourceUnreachable, SourceChanged.
+        """
+        found = {}
+        for file in self.suspects(files):
+            digest = file.digest
+            if digest is None:
+                digest = _digest_of(source, file, advance)
+            if self.sizes.get(digest) == file.size:
+                found[file.path] = Finished(digest, (), self.git_oids[digest])
+        return found
+
+    def elsewhere(self, digests: Iterable[Digest]) -> Elsewhere:
+        """What the index of a bundle says of contents that it leaves out."""
+        return Elsewhere(self.name, {digest: self.sizes[digest] for digest in digests})
+
+
+def _digest_of(source: Source, file: SourceFile, advance: Advance) -> Digest:
+    known = FileHash(file.size)
+    with source.open(file) as stream, Lanes(1) as lanes:
+        while chunk := stream.read(CHUNK):
+            lanes.run((known.update_whole, chunk))
+            advance(len(chunk))
+        lanes.drain()
+    if known.seen != file.size or not source.is_unchanged(file):
+        raise SourceChanged(path=file.path, source=source)
+    return known.digest
