@@ -108,9 +108,9 @@ class Bucket:
     server: Minio
     env: dict[str, str]
 
-    def sideload(self, *folders: Path, endpoint: str | None = None) -> Process:
+    def sideload(self, *arguments: object, endpoint: str | None = None) -> Process:
         where = ("--to", self.url, "--endpoint", endpoint or self.server.endpoint)
-        return Process(("sideload", *folders, *where), self.env)
+        return Process(("sideload", *arguments, *where), self.env)
 
     def open(self) -> Store:
         return connect(self.url, Access(endpoint=self.server.endpoint))

@@ -12,6 +12,7 @@ from tests.integration.bundle.wire import wire_to
 from tests.unit.bundle.bundles import MAIN, REPO, of_bundle, sound
 from waybill.bundle.media import Bundle
 from waybill.digest import PIECE
+from waybill.store.s3_upload import CHECKED
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -88,6 +89,26 @@ def test_what_was_loaded_comes_back_by_pull(
     verified = Process(("verify", "--store", on_minio.url, *where[2:]), on_minio.env).run()
     assert "1 revision, 5 blobs" in verified
     assert "0 wrong" in verified
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "config.json"])
+def test_what_a_server_has_damaged_is_replaced(
+    name: str, on_minio: Bucket, s3: "S3Client", bundle: Path
+) -> None:
+    """A blob of several parts and a small one, whose metadata still say that they were checked."""
+    on_minio.sideload(bundle).run()
+    (revision,) = Bundle.open([bundle]).index.revisions
+    blob = revision.manifest.by_path[name]
+    key = f"models/blobs/sha256/{blob.digest.removeprefix('sha256:')}"
+    s3.put_object(
+        Bucket=on_minio.name, Key=key, Body=bytes(blob.size), Metadata={CHECKED: "sha256"}
+    )
+    with on_minio.sideload(bundle, "--verify", "deep").start() as process:
+        _, said = process.communicate()
+    assert process.returncode == 4 and blob.digest in said
+    assert "1 of these were damaged" in on_minio.sideload(bundle, "--repair").run()
+    assert_loaded(on_minio.open(), revision.manifest.commit)
+    assert "sent 0 of " in on_minio.sideload(bundle, "--verify", "deep").run()
 
 
 @pytest.mark.parametrize("name", ["a.safetensors", "b.safetensors"])

@@ -7,10 +7,12 @@ come after their blobs, and the ref moves last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from waybill.bundle.format import Revision
 from waybill.bundle.media import Bundle
+from waybill.digest import Digest
 from waybill.errors import BaseMissing, Corrupt, RefMoved
 from waybill.manifest import STATEMENT_TYPE, Descriptor
 from waybill.store.base import Advance, no_progress
@@ -19,6 +21,14 @@ from waybill.store.store import Head, Store
 from waybill.store.work import Stoppable, parallel
 
 _BLOBS_AT_ONCE = 4
+
+
+class Check(StrEnum):
+    """What is done about blobs that are there: believed, read back, read back and replaced."""
+
+    PRESENT = "present"
+    DEEP = "deep"
+    REPAIR = "repair"
 
 
 @dataclass(frozen=True)
@@ -48,20 +58,30 @@ class Loading:
     bundle: Bundle
     store: Store
     missing: tuple[Descriptor, ...]
+    damaged: frozenset[Digest]
+    """Those of the missing that are there, and not as they should be."""
     heads: dict[tuple[str, Ref], Head | None]
     decision: Decision
 
     @classmethod
-    def plan(cls, bundle: Bundle, store: Store, decision: Decision) -> Loading:
-        """Ask the store what it has.
+    def plan(
+        cls,
+        bundle: Bundle,
+        store: Store,
+        decision: Decision,
+        check: Check = Check.PRESENT,
+        advance: Advance = no_progress,
+    ) -> Loading:
+        """Ask the store what it has; a deep check reads it back, and tells `advance`.
 
         Raises BaseMissing, PartMissing, PartTruncated, ForeignPart, Corrupt.
         """
         store.require_writable()
         revisions = bundle.index.revisions
         wanted = {d: blob for one in revisions for d, blob in one.manifest.blobs.items()}
-        here = parallel(store.has, wanted.values(), workers=16)
-        missing = tuple(b for b, has in zip(wanted.values(), here, strict=True) if not has)
+        look = _Look(store, check, Stoppable(advance))
+        good = parallel(look, wanted.values(), 16, look.advance.stop)
+        missing = tuple(b for b, is_good in zip(wanted.values(), good, strict=True) if not is_good)
         _require_base(bundle, store, missing)
         bundle.require(part for blob in missing for part in bundle.content(blob.digest).parts)
         heads = {
@@ -69,7 +89,7 @@ class Loading:
             for one in revisions
             for ref in decision.refs
         }
-        return cls(bundle, store, missing, heads, decision)
+        return cls(bundle, store, missing, frozenset(look.damaged), heads, decision)
 
     @property
     def size(self) -> int:
@@ -83,7 +103,7 @@ class Loading:
         def send(blob: Descriptor) -> None:
             content = self.bundle.content(blob.digest)
             try:
-                self.store.upload(blob, content, stoppable)
+                self.store.upload(blob, content, stoppable, blob.digest in self.damaged)
             except Corrupt as error:
                 if self.store.url in str(error.facts["what"]):
                     raise
@@ -134,6 +154,28 @@ class Loading:
             now = self.store.head(repo, ref)
             if now is None or now.commit != commit:
                 raise
+
+
+@dataclass
+class _Look:
+    """Whether a blob need not be sent. Raises Corrupt where damage is not to be repaired."""
+
+    store: Store
+    check: Check
+    advance: Stoppable
+    damaged: set[Digest] = field(default_factory=set)
+
+    def __call__(self, blob: Descriptor) -> bool:
+        try:
+            if not self.store.has(blob):
+                return False
+            if self.check is not Check.PRESENT:
+                self.store.verify(blob, self.advance)
+        except Corrupt:
+            if self.check is not Check.REPAIR:
+                raise
+            self.damaged.add(blob.digest)
+        return blob.digest not in self.damaged
 
 
 def _require_base(bundle: Bundle, store: Store, missing: Sequence[Descriptor]) -> None:

@@ -73,11 +73,19 @@ class Backend(Protocol):
     def replace(self, key: str, data: bytes, expected: bytes | None) -> bool:
         """Compare-and-swap: write only while the key holds `expected` (None: nothing)."""
 
-    def upload(self, key: str, blob: Descriptor, content: Content, advance: Advance) -> bool:
+    def upload(
+        self,
+        key: str,
+        blob: Descriptor,
+        content: Content,
+        advance: Advance,
+        replace: bool = False,
+    ) -> bool:
         """Write a blob, visible only once every byte was checked. Raises Corrupt.
 
         Goes on where an earlier upload of the same blob stopped. False when another writer's
-        object is there meanwhile: it is left as it is, and was not looked at.
+        object is there meanwhile: it is left as it is, and was not looked at. With `replace` it
+        takes the place of one that was found to be damaged.
         """
 
     def list(self, prefix: str) -> Iterator[Stat]:

@@ -82,7 +82,14 @@ class FilesystemBackend:
             _fsync(path.parent)
             return True
 
-    def upload(self, key: str, blob: Descriptor, content: Content, advance: Advance) -> bool:
+    def upload(
+        self,
+        key: str,
+        blob: Descriptor,
+        content: Content,
+        advance: Advance,
+        replace: bool = False,  # noqa: ARG002 - what was checked may always take the name
+    ) -> bool:
         with self.errors():
             stem = layout.UPLOADS + digests.hex_of(blob.digest)
             with self._partial(stem) as (path, partial):

@@ -185,10 +185,18 @@ class S3Backend:
                 ExpiresIn=expires,
             )
 
-    def upload(self, key: str, blob: Descriptor, content: Content, advance: Advance) -> bool:
+    def upload(
+        self,
+        key: str,
+        blob: Descriptor,
+        content: Content,
+        advance: Advance,
+        replace: bool = False,
+    ) -> bool:
+        target = Target(self.client, self.bucket, self._prefix + key, self._pool, replace)
         with translated(self, what=f"the content of {blob.digest}"):
             try:
-                self._upload(key, blob, content, advance)
+                put(target, blob, content, advance)
             except botocore.exceptions.ClientError as error:
                 if code_of(error) not in LOST:
                     raise
@@ -196,12 +204,8 @@ class S3Backend:
                 if self.stat(key) is not None:
                     return False
                 # … or the server dropped our unfinished upload: begin anew, once.
-                self._upload(key, blob, content, again(advance))
+                put(target, blob, content, again(advance))
         return True
-
-    def _upload(self, key: str, blob: Descriptor, content: Content, advance: Advance) -> None:
-        target = Target(self.client, self.bucket, self._prefix + key, self._pool)
-        put(target, blob, content, advance)
 
 
 class _Body(io.RawIOBase):

@@ -36,12 +36,21 @@ _Sent = tuple[str, str]
 
 @dataclass
 class Target:
-    """Where a blob goes. `pool` sends the parts of all blobs of a backend."""
+    """Where a blob goes; `replace`: over whatever is there.
+
+    `pool` sends the parts of all blobs of a backend.
+    """
 
     client: S3Client
     bucket: str
     key: str
     pool: ThreadPoolExecutor
+    replace: bool = False
+
+    @property
+    def condition(self) -> dict[str, str]:
+        """Of the call that makes the blob visible."""
+        return {} if self.replace else {"IfNoneMatch": "*"}
 
     def call(self, operation: str, **arguments: Any) -> Any:
         try:
@@ -61,7 +70,7 @@ def put(target: Target, blob: Descriptor, content: Content, advance: Advance) ->
         ContentLength=blob.size,
         ChecksumSHA256=sha256_header(blob.digest),
         Metadata={CHECKED: "sha256"},
-        IfNoneMatch="*",
+        **target.condition,
     )
 
 
@@ -133,7 +142,7 @@ class _Multipart:
             "complete_multipart_upload",
             UploadId=self._id,
             MultipartUpload={"Parts": named},
-            IfNoneMatch="*",
+            **self.target.condition,
         )
 
     @property

@@ -158,11 +158,20 @@ class Store:
             for chunk in digests.verified(stream, blob.digest, blob.size, name):
                 advance(len(chunk))
 
-    def upload(self, blob: Descriptor, content: Content, advance: Advance = no_progress) -> None:
-        """Write a blob, checked, unless it is here. Raises Corrupt, StoreFull."""
+    def upload(
+        self,
+        blob: Descriptor,
+        content: Content,
+        advance: Advance = no_progress,
+        replace: bool = False,
+    ) -> None:
+        """Write a blob, checked, unless it is here; with `replace` even then.
+
+        Raises Corrupt, StoreFull.
+        """
         what = f"the content of {blob.digest}"
         digests.check(blob.digest, blob.size, blob.digest, content.size, what)
-        if not self.backend.upload(layout.blob(blob.digest), blob, content, advance):
+        if not self.backend.upload(layout.blob(blob.digest), blob, content, advance, replace):
             self.has(blob)
 
     def read(self, digest: Digest) -> bytes:

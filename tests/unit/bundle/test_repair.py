@@ -1,0 +1,92 @@
+"""Sideloading over a store whose disk has forgotten: what is looked at, and what is mended."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.bundle.bundles import DECISION, MAIN, REPO, load
+from tests.unit.cli.conftest import Ran
+from waybill.bundle.media import Bundle
+from waybill.bundle.sideload import Check, Loading
+from waybill.cli.main import main
+from waybill.errors import Corrupt
+from waybill.manifest import Descriptor
+from waybill.store import layout
+from waybill.store.audit import audit, inventory
+from waybill.store.store import Store
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "a byte": lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:],
+    "cut short": lambda data: data[:-1],
+    "too long": lambda data: data + b"more",
+}
+
+
+def weights(bundle: Path) -> Descriptor:
+    manifest = Bundle.open([bundle]).index.revisions[0].manifest
+    return manifest.by_path["model.safetensors"].descriptor
+
+
+@pytest.fixture(params=DAMAGE)
+def damaged(request: pytest.FixtureRequest, bundle: Path, store: Store) -> Descriptor:
+    """The weights, as they lie in a store that was loaded and then damaged."""
+    load(store, bundle)
+    blob = weights(bundle)
+    path = store.backend.local_path(layout.blob(blob.digest))
+    assert path
+    path.write_bytes(DAMAGE[request.param](path.read_bytes()))
+    return blob
+
+
+def plan(bundle: Path, store: Store, check: Check) -> Loading:
+    return Loading.plan(Bundle.open([bundle]), store, DECISION, check)
+
+
+def test_a_deep_look_finds_it_and_changes_nothing(
+    bundle: Path, store: Store, damaged: Descriptor
+) -> None:
+    with pytest.raises(Corrupt, match=damaged.digest):
+        plan(bundle, store, Check.DEEP)
+
+
+def test_repair_sends_what_is_damaged_and_nothing_else(
+    bundle: Path, store: Store, damaged: Descriptor
+) -> None:
+    before = store.head(REPO, MAIN)
+    loading = plan(bundle, store, Check.REPAIR)
+    assert loading.missing == (damaged,) and loading.damaged == {damaged.digest}
+    loading.run()
+    assert audit(store, inventory(store)).wrong == {}
+    assert store.head(REPO, MAIN) == before
+    assert plan(bundle, store, Check.DEEP).missing == ()
+
+
+def test_a_bundle_that_is_damaged_too_leaves_it_as_it_was(
+    bundle: Path, store: Store, damaged: Descriptor
+) -> None:
+    path = store.backend.local_path(layout.blob(damaged.digest))
+    assert path
+    held = path.read_bytes()
+    part, extent = Bundle.open([bundle]).index.places[damaged.digest][0]
+    with (bundle / part.name).open("r+b") as stream:
+        stream.seek(extent.at)
+        stream.write(b"flipped")
+    with pytest.raises(Corrupt, match=r"model\.safetensors"):
+        plan(bundle, store, Check.REPAIR).run()
+    assert path.read_bytes() == held
+
+
+def test_the_command_says_what_was_damaged(
+    bundle: Path, store: Store, damaged: Descriptor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def waybill(*options: str) -> Ran:
+        code = main(["sideload", str(bundle), "--to", store.url, *options])
+        told = capsys.readouterr()
+        return Ran(code, told.out, told.err)
+
+    deep = waybill("--verify", "deep")
+    assert deep.code == Corrupt.exit_code and damaged.digest in deep.err
+    assert "1 of these are damaged" in waybill("--repair", "--dry-run").out
+    assert "1 of these were damaged" in waybill("--repair").out
+    assert "sent 0 of " in waybill("--verify", "deep").out
