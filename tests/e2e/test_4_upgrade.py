@@ -46,7 +46,7 @@ def test_an_upgrade_from_the_last_release_and_a_helm_rollback_lose_no_request(
 
 
 def undrained(kube: Kube, since: datetime) -> list[str]:
-    """The pods whose hooks before their end have failed; those killed earlier had no time for them."""
+    """The pods whose hooks before their end have failed; one that is killed has no time for its."""
     found = kube.core.list_namespaced_event(DEV, field_selector="reason=FailedPreStopHook").items
     return [each.involved_object.name for each in found if each.last_timestamp >= since]
 
