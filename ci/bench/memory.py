@@ -23,7 +23,7 @@ import boto3
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.services import Minio, minio_server, needs
-from waybill.cli.bundle import size
+from waybill.cli.arguments import size
 from waybill.cli.output import human, table
 
 

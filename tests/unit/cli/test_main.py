@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.cli.conftest import Waybill
 from waybill import __version__
-from waybill.cli import arguments, bundle
+from waybill.cli import arguments
 from waybill.cli import main as cli
 from waybill.cli.output import Console, human, table
 
@@ -144,13 +144,13 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     ],
 )
 def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
-    assert bundle.size(text) == size
+    assert arguments.size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "4 XB", "-1", "1e9", "4gb", "4G B", "0x10", "4iB"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is not a size such as 4GB"):
-        bundle.size(text)
+        arguments.size(text)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import re
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,6 +24,8 @@ REACH = {
     "ca-bundle": "PEM file of the CA that signed the server's key",
 }
 """How a store is reached that no environment names: flag -> help."""
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*(?:([kMGT])(i?))?B?")
+_POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
 
 
 def add_store(
@@ -96,3 +99,18 @@ def whoami() -> str:
         return os.environ.get("WAYBILL_BY") or getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+def add_folders(parser: argparse.ArgumentParser, count: str = "+") -> None:
+    parser.add_argument(
+        "folders", nargs=count, type=Path, metavar="DIR", help="media of the bundle"
+    )
+
+
+def size(text: str) -> int:
+    """Bytes from `4GB`, `650MB`, `4GiB` or a plain number."""
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 4GB")
+    number, unit, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** _POWERS[unit or ""])

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from waybill import __version__
-from waybill.cli import bundle, cluster, hub, install, release, store, sync
+from waybill.cli import bundle, cluster, hub, install, pack, release, sideload, store, sync
 from waybill.cli.output import Console
 from waybill.errors import Interrupted, WaybillError
 
@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(
         metavar="COMMAND", required=True, dest="command", parser_class=_Command
     )
-    for module in (store, sync, bundle, hub, release, cluster, install):
+    for module in (store, sync, pack, bundle, sideload, hub, release, cluster, install):
         module.register(commands)
     return root
 

@@ -1,0 +1,118 @@
+"""`waybill pack`: from a source into a bundle."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from waybill.bundle.base import Base
+from waybill.bundle.cut import PART_SIZE
+from waybill.bundle.format import INDEX
+from waybill.bundle.pack import Packing
+from waybill.cli.arguments import Commands, open_store, size
+from waybill.cli.output import Console, Report, counted, human
+from waybill.errors import BadValue
+from waybill.source.connect import open_source
+from waybill.source.select import Choice
+from waybill.store.layout import RepoId
+
+
+def register(commands: Commands) -> None:
+    parser = commands.add_parser("pack", help="pack a model into a bundle")
+    parser.add_argument("source", metavar="SOURCE", help="hf://owner/name@revision or a directory")
+    parser.add_argument(
+        "--out",
+        action="append",
+        type=Path,
+        metavar="DIR",
+        help="where the parts go; give it again for further media, used as those before are full",
+    )
+    parser.add_argument("--as", dest="repo", metavar="OWNER/NAME", help="the repo it becomes")
+    parser.add_argument(
+        "--part-size",
+        type=size,
+        default=PART_SIZE,
+        metavar="SIZE",
+        help="largest part, as 4GB or 650MB (default: 4GB, which FAT32 can hold)",
+    )
+    parser.add_argument("--hf-endpoint", help="Hugging Face endpoint (default: HF_ENDPOINT)")
+    parser.add_argument("--allow-pickle", action="store_true", help="pack pickled weights")
+    parser.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="pack files like this alone, as 'onnx/*', also what is dropped otherwise; repeatable",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out files like this, as '*.gguf' or 'assets/'; repeatable",
+    )
+    parser.add_argument(
+        "--base",
+        metavar="BASE",
+        help="leave out what is there already: a bundle's directory, an inventory, or a store",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be packed")
+    parser.set_defaults(run=_pack)
+
+
+def _pack(args: argparse.Namespace, console: Console) -> Report:
+    if not (args.out or args.dry_run):
+        raise BadValue(what="--out", value="", why="a bundle needs a directory to go to")
+    source = open_source(args.source, endpoint=args.hf_endpoint)
+    repo = RepoId.parse(args.repo) if args.repo else None
+    base = _base(args) if args.base else None
+    with console.progress("compare", 0) as advance:
+        packing = Packing.plan(
+            source,
+            repo,
+            part_size=args.part_size,
+            allow_pickle=args.allow_pickle,
+            choice=Choice(args.include, args.exclude),
+            base=base,
+            advance=advance,
+        )
+    for path, why in packing.selection.dropped.items():
+        console.note(f"dropped {path}: {why}")
+    files, parts = len(packing.selection.kept), len(packing.parts)
+    data = {
+        "repo": str(packing.repo),
+        "files": files,
+        "dropped": packing.selection.dropped,
+        "bytes": packing.size,
+        "parts": parts,
+        "base": {"of": base.name, "files": len(packing.there)} if base else None,
+    }
+    left_out = f"; {len(packing.there)} are with {base.name} already" if base else ""
+    if args.dry_run:
+        text = (
+            f"{packing.repo}: {counted(files, 'file')} in {counted(parts, 'part')}, "
+            f"{human(packing.size)}; {counted(len(packing.selection.dropped), 'file')} dropped"
+            f"{left_out}"
+        )
+        return Report(text, {**data, "dryRun": True})
+    with console.progress("pack", packing.size) as advance:
+        packed = packing.run(args.out, advance)
+    revision = packed.index.revisions[0]
+    reused = f", {packed.reused} of them from an earlier run" if packed.reused else ""
+    text = (
+        f"{revision.repo} at {revision.manifest.commit}: {counted(files, 'file')}, "
+        f"{human(packing.size)} in {counted(parts, 'part')}{reused}{left_out}"
+    )
+    return Report(text, {**data, "commit": revision.manifest.commit, "reused": packed.reused})
+
+
+def _base(args: argparse.Namespace) -> Base:
+    """Raises BadFile, NotABundle, NotAStore."""
+    path = Path(args.base)
+    if (path / INDEX).is_file():
+        return Base.of_bundle([path])
+    if path.is_file():
+        return Base.load(path)
+    reach = dict.fromkeys(("endpoint", "profile", "ca_bundle"))
+    place = argparse.Namespace(store=args.base, project=args.project, single_writer=False, **reach)
+    return Base.of_store(open_store(place))
