@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from waybill.deliver import files
+from waybill import files
 from waybill.errors import BadFile, UnknownEnvironment
 from waybill.store.connect import Access, connect
+from waybill.store.sizes import SIZE, parse_size
 from waybill.store.store import Store
 
 FILE = "values/environments.yaml"
@@ -43,6 +44,12 @@ _ENVIRONMENT: dict[str, Any] = {
         "caBundle": _text(
             "a path",
             "PEM file of the CA that signed the server's key, relative to the project directory.",
+        ),
+        "capacity": _text(
+            "a size such as 2TB or 500GiB",
+            "What the store may hold. What would not fit is refused before its first byte; "
+            "S3 itself does not tell how much room there is.",
+            f"^{SIZE}$",
         ),
         "kubeContext": _text("the name of a context", "Context of kubectl and helm."),
         "namespace": _text(
@@ -105,11 +112,19 @@ class Environment:
     kube_context: str | None = None
     namespace: str | None = None
     release: str = "waybill"
+    capacity: int | None = None
 
-    def connect(self, *, single_writer: bool = False, public_endpoint: str | None = None) -> Store:
+    def connect(
+        self,
+        *,
+        single_writer: bool = False,
+        public_endpoint: str | None = None,
+        capacity: int | None = None,
+    ) -> Store:
         """The environment's store, not touched yet. Raises BadFile for its caBundle."""
         access = Access(self.endpoint, self.profile, self.ca_bundle, public_endpoint)
-        return connect(self.store, access, single_writer=single_writer)
+        capacity = self.capacity if capacity is None else capacity
+        return connect(self.store, access, single_writer=single_writer, capacity=capacity)
 
 
 class Environments(Mapping[str, Environment]):
@@ -173,6 +188,7 @@ def _environment(name: str, given: Mapping[str, str], project: Path) -> Environm
         kube_context=given.get("kubeContext"),
         namespace=given.get("namespace"),
         release=given.get("release", "waybill"),
+        capacity=parse_size(given["capacity"]) if "capacity" in given else None,
     )
 
 

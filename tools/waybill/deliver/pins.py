@@ -18,7 +18,7 @@ from typing import IO, Any
 import yaml
 
 from waybill import digest as digests
-from waybill.deliver import files
+from waybill import files
 from waybill.digest import Digest
 from waybill.errors import BadFile, StoreFull
 

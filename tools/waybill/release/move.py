@@ -12,7 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from waybill.deliver import files, pins
+from waybill import files
+from waybill.deliver import pins
 from waybill.deliver.environments import Environment
 from waybill.deliver.pins import Pins, Revision
 from waybill.digest import Digest

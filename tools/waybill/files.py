@@ -18,12 +18,15 @@ NAME = "^[a-z0-9]([-a-z0-9]{0,22}[a-z0-9])?$"
 _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f\\ud800-\\udfff]")
 """No path and no name holds such; the system refuses some of them with a traceback."""
 
+_KINDS = {"object": "a map", "string": "a string; quote it", "array": "a list"}
 _NOT_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 """What PyYAML raises, too, for a value that its tag does not fit: `!!bool foo`, `!!int ""`."""
 
 
 class _Loader(yaml.SafeLoader):
     """Refuses what YAML lets pass: a key given twice, a key that is no string, a broken line."""
+
+    blocks = False
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         known = set()
@@ -37,11 +40,18 @@ class _Loader(yaml.SafeLoader):
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         value = super().construct_scalar(node)
-        if "\n" in value:
+        block = self.blocks and node.style == "|"
+        if "\n" in value and not block:
             raise _refused(node, "a value has more than one line")
-        if _UNPRINTABLE.search(value):
+        if _UNPRINTABLE.search(value.replace("\n", "") if block else value):
             raise _refused(node, "a value holds a character that cannot be printed")
         return value
+
+
+class _Blocks(_Loader):
+    """Takes a value of several lines where it is written as a block: `key: |`."""
+
+    blocks = True
 
 
 def _refused(node: yaml.Node, why: str) -> yaml.constructor.ConstructorError:
@@ -59,10 +69,14 @@ def exists(path: Path) -> bool:
     return True
 
 
-def load(path: Path, schema: Mapping[str, Any]) -> Any:
-    """The file's content, None when it is empty. Raises BadFile, also when there is no file."""
+def load(path: Path, schema: Mapping[str, Any], *, blocks: bool = False) -> Any:
+    """The file's content, None when it is empty. Raises BadFile, also when there is no file.
+
+    `blocks` lets values have several lines, as PEM does.
+    """
+    loader = _Blocks if blocks else _Loader
     try:
-        value = yaml.load(path.read_bytes(), _Loader)  # noqa: S506 - derived from SafeLoader
+        value = yaml.load(path.read_bytes(), loader)  # noqa: S506 - derived from SafeLoader
         if value is not None:
             _validate(value, schema, path)
         return value
@@ -100,7 +114,7 @@ def _reason(error: ValidationError) -> str:
             missing = [key for key in rule["required"] if key not in error.instance]  # type: ignore[operator]
             return f"the key {missing[0]!r} is missing"
         case "type":
-            kind = {"object": "a map", "string": "a string; quote it"}[str(error.validator_value)]
+            kind = _KINDS[str(error.validator_value)]
             return f"{error.instance!r} is not {kind}"
         case "pattern" | "minLength" | "maxLength" if "title" in rule:
             return f"{_without_credentials(error.instance)!r} is not {rule['title']}"
