@@ -22,7 +22,8 @@ from tests.unit.bundle.bundles import (
     sound,
     write,
 )
-from waybill.bundle.media import Bundle, spans
+from waybill.bundle.format import spans
+from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Loading
 from waybill.errors import (
     BadFile,
@@ -66,7 +67,10 @@ def test_missing_parts_are_named_in_ranges_with_where_they_were_looked_for(
     error = refusal(store, bundle)
     assert isinstance(error, PartMissing)
     assert str(error) == f"missing: {told}; looked in {bundle}"
-    assert error.advice == f"insert the medium with {told} and name its directory too"
+    assert (
+        error.advice
+        == f"insert the medium with {told} and name its directory too; --wait asks for one by one"
+    )
 
 
 def test_ranges_of_parts_are_read_like_people_say_them() -> None:

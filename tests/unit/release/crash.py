@@ -53,9 +53,8 @@ class Fused:
 def install(fuse: Fuse, patch: pytest.MonkeyPatch) -> None:
     """Every store of an environment and every step of writing a pins file gets the fuse."""
 
-    def fused(url: str, access: Access | None = None, *, single_writer: bool = False) -> Store:
-        store = connect(url, access, single_writer=single_writer)
-        return Store(Fused(store.backend, fuse), single_writer=single_writer)
+    def fused(url: str, access: Access | None = None, **options: Any) -> Store:
+        return Store(Fused(connect(url, access).backend, fuse), **options)
 
     patch.setattr(environments, "connect", fused)
     for name in ("update", "_fsync"):

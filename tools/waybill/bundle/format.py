@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -43,6 +43,17 @@ TAR_END = 2 * BLOCK
 def part_name(number: int) -> str:
     """Name of a part; numbers count from 1."""
     return f"part-{number:05}.tar"
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Names of parts, runs as `first to last`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1] = [runs[-1][0], number]
+        else:
+            runs.append([number])
+    return ", ".join(" to ".join(part_name(number) for number in run) for run in runs)
 
 
 def member_header(name: str, length: int) -> bytes:

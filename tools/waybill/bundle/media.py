@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from waybill.bundle.format import INDEX, Extent, Index, Part, part_name
+from waybill.bundle.format import INDEX, Extent, Index, Part, spans
+from waybill.bundle.tray import Tray
 from waybill.digest import Digest
 from waybill.errors import (
     ForeignBundle,
@@ -24,10 +25,11 @@ from waybill.store.base import Limited
 
 @dataclass(frozen=True)
 class Bundle:
-    """`folders` are the directories of the media, in any order."""
+    """`folders` are the directories of the media, in any order; a tray waits for their parts."""
 
     index: Index
     folders: tuple[Path, ...]
+    tray: Tray | None = None
 
     @classmethod
     def open(cls, folders: Sequence[Path]) -> Bundle:
@@ -69,6 +71,9 @@ class Bundle:
     def read(self, part: Part, offset: int, length: int) -> IO[bytes]:
         """`length` bytes of a part from `offset`. Errors of the medium name the part."""
         path = self.path(part)
+        if path is None and self.tray:
+            self.tray.wait(self, [part])
+            path = self.path(part)
         if path is None:
             raise PartMissing(parts=part.name, where=", ".join(map(str, self.folders)))
         return Limited(_open(path, offset), length)  # type: ignore[return-value]
@@ -167,14 +172,3 @@ def _read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise _unreadable(path, error) from error
-
-
-def spans(numbers: Sequence[int]) -> str:
-    """Names of parts, runs as `first to last`."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1] = [runs[-1][0], number]
-        else:
-            runs.append([number])
-    return ", ".join(" to ".join(part_name(number) for number in run) for run in runs)

@@ -6,8 +6,8 @@ come after their blobs, and the ref moves last.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from waybill.bundle.format import Revision
@@ -74,7 +74,8 @@ class Loading:
     ) -> Loading:
         """Ask the store what it has; a deep check reads it back, and tells `advance`.
 
-        Raises BaseMissing, PartMissing, PartTruncated, ForeignPart, Corrupt.
+        Raises BaseMissing, StoreTooSmall, PartTruncated, ForeignPart, Corrupt; PartMissing unless
+        the bundle has a tray.
         """
         store.require_writable()
         revisions = bundle.index.revisions
@@ -83,7 +84,9 @@ class Loading:
         good = parallel(look, wanted.values(), 16, look.advance.stop)
         missing = tuple(b for b, is_good in zip(wanted.values(), good, strict=True) if not is_good)
         _require_base(bundle, store, missing)
-        bundle.require(part for blob in missing for part in bundle.content(blob.digest).parts)
+        store.require_room([blob for blob in missing if blob.digest not in look.damaged])
+        parts = {part for blob in missing for part in bundle.content(blob.digest).parts}
+        bundle.require(part for part in parts if bundle.path(part) or not bundle.tray)
         heads = {
             (str(one.repo), ref): store.head(one.repo, ref)
             for one in revisions
@@ -99,9 +102,12 @@ class Loading:
     def run(self, advance: Advance = no_progress) -> list[Loaded]:
         """Raises Corrupt, StoreFull, StoreUnreachable, RefMoved; a rerun goes on."""
         stoppable = Stoppable(advance)
+        bundle = self.bundle
+        if bundle.tray:
+            bundle = replace(bundle, tray=replace(bundle.tray, advance=stoppable))
 
         def send(blob: Descriptor) -> None:
-            content = self.bundle.content(blob.digest)
+            content = bundle.content(blob.digest)
             try:
                 self.store.upload(blob, content, stoppable, blob.digest in self.damaged)
             except Corrupt as error:
@@ -109,15 +115,9 @@ class Loading:
                     raise
                 raise Corrupt(**{**error.facts, "what": content.name}) from error
 
-        parallel(send, self._in_medium_order(), _BLOBS_AT_ONCE, stoppable.stop)
-        return [self._finish(revision) for revision in self.bundle.index.revisions]
-
-    def _in_medium_order(self) -> Sequence[Descriptor]:
-        def place(blob: Descriptor) -> tuple[int, int]:
-            part, extent = self.bundle.index.places[blob.digest][0]
-            return part.number, extent.at
-
-        return sorted(self.missing, key=place)
+        for blobs in _batches(bundle, self.missing):
+            parallel(send, blobs, _BLOBS_AT_ONCE, stoppable.stop)
+        return [self._finish(revision) for revision in bundle.index.revisions]
 
     def _finish(self, revision: Revision) -> Loaded:
         repo, manifest = revision.repo, revision.manifest
@@ -188,3 +188,26 @@ def _require_base(bundle: Bundle, store: Store, missing: Sequence[Descriptor]) -
         }
         first = paths[lacking[0].digest]
         raise BaseMissing(base=base.name, url=store.url, count=len(lacking), path=first)
+
+
+def _batches(bundle: Bundle, missing: Iterable[Descriptor]) -> Iterator[Sequence[Descriptor]]:
+    """The blobs in the order of the media: those that are here whole before one that is not.
+
+    A blob that goes on on another medium comes alone, as soon as its first part is here.
+    """
+
+    def place(blob: Descriptor) -> tuple[int, int]:
+        part, extent = bundle.index.places[blob.digest][0]
+        return part.number, extent.at
+
+    left = sorted(missing, key=place)
+    while left:
+        here = {part for part in bundle.index.parts if bundle.path(part) or not bundle.tray}
+        parts = {blob.digest: bundle.content(blob.digest).parts for blob in left}
+        batch = [blob for blob in left if here.issuperset(parts[blob.digest])]
+        batch = batch or [blob for blob in left if parts[blob.digest][0] in here][:1]
+        if not batch and bundle.tray:
+            bundle.tray.wait(bundle, [each[0] for each in parts.values()])
+        yield batch
+        sent = {blob.digest for blob in batch}
+        left = [blob for blob in left if blob.digest not in sent]

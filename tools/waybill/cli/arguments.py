@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
-import re
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from waybill.deliver.environments import FILE, Environments
 from waybill.errors import BadValue
+from waybill.store.base import Advance
 from waybill.store.connect import Access, connect
+from waybill.store.pace import Paced
+from waybill.store.sizes import parse_size
 from waybill.store.store import Store
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -24,8 +26,6 @@ REACH = {
     "ca-bundle": "PEM file of the CA that signed the server's key",
 }
 """How a store is reached that no environment names: flag -> help."""
-_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*(?:([kMGT])(i?))?B?")
-_POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
 
 
 def add_store(
@@ -54,6 +54,29 @@ def add_single_writer(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_sending(parser: argparse.ArgumentParser) -> None:
+    """How much may go to a store, and how fast."""
+    add_rate(parser)
+    parser.add_argument(
+        "--capacity",
+        type=size,
+        metavar="SIZE",
+        help="what the store may hold, as 2TB: what would not fit is refused before its first byte "
+        "(default: capacity in environments.yaml; a directory's own disk is always asked)",
+    )
+
+
+def add_rate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--limit-rate", type=size, metavar="SIZE", help="send at most this much a second, as 50MB"
+    )
+
+
+def paced(args: argparse.Namespace, advance: Advance) -> Advance:
+    """Keep to --limit-rate."""
+    return Paced(advance, args.limit_rate) if args.limit_rate else advance
+
+
 def open_store(
     args: argparse.Namespace, *, public_endpoint: str | None = None, side: str = ""
 ) -> Store:
@@ -61,9 +84,10 @@ def open_store(
 
     `side` begins the flags where a command has two stores.
     """
+    capacity = getattr(args, "capacity", None)
     if "/" in args.store or args.store.startswith("."):
         access = Access(args.endpoint, args.profile, args.ca_bundle, public_endpoint)
-        return connect(args.store, access, single_writer=args.single_writer)
+        return connect(args.store, access, single_writer=args.single_writer, capacity=capacity)
     for flag in ("endpoint", "profile", "ca_bundle"):
         if value := getattr(args, flag):
             why = f"{args.store} is an environment, and environments.yaml says how to reach it"
@@ -72,7 +96,9 @@ def open_store(
         why = f"it is no URL, and {project(args) / FILE}, which could name it, is not there"
         raise BadValue(what="store", value=args.store, why=f"{why}; a directory is ./{args.store}")
     environment = Environments.load(project(args))[args.store]
-    return environment.connect(single_writer=args.single_writer, public_endpoint=public_endpoint)
+    return environment.connect(
+        single_writer=args.single_writer, public_endpoint=public_endpoint, capacity=capacity
+    )
 
 
 def project(args: argparse.Namespace) -> Path:
@@ -109,8 +135,7 @@ def add_folders(parser: argparse.ArgumentParser, count: str = "+") -> None:
 
 def size(text: str) -> int:
     """Bytes from `4GB`, `650MB`, `4GiB` or a plain number."""
-    found = _SIZE.fullmatch(text.strip())
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 4GB")
-    number, unit, binary = found.groups()
-    return int(float(number) * (1024 if binary else 1000) ** _POWERS[unit or ""])
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

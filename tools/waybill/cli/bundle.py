@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import Any
 
-from waybill.bundle.format import Revision, part_name
-from waybill.bundle.media import Bundle, spans
+from waybill.bundle.format import Revision, part_name, spans
+from waybill.bundle.media import Bundle
 from waybill.bundle.verify import verify
 from waybill.cli.arguments import Commands, add_folders, add_store, open_store
 from waybill.cli.output import Console, Report, counted, human, table

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from waybill.cli import arguments
-from waybill.cli.arguments import Commands
+from waybill.cli.arguments import Commands, add_rate, paced
 from waybill.cli.output import Console, Report, human, table
 from waybill.deliver.environments import Environments
 from waybill.errors import BadValue
@@ -56,6 +56,7 @@ def _register_promote(commands: Commands) -> None:
     parser.add_argument("--from", dest="source", metavar="ENV", required=True, help="from here")
     parser.add_argument("--to", dest="target", metavar="ENV", required=True, help="to the next one")
     _add_writing(parser)
+    add_rate(parser)
     parser.set_defaults(run=run_promote)
 
 
@@ -118,6 +119,7 @@ def run_promote(args: argparse.Namespace, console: Console) -> Report:
     if args.dry_run:
         return _promotion_report(promotion, None)
     with console.progress(f"{args.source} → {args.target}", promotion.bytes) as advance:
+        advance = paced(args, advance)
         copied = promote.carry_out(promotion, by=args.by, why=args.why, advance=advance)
     return _promotion_report(promotion, copied)
 

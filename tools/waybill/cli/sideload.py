@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Check, Decision, Loading
-from waybill.cli.arguments import Commands, add_folders, add_reason, add_store, open_store
+from waybill.bundle.tray import Tray
+from waybill.cli.arguments import (
+    Commands,
+    add_folders,
+    add_reason,
+    add_sending,
+    add_store,
+    open_store,
+    paced,
+)
 from waybill.cli.output import Console, Report, human
 from waybill.store.layout import Ref
 
@@ -27,6 +37,12 @@ def register(commands: Commands) -> None:
     deep.add_argument(
         "--repair", action="store_true", help="read it back, and replace what is damaged"
     )
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="one drive, many media: ask for the next one, and go on when its parts are there",
+    )
+    add_sending(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent")
     add_reason(parser)
     parser.set_defaults(run=_sideload)
@@ -34,6 +50,8 @@ def register(commands: Commands) -> None:
 
 def _sideload(args: argparse.Namespace, console: Console) -> Report:
     bundle = Bundle.open(args.folders)
+    if args.wait:
+        bundle = replace(bundle, tray=Tray(console.note))
     refs = [Ref("heads", args.branch), *([Ref("tags", args.tag)] if args.tag else [])]
     decision = Decision(tuple(refs), args.by, args.why or "sideloaded from a bundle")
     store = open_store(args)
@@ -49,7 +67,7 @@ def _sideload(args: argparse.Namespace, console: Console) -> Report:
     if args.dry_run:
         return Report(f"would send {what}", {**sent, "bytes": loading.size, "dryRun": True})
     with console.progress("sideload", loading.size) as advance:
-        loaded = loading.run(advance)
+        loaded = loading.run(paced(args, advance))
     lines = [f"{one.repo} at {one.commit} is in {store.url}: sent {what}" for one in loaded]
     lines += [f"note: {note}" for one in loaded for note in one.notes]
     revisions = [

@@ -6,7 +6,15 @@ import argparse
 from collections import Counter
 from typing import Any
 
-from waybill.cli.arguments import FORMS, REACH, Commands, add_single_writer, open_store
+from waybill.cli.arguments import (
+    FORMS,
+    REACH,
+    Commands,
+    add_sending,
+    add_single_writer,
+    open_store,
+    paced,
+)
 from waybill.cli.output import Console, Report, counted, human
 from waybill.errors import Corrupt
 from waybill.store import mirror
@@ -27,6 +35,7 @@ def register(commands: Commands) -> None:
         for name, text in REACH.items():
             parser.add_argument(f"--{side}-{name}", help=text)
     parser.add_argument("--repo", metavar="OWNER/NAME", help="this one alone (default: all)")
+    add_sending(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent, no more")
     add_single_writer(parser)
     parser.set_defaults(run=_sync)
@@ -38,7 +47,7 @@ def _sync(args: argparse.Namespace, console: Console) -> Report:
     if args.dry_run:
         return _report(mirroring, None)
     with console.progress("sync", mirroring.bytes) as advance:
-        done = mirror.carry_out(mirroring, advance)
+        done = mirror.carry_out(mirroring, paced(args, advance))
     return _report(mirroring, done)
 
 
@@ -51,6 +60,7 @@ def _store(args: argparse.Namespace, name: str) -> Store:
         store=getattr(args, name),
         project=args.project,
         single_writer=args.single_writer and name == "target",
+        capacity=args.capacity if name == "target" else None,
         **reach,
     )
     return open_store(one, side=f"{side}-")

@@ -17,8 +17,32 @@ class SourceRefused(WaybillError):
     """The source answered, and did not let us in."""
 
     sentence = "the source {source} refuses access: {why}"
-    hint = "check that HF_TOKEN, or the file HF_TOKEN_PATH, holds a token that it trusts"
+    hint = "check {credentials}"
     exit_code = 1
+
+
+class SourceNotFound(WaybillError):
+    """The source answers, but what was named is not there."""
+
+    sentence = "there is nothing at {source}: {why}"
+    hint = "check the address and its spelling"
+    exit_code = 2
+
+
+class OutsideRoots(WaybillError):
+    """Sources of this machine are confined to some directories, and this one is in none of them."""
+
+    sentence = "{path} is not below {roots}, and sources of this machine have to be"
+    hint = "move it there, or have the directory allowed: --allow-root, WAYBILL_SOURCE_ROOTS"
+    exit_code = 3
+
+
+class NotAModel(WaybillError):
+    """What was found is not an artifact whose files can be told."""
+
+    sentence = "{source} cannot be packed: {why}"
+    hint = "push it as ModelPack, as ModelKit or with oras, or pack its files from a directory"
+    exit_code = 2
 
 
 class OtherRevision(WaybillError):
@@ -102,7 +126,7 @@ class PartMissing(WaybillError):
     """Parts that are needed are on none of the given media."""
 
     sentence = "missing: {parts}; looked in {where}"
-    hint = "insert the medium with {parts} and name its directory too"
+    hint = "insert the medium with {parts} and name its directory too; --wait asks for one by one"
     exit_code = 2
 
 

@@ -59,6 +59,18 @@ class StoreFull(WaybillError):
     status = 507
 
 
+class StoreTooSmall(WaybillError):
+    """What is to be written cannot fit, so nothing of it was sent."""
+
+    sentence = "{url} has room for {room} bytes, and {needed} are to be written"
+    hint = (
+        "make room, or give the store more, and run the command again; where --capacity or "
+        "capacity in values/environments.yaml says too little, correct it"
+    )
+    exit_code = 1
+    status = 507
+
+
 class NoConditionalWrites(WaybillError):
     """The store's server cannot compare-and-swap, so two writers could overwrite each other."""
 

@@ -61,7 +61,8 @@ def plan(
 ) -> Promotion:
     """Decide what to do for these models, or for all that the source pins. Writes nothing.
 
-    Raises UnknownEnvironment, WrongStep, UnknownModel, PinsDiffer, OtherRepo, BlobMissing, Corrupt.
+    Raises UnknownEnvironment, WrongStep, UnknownModel, PinsDiffer, OtherRepo, BlobMissing, Corrupt,
+    StoreTooSmall.
     """
     origin, goal = environments[source], environments[target]
     _check_order(environments, source, target)
@@ -73,6 +74,7 @@ def plan(
     _check_all_pinned(origin, stores[0], pinned)
     chosen = sorted(set(models) or pinned)
     steps = [_step(origin, goal, stores, model, pinned[model]) for model in chosen]
+    stores[1].require_room(list({blob.digest: blob for s in steps for blob in s.missing}.values()))
     return Promotion(origin, goal, tuple(steps))
 
 

@@ -91,6 +91,9 @@ class Backend(Protocol):
     def list(self, prefix: str) -> Iterator[Stat]:
         """Every object whose key starts with `prefix`, in key order."""
 
+    def room(self, blobs: Sequence[Descriptor]) -> int | None:
+        """Bytes that fit, and those that unfinished uploads of `blobs` hold; None: not told."""
+
     def probe(self) -> bool:
         """Whether the server keeps its promises about conditional writes.
 

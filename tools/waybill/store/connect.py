@@ -24,12 +24,21 @@ class Access:
     """Where clients outside reach the same server: presigned URLs are made for it."""
 
 
-def connect(url: str, access: Access | None = None, *, single_writer: bool = False) -> Store:
-    """Raises BadValue when the URL is neither S3 nor a directory, BadFile for its CA bundle.
+def connect(
+    url: str,
+    access: Access | None = None,
+    *,
+    single_writer: bool = False,
+    capacity: int | None = None,
+) -> Store:
+    """`capacity` is what the store may hold, in bytes, where its server does not say.
+
+    Raises BadValue when the URL is neither S3 nor a directory, BadFile for its CA bundle.
 
     The store is not touched yet.
     """
-    return Store(_backend(url, access or Access()), single_writer=single_writer)
+    backend = _backend(url, access or Access())
+    return Store(backend, single_writer=single_writer, capacity=capacity)
 
 
 def _backend(url: str, access: Access) -> Backend:

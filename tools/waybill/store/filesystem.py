@@ -11,7 +11,8 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -127,6 +128,16 @@ class FilesystemBackend:
         for key in sorted(path.relative_to(self.root).as_posix() for path in below):
             if key.startswith(prefix) and (stat := self.stat(key)):
                 yield stat
+
+    def room(self, blobs: Sequence[Descriptor]) -> int | None:
+        wanted = {digests.hex_of(blob.digest) for blob in blobs}
+        with self.errors():
+            begun = (
+                path.stat().st_size
+                for path in _files_below(self._path(layout.UPLOADS))
+                if path.name.partition("-")[0] in wanted
+            )
+            return shutil.disk_usage(self.root).free + sum(begun)
 
     def probe(self) -> bool:
         """Makes the directory; flock must work there."""

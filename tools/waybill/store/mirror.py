@@ -72,8 +72,8 @@ class Mirrored:
 def plan(source: Store, target: Store, repo: RepoId | None = None) -> Mirroring:
     """Writes nothing.
 
-    Raises BadValue for a store and itself, NotAStore, NoConditionalWrites, StoreUnreachable, and
-    Corrupt for a blob of the target that has a wrong size.
+    Raises BadValue for a store and itself, NotAStore, NoConditionalWrites, StoreUnreachable,
+    StoreTooSmall, and Corrupt for a blob of the target that has a wrong size.
     """
     if source.url == target.url:
         raise BadValue(what="target", value=target.url, why="it is the source")
@@ -85,6 +85,7 @@ def plan(source: Store, target: Store, repo: RepoId | None = None) -> Mirroring:
     blobs = list(found.blobs.values())
     here = parallel(target.has, blobs)
     missing = tuple(blob for blob, there in zip(blobs, here, strict=True) if not there)
+    target.require_room(missing)
     return Mirroring(source, target, found, missing, steps, found.wrong | wrong)
 
 

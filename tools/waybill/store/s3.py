@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -161,6 +161,9 @@ class S3Backend:
             for page in pages:
                 for entry in page.get("Contents", []):
                     yield Stat(entry["Key"].removeprefix(self._prefix), entry["Size"])
+
+    def room(self, blobs: Sequence[Descriptor]) -> int | None:  # noqa: ARG002 - S3 has no word for it
+        return None
 
     def probe(self) -> bool:
         with translated(self):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from waybill.errors import (
     RepoNotFound,
     RevisionNotFound,
     StoreFormatUnknown,
+    StoreTooSmall,
 )
 from waybill.manifest import CONFIG_TYPE, MANIFEST_TYPE, Descriptor, Manifest, canonical
 from waybill.store import layout
@@ -83,8 +84,11 @@ class Head:
 class Store:
     """Repos, revisions, refs and blobs. Cheap to make; nothing is read before it is needed."""
 
-    def __init__(self, backend: Backend, *, single_writer: bool = False) -> None:
+    def __init__(
+        self, backend: Backend, *, single_writer: bool = False, capacity: int | None = None
+    ) -> None:
         self.backend = backend
+        self._capacity = capacity
         self.url = backend.url
         self._single_writer = single_writer
 
@@ -114,6 +118,15 @@ class Store:
         """Raises NoConditionalWrites before any work is done in vain."""
         if not (self.facts["conditionalWrites"] or self._single_writer):
             raise NoConditionalWrites(url=self.url, what="moving a ref")
+
+    def require_room(self, blobs: Sequence[Descriptor]) -> None:
+        """Raises StoreTooSmall when the blobs cannot fit, as far as server and people say."""
+        needed, room = sum(blob.size for blob in blobs), self.backend.room(blobs)
+        if self._capacity is not None:
+            left = self._capacity - sum(stat.size for stat in self._opened.list(""))
+            room = max(0, left if room is None else min(room, left))
+        if room is not None and needed > room:
+            raise StoreTooSmall(url=self.url, room=f"{room:,}", needed=f"{needed:,}")
 
     def _facts(self, data: bytes | None) -> dict[str, Any]:
         if data is None:
