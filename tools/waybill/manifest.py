@@ -27,6 +27,7 @@ ARTIFACT_TYPE = "application/vnd.cncf.model.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.cncf.model.config.v1+json"
 STATEMENT_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
+PROVENANCE = "https://slsa.dev/provenance/v1"
 FILEPATH = "org.cncf.model.filepath"
 GIT_OID = "io.waybill.git.oid"
 MAX_FILES = 10_000
@@ -233,27 +234,29 @@ def git_blob_hasher(size: int, data: bytes = b"") -> hashlib._Hash:
     return hashlib.sha1(b"blob %d\0" % size + data, usedforsecurity=False)
 
 
-def provenance(manifest: Manifest, facts: Mapping[str, Any], tool: str) -> bytes:
-    """An in-toto statement (v1) with SLSA provenance (v1) about the manifest digest.
-
-    `facts` says where the files came from: source, repo, commit, license, what was dropped.
-    """
+def statement(manifest: Manifest, predicate_type: str, predicate: Any) -> bytes:
+    """An in-toto statement (v1) about the manifest digest: what the predicate says is so of it."""
+    digest = digests.hex_of(manifest.descriptor.digest)
     return canonical(
         {
             "_type": STATEMENT,
-            "subject": [
-                {
-                    "name": manifest.commit,
-                    "digest": {"sha256": digests.hex_of(manifest.descriptor.digest)},
-                }
-            ],
-            "predicateType": "https://slsa.dev/provenance/v1",
-            "predicate": {
-                "buildDefinition": {
-                    "buildType": "https://waybill.dev/pack/v1",
-                    "externalParameters": dict(facts),
-                },
-                "runDetails": {"builder": {"id": tool}},
-            },
+            "subject": [{"name": manifest.commit, "digest": {"sha256": digest}}],
+            "predicateType": predicate_type,
+            "predicate": predicate,
         }
     )
+
+
+def provenance(manifest: Manifest, facts: Mapping[str, Any], tool: str) -> bytes:
+    """A statement with SLSA provenance (v1).
+
+    `facts` says where the files came from: source, repo, commit, license, what was dropped.
+    """
+    predicate = {
+        "buildDefinition": {
+            "buildType": "https://waybill.dev/pack/v1",
+            "externalParameters": dict(facts),
+        },
+        "runDetails": {"builder": {"id": tool}},
+    }
+    return statement(manifest, PROVENANCE, predicate)

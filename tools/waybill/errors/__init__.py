@@ -12,4 +12,5 @@ from waybill.errors.base import *
 from waybill.errors.bundle import *
 from waybill.errors.cluster import *
 from waybill.errors.hub import *
+from waybill.errors.sign import *
 from waybill.errors.store import *

@@ -1,0 +1,31 @@
+"""Failures of signatures: who says what a model is, and whether they are believed."""
+
+from __future__ import annotations
+
+from waybill.errors.base import WaybillError
+
+
+class BadKey(WaybillError):
+    """A private key, or the certificate that belongs to it, cannot be used to sign."""
+
+    sentence = "{path} cannot be used to sign: {why}"
+    hint = "use a PEM file with an Ed25519 or ECDSA P-256 key, and the certificate made for it"
+    exit_code = 2
+
+
+class Unsigned(WaybillError):
+    """The trust policy asks for a signature, and there is none."""
+
+    sentence = "{what} is not signed, and {policy} asks for a signature by {trusted}"
+    hint = "have it signed: waybill pack --key, or waybill sign on the store that it comes from"
+    exit_code = 3
+    status = 403
+
+
+class UntrustedSignature(WaybillError):
+    """There are signatures, and none by whom the trust policy names."""
+
+    sentence = "{what} has no signature that counts: {seen}; {policy} asks for one by {trusted}"
+    hint = "find out who made it, then have it signed by a key that is trusted, or add the key"
+    exit_code = 3
+    status = 403

@@ -1,0 +1,1 @@
+"""Who says it: keys, certificates, signed statements, and whom an environment trusts."""
