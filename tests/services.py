@@ -17,6 +17,7 @@ import pytest
 MADE_BY = {
     "KUBECONFIG": "ci/cluster/up",
     "WAYBILL_TEST_MINIO": "ci/tools minio",
+    "WAYBILL_BENCH_MC": "ci/tools mc",
     "WAYBILL_TEST_VLLM": "ci/tools vllm",
     "WAYBILL_TEST_MODEL": "ci/tools model",
     "WAYBILL_TEST_KEYCLOAK": "ci/tools keycloak",

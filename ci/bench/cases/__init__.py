@@ -1,0 +1,1 @@
+"""The benchmarks of bundles and stores, one module for each question."""

@@ -1,0 +1,140 @@
+"""What the benchmarks share: runs of programs with their cost, in turns, and the table of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from waybill.cli.output import human, table
+
+# Of the process itself: what the kernel tells its parent counts the parent's own memory, too.
+_MEASURED = """
+import sys
+from waybill.cli.main import main
+code = main(sys.argv[1:])
+print(open("/proc/self/status").read(), file=sys.stderr, flush=True)
+sys.exit(code)
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one run: seconds on the wall, seconds of CPU in user mode, bytes of memory at the peak."""
+
+    wall: float
+    user: float
+    peak: int
+
+    def __add__(self, other: Cost) -> Cost:
+        """One after the other."""
+        return Cost(self.wall + other.wall, self.user + other.user, max(self.peak, other.peak))
+
+
+def shell(script: str, *arguments: object) -> Cost:
+    """A line of bash, its arguments as $1, $2 …; raises SystemExit with what it said."""
+    command = ["bash", "-o", "pipefail", "-euc", script, "bench", *map(str, arguments)]
+    return _cost(command)
+
+
+def waybill(*arguments: object) -> Cost:
+    """One command in a process of its own."""
+    return _cost([sys.executable, "-c", _MEASURED, *map(str, arguments), "--quiet"])
+
+
+def python(script: str, *arguments: object) -> Cost:
+    return _cost([sys.executable, "-c", script, *map(str, arguments)])
+
+
+def told(*arguments: object) -> dict[str, Any]:
+    """The result of a command whose cost is of no interest."""
+    command = [sys.executable, "-m", "waybill", *map(str, arguments), "--quiet", "--json"]
+    ran = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    result: dict[str, Any] = json.loads(ran.stdout)["result"]
+    return result
+
+
+def _cost(command: Sequence[str]) -> Cost:
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    ran = subprocess.run(command, capture_output=True, check=False)
+    wall = time.monotonic() - began
+    after, told = resource.getrusage(resource.RUSAGE_CHILDREN), ran.stderr.decode()
+    if ran.returncode:
+        raise SystemExit(f"{command} failed\n{told[-2000:]}\n{ran.stdout.decode()[-2000:]}")
+    peaks = [line.split()[1] for line in told.splitlines() if line.startswith("VmHWM:")]
+    return Cost(wall, after.ru_utime - before.ru_utime, int(peaks[0]) * 1024 if peaks else 0)
+
+
+def noise(path: Path, size: int) -> Path:
+    """A file that no compression and no deduplication makes smaller."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    block = os.urandom(1 << 20)
+    with path.open("wb") as stream:
+        for number in range(0, size, len(block)):
+            stream.write((number.to_bytes(8) + block[8:])[: size - number])
+    return path
+
+
+@dataclass
+class Race:
+    """Ways to do the same work, each run in turns, so that what disturbs one disturbs all."""
+
+    title: str
+    goal: str
+    size: int
+    """Bytes that each way moves."""
+    ways: Mapping[str, Callable[[], Cost]]
+    costs: dict[str, list[Cost]] = field(default_factory=dict)
+
+    def run(self, rounds: int) -> Race:
+        for number in range(rounds):
+            for name, way in self.ways.items():
+                cost = way()
+                self.costs.setdefault(name, []).append(cost)
+                print(f"{self.title}, {number + 1}: {name} {cost.wall:.2f} s", file=sys.stderr)
+        return self
+
+    def median(self, name: str) -> Cost:
+        costs = self.costs[name]
+        return Cost(
+            statistics.median(cost.wall for cost in costs),
+            statistics.median(cost.user for cost in costs),
+            int(statistics.median(cost.peak for cost in costs)),
+        )
+
+    def table(self) -> str:
+        """The first way is what the others are beside."""
+        first = self.median(next(iter(self.ways))).wall
+        rows = []
+        for name in self.ways:
+            cost = self.median(name)
+            walls = [one.wall for one in self.costs[name]]
+            rows.append(
+                [
+                    name,
+                    f"{cost.wall:.2f} s",
+                    f"{human(int(self.size / cost.wall))}/s",
+                    f"{cost.user:.2f} s",
+                    human(cost.peak) if cost.peak else "",
+                    f"{cost.wall / first:.2f}",
+                    f"{max(walls) / min(walls):.2f}",
+                ]
+            )
+        head = ["way", "median", "rate", "user CPU", "peak", "times the first", "slowest / fastest"]
+        return f"{self.title} ({self.goal})\n{table(head, rows)}"
+
+    def as_json(self) -> dict[str, object]:
+        costs = {name: [asdict(cost) for cost in costs] for name, costs in self.costs.items()}
+        return {"title": self.title, "goal": self.goal, "size": self.size, "costs": costs}
+
+
+def save(path: Path, races: Iterable[Race]) -> None:
+    path.write_text(json.dumps([race.as_json() for race in races], indent=1) + "\n")

@@ -1,0 +1,79 @@
+"""What the benchmarks of bundles and stores run on: a model, its bundle, a MinIO, and the peers."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+
+from ci.bench.cases.measure import noise, shell, waybill
+from tests.services import Minio, minio_server, needs
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+REPO = "bench/model"
+
+
+def model(folder: Path, size: int, files: int = 4) -> Path:
+    """A model of that many weight files, and a config."""
+    for number in range(files):
+        name = f"model-{number + 1:05}-of-{files:05}.safetensors"
+        noise(folder / name, size // files)
+    (folder / "config.json").write_text('{"model_type": "bench"}\n')
+    return folder
+
+
+@dataclass(frozen=True)
+class Server:
+    """A MinIO, and the peers' configuration for it."""
+
+    minio: Minio
+    folder: Path
+
+    @cached_property
+    def client(self) -> S3Client:
+        return boto3.client("s3", endpoint_url=self.minio.endpoint, region_name="us-east-1")
+
+    def bucket(self) -> str:
+        """A new one."""
+        name = f"bench-{secrets.token_hex(4)}"
+        self.client.create_bucket(Bucket=name)
+        return name
+
+    def store(self) -> tuple[str, ...]:
+        """A new store: its URL and how it is reached."""
+        where = (f"s3://{self.bucket()}", "--endpoint", self.minio.endpoint)
+        waybill("store", "init", *where)
+        return where
+
+    def drop(self, bucket: str) -> None:
+        """What earlier rounds left must not slow the later ones down."""
+        shell('"$1" rb --quiet --force "bench/$2"', needs("WAYBILL_BENCH_MC"), bucket)
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Server]:
+    folder.mkdir(parents=True)
+    with minio_server(needs("WAYBILL_TEST_MINIO"), folder) as minio:
+        key, secret = minio.access_key, minio.secret_key
+        address = minio.endpoint.removeprefix("http://")
+        os.environ.update(
+            AWS_ACCESS_KEY_ID=key,
+            AWS_SECRET_ACCESS_KEY=secret,
+            MC_HOST_bench=f"http://{key}:{secret}@{address}",
+            MC_CONFIG_DIR=str(folder / "mc"),
+            RCLONE_CONFIG="/dev/null",
+            RCLONE_CONFIG_BENCH_TYPE="s3",
+            RCLONE_CONFIG_BENCH_PROVIDER="Minio",
+            RCLONE_CONFIG_BENCH_ENV_AUTH="true",
+            RCLONE_CONFIG_BENCH_ENDPOINT=minio.endpoint,
+        )
+        yield Server(minio, folder)
