@@ -1,5 +1,6 @@
 """An index made to do harm: whatever it says, it is refused or it harms nothing."""
 
+import base64
 import json
 from collections.abc import Callable
 from copy import deepcopy
@@ -24,7 +25,7 @@ from waybill.bundle.format import Index, member_header
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Loading
 from waybill.errors import BadFile, BadValue, UnsafePath, WaybillError
-from waybill.manifest import canonical
+from waybill.manifest import STATEMENT, STATEMENT_TYPE, canonical
 from waybill.store.store import Store
 
 Change = Callable[[dict[str, Any]], object]
@@ -88,6 +89,14 @@ def test_a_member_that_leaves_or_confuses_is_refused(name: str, bundle: Path, st
     assert str(bundle) in str(error)
 
 
+ABOUT_NOTHING = json.dumps({"_type": STATEMENT, "subject": [], "predicateType": "x"})
+
+
+def enveloped(statement: str) -> str:
+    payload = base64.b64encode(statement.encode()).decode()
+    return json.dumps({"payloadType": STATEMENT_TYPE, "payload": payload, "signatures": []})
+
+
 def manifest_path(path: str) -> Change:
     """Another path in the manifest, with the commit and the statement to match."""
 
@@ -146,10 +155,15 @@ WRONG: dict[str, tuple[Change, str]] = {
     "a hole in a blob": (_set("parts", 1, "extents", 0, "offset", to=1), "is not whole"),
     "no parts": (_set("parts", to=[]), "is not whole"),
     "statements about others": (
-        _set("revisions", 0, "statements", to=['{"subject":[]}']),
+        _set("revisions", 0, "statements", to=[ABOUT_NOTHING]),
         "is about another manifest",
     ),
-    "statements that are none": (_set("revisions", 0, "statements", to=["x"]), "not an in-toto"),
+    "statements that are none": (_set("revisions", 0, "statements", to=["x"]), "no in-toto"),
+    "signatures that are none": (_set("revisions", 0, "signatures", to=["{}"]), "no envelope"),
+    "signatures of others": (
+        _set("revisions", 0, "signatures", to=[enveloped(ABOUT_NOTHING)]),
+        "is about another manifest",
+    ),
     "nested too deep": (_set("revisions", 0, "statements", to=["[" * 100_000]), "recursion"),
 }
 

@@ -111,7 +111,7 @@ def test_the_statement_says_where_it_came_from_and_what_was_dropped(tmp_path: Pa
     snapshot = tmp_path / "models--Acme--Demo" / "snapshots" / commit
     write(snapshot, {**FILES, "pytorch_model.bin": b"pickle"})
     (revision,) = Packing.plan(DirectorySource(snapshot)).run([tmp_path / "out"]).index.revisions
-    (statement,) = map(json.loads, revision.statements)
+    statement, *_ = map(json.loads, revision.statements)
     assert statement["subject"][0]["name"] == revision.manifest.commit
     assert statement["predicate"] == {
         "buildDefinition": {

@@ -2,6 +2,9 @@
 
 bundle.json     this index: canonical JSON, the same on every medium; its `digest` is that of the
                 rest, so that a damaged index is not believed
+bundle.sig      of bundle.json, where a key was given: the signature's bytes alone, as openssl
+                reads them (Ed25519, or ECDSA P-256 with SHA-256 in DER)
+bundle.crt      the signer's certificates in PEM, its own first, where there are any
 SHA256SUMS      of the parts on this medium
 README.txt      how to restore the files with tar, cat and sha256sum alone
 part-00001.tar  plain tar; loads alone, in any order, from any number of media
@@ -12,6 +15,9 @@ in name order restores the file. Members are named by path, not by digest, becau
 stands before the bytes whose digest it would need: so each byte is read once.
 
 The digests of a blob's 64 MiB pieces are those of its S3 parts, too.
+
+A revision comes with in-toto statements about its manifest digest, and the same ones signed, each
+in a DSSE envelope: the store keeps both.
 """
 
 from __future__ import annotations
@@ -30,10 +36,14 @@ from waybill import digest as digests
 from waybill.digest import Digest
 from waybill.errors import BadFile
 from waybill.manifest import Manifest, canonical, safe_path
+from waybill.sign.dsse import Envelope
+from waybill.sign.statements import Statement
 from waybill.store.layout import RepoId
 
 FORMAT = 1
 INDEX = "bundle.json"
+SIGNATURE = "bundle.sig"
+CERTIFICATES = "bundle.crt"
 SUMS = "SHA256SUMS"
 README = "README.txt"
 BLOCK = 512
@@ -116,12 +126,16 @@ class Blob:
 
 @dataclass(frozen=True)
 class Revision:
-    """A manifest, the repo it belongs to, its upstream commit, and statements about it."""
+    """A manifest, the repo it belongs to, its upstream commit, and what is said about it.
+
+    `signatures` are DSSE envelopes of statements.
+    """
 
     repo: RepoId
     manifest: Manifest
     upstream: str | None
     statements: tuple[bytes, ...]
+    signatures: tuple[bytes, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -130,6 +144,7 @@ class Revision:
             "manifest": self.manifest.data.decode(),
             "upstream": self.upstream,
             "statements": [statement.decode() for statement in self.statements],
+            "signatures": [signature.decode() for signature in self.signatures],
         }
 
 
@@ -277,18 +292,14 @@ def _revision(value: Mapping[str, Any], where: str) -> Revision:
     if manifest.commit != value["commit"]:
         raise BadFile(path=where, why=f"commit {value['commit']} is not that of its manifest")
     statements = tuple(statement.encode() for statement in value["statements"])
-    for statement in statements:
-        _check_statement(statement, manifest, where)
-    return Revision(RepoId.parse(value["repo"]), manifest, value["upstream"], statements)
-
-
-def _check_statement(statement: bytes, manifest: Manifest, where: str) -> None:
-    try:
-        subjects = [one["digest"]["sha256"] for one in json.loads(statement)["subject"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadFile(path=where, why="a statement in it is not an in-toto statement") from error
-    if subjects != [digests.hex_of(manifest.descriptor.digest)]:
-        raise BadFile(path=where, why="a statement in it is about another manifest")
+    signatures = tuple(signature.encode() for signature in value["signatures"])
+    signed = (Envelope.parse(signature, where).payload for signature in signatures)
+    for said in (*statements, *signed):
+        if Statement.parse(said, where).subjects != {manifest.descriptor.digest}:
+            raise BadFile(path=where, why="a statement in it is about another manifest")
+    return Revision(
+        RepoId.parse(value["repo"]), manifest, value["upstream"], statements, signatures
+    )
 
 
 def closed(**properties: Any) -> dict[str, Any]:
@@ -304,6 +315,7 @@ def closed(**properties: Any) -> dict[str, Any]:
 # The lengths shut out a newline at the end, which `$` lets pass.
 DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "maxLength": 71}
 COUNT = {"type": "integer", "minimum": 0}
+_TEXTS = {"type": "array", "items": {"type": "string"}}
 _COMMIT = {"type": "string", "pattern": "^[0-9a-f]{40}$", "maxLength": 40}
 GIT_OID = {"anyOf": [_COMMIT, {"type": "null"}]}
 
@@ -335,7 +347,8 @@ SCHEMA: dict[str, Any] = {
                 commit=_COMMIT,
                 manifest={"type": "string"},
                 upstream=GIT_OID,
-                statements={"type": "array", "items": {"type": "string"}},
+                statements=_TEXTS,
+                signatures=_TEXTS,
             ),
         },
         blobs={

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from waybill.bundle.format import INDEX, Extent, Index, Part, spans
+from cryptography.x509 import Certificate
+
+from waybill.bundle.format import CERTIFICATES, INDEX, SIGNATURE, Extent, Index, Part, spans
 from waybill.bundle.tray import Tray
 from waybill.digest import Digest
 from waybill.errors import (
+    BadFile,
     ForeignBundle,
     ForeignPart,
     NotABundle,
@@ -19,6 +22,8 @@ from waybill.errors import (
     PartTruncated,
     Unreadable,
 )
+from waybill.sign import certificates
+from waybill.sign.dsse import Signature
 from waybill.source.directory import NamedFile
 from waybill.store.base import Limited
 
@@ -42,6 +47,18 @@ class Bundle:
             if other != data:
                 raise ForeignBundle(where=folder)
         return cls(Index.parse(data, str(first / INDEX)), tuple(folders))
+
+    def seals(self) -> list[Signature]:
+        """The signatures of the index that came on the media, which nobody has looked at yet.
+
+        Raises BadFile, Unreadable.
+        """
+        found = {folder: _read(folder / SIGNATURE) for folder in self.folders}
+        return [
+            Signature("", value, _chain(folder / CERTIFICATES))
+            for folder, value in found.items()
+            if value is not None
+        ]
 
     def path(self, part: Part) -> Path | None:
         """Where a part lies; None when it is on none of the media."""
@@ -80,6 +97,15 @@ class Bundle:
 
     def content(self, blob: Digest) -> BundleContent:
         return BundleContent(self, blob)
+
+
+def _chain(path: Path) -> tuple[Certificate, ...]:
+    if (data := _read(path)) is None:
+        return ()
+    try:
+        return certificates.parse(data.decode("ascii", "replace"))
+    except ValueError as error:
+        raise BadFile(path=path, why=str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,20 @@ from pathlib import Path
 from shlex import quote
 
 from waybill.bundle.cut import PartPlan
-from waybill.bundle.format import INDEX, README, SUMS, Index, Part, part_name
+from waybill.bundle.format import (
+    CERTIFICATES,
+    INDEX,
+    README,
+    SIGNATURE,
+    SUMS,
+    Index,
+    Part,
+    part_name,
+)
 from waybill.bundle.journal import Journal, write_whole
 from waybill.bundle.writer import PARTIAL
 from waybill.errors import ForeignBundle, MediaFull
+from waybill.sign.keys import Signer
 
 _RESERVE = 16_000_000
 """Bytes kept free on each medium for the index, sums, README and the file system itself."""
@@ -77,19 +87,26 @@ def _free(outs: Sequence[Path]) -> int:
     return facts.f_bavail * facts.f_frsize + partial - _RESERVE * len(outs)
 
 
-def write_index(outs: Sequence[Path], index: Index) -> None:
+def write_index(outs: Sequence[Path], index: Index, signer: Signer | None = None) -> None:
     """Every medium gets the whole index, and the sums of its own parts; bundle.json last."""
+    seal = {SIGNATURE: signer.sign(index.data), CERTIFICATES: signer.chain_pem} if signer else {}
     for out in outs:
         here = [part for part in index.parts if (out / part.name).is_file()]
         sums = "".join(f"{part.digest.removeprefix('sha256:')}  {part.name}\n" for part in here)
         if here:
             write_whole(out / SUMS, sums.encode())
-        write_whole(out / README, readme(index, here).encode())
+        write_whole(out / README, readme(index, here, signer).encode())
+        for name in (SIGNATURE, CERTIFICATES):
+            if data := seal.get(name):
+                write_whole(out / name, data)
+            else:
+                # Of an earlier run with another key: it would speak of another index.
+                (out / name).unlink(missing_ok=True)
     for out in outs:
         write_whole(out / INDEX, index.data)
 
 
-def readme(index: Index, here: Sequence[Part]) -> str:
+def readme(index: Index, here: Sequence[Part], signer: Signer | None = None) -> str:
     """How to restore without Waybill, and the sums of the restored files."""
     cut = {
         extent.member.rsplit(".", 1)[0]
@@ -109,7 +126,7 @@ def readme(index: Index, here: Sequence[Part]) -> str:
 {_left_out(index)}
 With Waybill:  waybill verify DIRECTORY...    waybill sideload DIRECTORY... --to STORE
 Without it:
-
+{_signed(signer)}
 Check the parts that were packed onto this medium, here:
   sha256sum -c {SUMS}
 Restore the files: copy the parts of all media and this file into one empty directory, and there:
@@ -118,6 +135,28 @@ Restore the files: copy the parts of all media and this file into one empty dire
   sha256sum -c {README}
 
 {files}"""
+
+
+def _signed(signer: Signer | None) -> str:
+    """How openssl checks the signature, and how the sums follow from what is signed."""
+    if signer is None:
+        return ""
+    if signer.chain:
+        key = f"-certin -inkey {CERTIFICATES}"
+        first = f"""CA.pem is the CA's certificate, which you have from it, not from this medium:
+  openssl verify -CAfile CA.pem -purpose any -untrusted {CERTIFICATES} {CERTIFICATES}"""
+    else:
+        key = "-pubin -inkey KEY.pem"
+        first = f"""KEY.pem is the public key that you have from its owner, not from this medium;
+its id, the SHA-256 of it in DER, is {signer.key_id}:"""
+    return f"""
+Check who packed it, here. {first}
+  openssl pkeyutl -verify {key} -rawin -in {INDEX} -sigfile {SIGNATURE}
+Check that the sums here and in {SUMS} are signed (nothing is printed):
+  for sum in $(grep -hoE '^[0-9a-f]{{64}}' {SUMS} {README}); do
+    grep -q "sha256:$sum" {INDEX} || echo "not signed: $sum"
+  done
+"""
 
 
 def _left_out(index: Index) -> str:

@@ -25,6 +25,9 @@ from waybill.bundle.writer import PartWriter
 from waybill.digest import CHUNK
 from waybill.errors import BadValue, Corrupt, SourceChanged
 from waybill.manifest import File, Manifest, canonical, provenance
+from waybill.sign import dsse
+from waybill.sign.keys import Signer
+from waybill.sign.statements import bom_statement, license_statement
 from waybill.source.base import Origin, Source, SourceFile
 from waybill.source.select import Choice, Selection, select
 from waybill.store.base import Advance, no_progress
@@ -95,8 +98,10 @@ class Packing:
             facts += [self.base.name, sorted(self.there)]
         return digests.of(canonical(facts))
 
-    def run(self, outs: Sequence[Path], advance: Advance = no_progress) -> Packed:
-        """Write the bundle into the directories of `outs`, each filled in turn.
+    def run(
+        self, outs: Sequence[Path], advance: Advance = no_progress, signer: Signer | None = None
+    ) -> Packed:
+        """Write the bundle into the directories of `outs`, each filled in turn, and sign it.
 
         Raises MediaFull before the first byte, ForeignBundle, BeingPacked, SourceChanged, Corrupt.
         """
@@ -116,11 +121,11 @@ class Packing:
             run = _Run(self, journal, advance)
             for part in self.parts:
                 run.part(part, places.get(part.number))
-            index = self._index(journal)
-            outputs.write_index(outs, index)
+            index = self._index(journal, signer)
+            outputs.write_index(outs, index, signer)
             return Packed(index, reused)
 
-    def _index(self, journal: Journal) -> Index:
+    def _index(self, journal: Journal, signer: Signer | None) -> Index:
         files = {**journal.files, **self.there}
         manifest = Manifest.of(
             File(file.path, files[file.path].digest, file.size, files[file.path].git_oid)
@@ -131,7 +136,7 @@ class Packing:
             for file in self.selection.kept
             if file.path not in self.there
         }
-        revisions, parts = (self._revision(manifest),), self._parts(journal)
+        revisions, parts = (self._revision(manifest, signer),), self._parts(journal)
         return Index(self.part_size, revisions, blobs, parts, self._elsewhere())
 
     def _elsewhere(self) -> Elsewhere | None:
@@ -143,7 +148,7 @@ class Packing:
                 raise SourceChanged(path=file.path, source=self.source)
         return self.base.elsewhere(one.digest for one in self.there.values())
 
-    def _revision(self, manifest: Manifest) -> Revision:
+    def _revision(self, manifest: Manifest, signer: Signer | None) -> Revision:
         facts: dict[str, Any] = {
             "source": self.origin.source,
             "repo": self.origin.repo,
@@ -151,8 +156,13 @@ class Packing:
             "license": self.origin.license,
             "dropped": self.selection.dropped,
         }
-        statement = provenance(manifest, facts, f"waybill {__version__}")
-        return Revision(self.repo, manifest, self.origin.commit, (statement,))
+        statements = (
+            provenance(manifest, facts, f"waybill {__version__}"),
+            license_statement(manifest, self.origin.license),
+            bom_statement(manifest, str(self.repo), facts, __version__),
+        )
+        signatures = tuple(dsse.sign(said, signer) for said in statements) if signer else ()
+        return Revision(self.repo, manifest, self.origin.commit, statements, signatures)
 
     def _parts(self, journal: Journal) -> tuple[Part, ...]:
         return tuple(

@@ -12,9 +12,12 @@ from enum import StrEnum
 
 from waybill.bundle.format import Revision
 from waybill.bundle.media import Bundle
+from waybill.bundle.trusted import require_trust
 from waybill.digest import Digest
 from waybill.errors import BaseMissing, Corrupt, RefMoved
 from waybill.manifest import STATEMENT_TYPE, Descriptor
+from waybill.sign.dsse import ENVELOPE_TYPE
+from waybill.sign.trust import Policy
 from waybill.store.base import Advance, no_progress
 from waybill.store.layout import Ref
 from waybill.store.store import Head, Store
@@ -71,12 +74,14 @@ class Loading:
         decision: Decision,
         check: Check = Check.PRESENT,
         advance: Advance = no_progress,
+        policy: Policy | None = None,
     ) -> Loading:
         """Ask the store what it has; a deep check reads it back, and tells `advance`.
 
-        Raises BaseMissing, StoreTooSmall, PartTruncated, ForeignPart, Corrupt; PartMissing unless
-        the bundle has a tray.
+        Raises Unsigned, UntrustedSignature, BaseMissing, StoreTooSmall, PartTruncated, ForeignPart,
+        Corrupt; PartMissing unless the bundle has a tray.
         """
+        require_trust(bundle, policy)
         store.require_writable()
         revisions = bundle.index.revisions
         wanted = {d: blob for one in revisions for d, blob in one.manifest.blobs.items()}
@@ -124,6 +129,8 @@ class Loading:
         self.store.add_revision(repo, manifest)
         for statement in revision.statements:
             self.store.add_referrer(repo, manifest.commit, statement, STATEMENT_TYPE)
+        for signature in revision.signatures:
+            self.store.add_referrer(repo, manifest.commit, signature, ENVELOPE_TYPE)
         notes = self._alias(revision)
         for ref in self.decision.refs:
             self._move(revision, ref)

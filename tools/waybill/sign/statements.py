@@ -57,7 +57,7 @@ class Statement:
             subjects = [digests.from_hex(one["digest"]["sha256"]) for one in value["subject"]]
             kind = str(value["predicateType"])
         except _MALFORMED as error:
-            raise BadFile(path=where, why=f"it is no in-toto statement ({error})") from error
+            raise BadFile(path=where, why=f"it is no in-toto statement ({error!r})") from error
         return cls(kind, frozenset(subjects), value.get("predicate"))
 
 
