@@ -18,7 +18,12 @@ NAME = "^[a-z0-9]([-a-z0-9]{0,22}[a-z0-9])?$"
 _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f\\ud800-\\udfff]")
 """No path and no name holds such; the system refuses some of them with a traceback."""
 
-_KINDS = {"object": "a map", "string": "a string; quote it", "array": "a list"}
+_KINDS = {
+    "object": "a map",
+    "string": "a string; quote it",
+    "array": "a list",
+    "boolean": "true or false",
+}
 _NOT_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 """What PyYAML raises, too, for a value that its tag does not fit: `!!bool foo`, `!!int ""`."""
 

@@ -19,6 +19,7 @@ from waybill.digest import Digest
 from waybill.errors import SourceUnreachable
 from waybill.manifest import Manifest
 from waybill.source.connect import open_source
+from waybill.source.reach import Reach
 from waybill.store import layout
 from waybill.store.layout import Ref, RepoId
 
@@ -44,7 +45,7 @@ class Upstream:
 
     def pack(self, out: Path, *options: object) -> Process:
         source = f"hf://Acme/Demo@{self.commit}"
-        arguments = ("pack", source, "--out", out, "--hf-endpoint", self.wire.url, *options)
+        arguments = ("pack", source, "--out", out, "--source-endpoint", self.wire.url, *options)
         return Process(arguments, {"HF_HOME": str(out.parent / "huggingface")})
 
 
@@ -92,7 +93,7 @@ def test_a_branch_or_tag_is_resolved_to_its_commit(
     revision: str, upstream: Upstream, tmp_path: Path
 ) -> None:
     source = f"hf://acme/demo{revision}"
-    options = ("--out", tmp_path / "out", "--hf-endpoint", upstream.wire.url)
+    options = ("--out", tmp_path / "out", "--source-endpoint", upstream.wire.url)
     told = Process(("pack", source, *options)).run()
     assert commit_in(told) == upstream.commit
 
@@ -135,7 +136,7 @@ def _digest(upstream: Upstream, name: str) -> Digest:
 def test_a_branch_that_moves_while_it_is_packed_gives_the_files_of_one_commit(
     upstream: Upstream, tmp_path: Path
 ) -> None:
-    source = open_source("hf://Acme/Demo@main", endpoint=upstream.wire.url)
+    source = open_source("hf://Acme/Demo@main", Reach(endpoint=upstream.wire.url))
     packing = Packing.plan(source)
     (upstream.model / "README.md").write_bytes(b"newer")
     again = ("pack", upstream.model, "--as", "Acme/Demo", "--out", tmp_path / "newer")
@@ -159,27 +160,27 @@ def test_a_branch_that_moves_while_it_is_packed_gives_the_files_of_one_commit(
 def test_what_the_hub_does_not_have_is_told_in_a_sentence(
     url: str, sentence: str, upstream: Upstream, tmp_path: Path
 ) -> None:
-    options = ("--out", tmp_path / "out", "--hf-endpoint", upstream.wire.url)
+    options = ("--out", tmp_path / "out", "--source-endpoint", upstream.wire.url)
     told = said(Process(("pack", url, *options)), 2)
     assert sentence in told
     assert told.count("\n") == 2
 
 
 def test_an_endpoint_that_is_away_is_told_in_a_sentence(tmp_path: Path) -> None:
-    options = ("--out", tmp_path / "out", "--hf-endpoint", "http://127.0.0.1:1")
+    options = ("--out", tmp_path / "out", "--source-endpoint", "http://127.0.0.1:1")
     told = said(Process(("pack", "hf://acme/demo", *options)), 7)
     assert "error: the source http://127.0.0.1:1/acme/demo cannot be read: " in told
     assert told.count("\n") == 2
 
 
 def test_offline_mode_is_told_in_a_sentence(tmp_path: Path) -> None:
-    options = ("--out", tmp_path / "out", "--hf-endpoint", "http://127.0.0.1:1")
+    options = ("--out", tmp_path / "out", "--source-endpoint", "http://127.0.0.1:1")
     told = said(Process(("pack", "hf://acme/demo", *options), {"HF_HUB_OFFLINE": "1"}), 7)
     assert "offline" in told.lower()
 
 
 def test_a_file_is_read_from_any_offset(upstream: Upstream) -> None:
-    source = open_source(f"hf://acme/demo@{upstream.commit}", endpoint=upstream.wire.url)
+    source = open_source(f"hf://acme/demo@{upstream.commit}", Reach(endpoint=upstream.wire.url))
     for file in source.files():
         data = FILES[file.path]
         for offset in {0, len(data) // 2, len(data)}:
@@ -193,7 +194,7 @@ def test_a_hub_that_goes_away_is_told_when_its_files_are_opened(
 ) -> None:
     waits: list[float] = []
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", waits.append)
-    source = open_source(f"hf://acme/demo@{upstream.commit}", endpoint=upstream.wire.url)
+    source = open_source(f"hf://acme/demo@{upstream.commit}", Reach(endpoint=upstream.wire.url))
     files = source.files()
     upstream.hub.process.kill()
     upstream.hub.process.wait()

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from waybill.errors import BadValue, Unreadable, UnsafePath, WaybillError
+from waybill.errors import Unreadable, UnsafePath, WaybillError
 from waybill.source.base import Origin
-from waybill.source.connect import open_source
 from waybill.source.directory import DirectorySource
-from waybill.source.huggingface import HuggingFaceSource
 
 COMMIT = "c" * 40
 
@@ -169,18 +167,3 @@ def test_what_only_looks_like_a_snapshot_may_not_link_out(folder: str, tmp_path:
     (snapshot / "a").symlink_to("../../blobs/abc")
     assert DirectorySource(snapshot).origin.commit is None
     assert isinstance(refusal(snapshot), UnsafePath)
-
-
-def test_a_source_is_a_path_a_file_url_or_a_repo(root: Path) -> None:
-    for url in (str(root), root.as_uri()):
-        assert str(open_source(url)) == str(root)
-    for url in ("hf://acme/demo@v1", "hf://acme/demo"):
-        source = open_source(url, endpoint="http://localhost:1")
-        assert isinstance(source, HuggingFaceSource)
-        assert str(source) == "http://localhost:1/acme/demo"
-
-
-@pytest.mark.parametrize("url", ["", "s3://bucket", "http://x/y", "hf://", "file://"])
-def test_a_source_of_another_form_is_refused(url: str) -> None:
-    with pytest.raises(BadValue, match="it must be hf://owner/name@revision or a path"):
-        open_source(url)

@@ -72,7 +72,9 @@ def away() -> SourceUnreachable:
 
 
 def refusal() -> SourceRefused:
-    return SourceRefused(source="http://hub/acme/demo", why="the token has expired")
+    return SourceRefused(
+        source="http://hub/acme/demo", why="the token has expired", credentials="it"
+    )
 
 
 @pytest.fixture

@@ -11,15 +11,13 @@ from waybill.bundle.format import INDEX
 from waybill.bundle.pack import Packing
 from waybill.cli.arguments import Commands, open_store, size
 from waybill.cli.output import Console, Report, counted, human
+from waybill.cli.sources import FORMS, add_source, source_of
 from waybill.errors import BadValue
-from waybill.source.connect import open_source
-from waybill.source.select import Choice
-from waybill.store.layout import RepoId
 
 
 def register(commands: Commands) -> None:
     parser = commands.add_parser("pack", help="pack a model into a bundle")
-    parser.add_argument("source", metavar="SOURCE", help="hf://owner/name@revision or a directory")
+    parser.add_argument("source", nargs="?", metavar="SOURCE", help=FORMS)
     parser.add_argument(
         "--out",
         action="append",
@@ -27,29 +25,13 @@ def register(commands: Commands) -> None:
         metavar="DIR",
         help="where the parts go; give it again for further media, used as those before are full",
     )
-    parser.add_argument("--as", dest="repo", metavar="OWNER/NAME", help="the repo it becomes")
+    add_source(parser)
     parser.add_argument(
         "--part-size",
         type=size,
         default=PART_SIZE,
         metavar="SIZE",
         help="largest part, as 4GB or 650MB (default: 4GB, which FAT32 can hold)",
-    )
-    parser.add_argument("--hf-endpoint", help="Hugging Face endpoint (default: HF_ENDPOINT)")
-    parser.add_argument("--allow-pickle", action="store_true", help="pack pickled weights")
-    parser.add_argument(
-        "--include",
-        action="append",
-        default=[],
-        metavar="PATTERN",
-        help="pack files like this alone, as 'onnx/*', also what is dropped otherwise; repeatable",
-    )
-    parser.add_argument(
-        "--exclude",
-        action="append",
-        default=[],
-        metavar="PATTERN",
-        help="leave out files like this, as '*.gguf' or 'assets/'; repeatable",
     )
     parser.add_argument(
         "--base",
@@ -63,16 +45,15 @@ def register(commands: Commands) -> None:
 def _pack(args: argparse.Namespace, console: Console) -> Report:
     if not (args.out or args.dry_run):
         raise BadValue(what="--out", value="", why="a bundle needs a directory to go to")
-    source = open_source(args.source, endpoint=args.hf_endpoint)
-    repo = RepoId.parse(args.repo) if args.repo else None
+    wanted = source_of(args)
     base = _base(args) if args.base else None
     with console.progress("compare", 0) as advance:
         packing = Packing.plan(
-            source,
-            repo,
+            wanted.source,
+            wanted.repo,
             part_size=args.part_size,
-            allow_pickle=args.allow_pickle,
-            choice=Choice(args.include, args.exclude),
+            allow_pickle=wanted.allow_pickle,
+            choice=wanted.choice,
             base=base,
             advance=advance,
         )

@@ -6,8 +6,21 @@ import re
 
 import yaml
 
+from waybill.source.base import Source
+
 CARD = "README.md"
 _HEADER = re.compile(r"\A---\r?\n(.*?)^---", re.DOTALL | re.MULTILINE)
+_CARD_SIZE = 1 << 20
+"""Bytes of a model card that are looked at for its header."""
+
+
+def license_of(source: Source) -> str | None:
+    """As the source's model card tells it. Raises what the source raises."""
+    for file in source.files():
+        if file.path == CARD:
+            with source.open(file) as stream:
+                return card_license(stream.read(_CARD_SIZE).decode(errors="replace"))
+    return None
 
 
 def card_license(readme: str) -> str | None:

@@ -1,29 +1,158 @@
-"""From a URL to a source: `hf://owner/name@revision`, `file:///path` or a plain path."""
+"""From a URL to a source. `FORMS` is the one table of what a source can be."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from urllib.parse import unquote
 
 from waybill.errors import BadValue
 from waybill.source.base import Source
-from waybill.source.directory import DirectorySource
-from waybill.store.connect import local, split
+from waybill.source.directory import local_source
+from waybill.source.reach import Reach
+from waybill.store.connect import Access, check_endpoint, connect, local, split
+from waybill.store.layout import RepoId
+
+# The modules that take half a second to import are imported by those who need them.
+
+NAMED = "owner/name@revision"
 
 
-def open_source(url: str, *, endpoint: str | None = None) -> Source:
-    """Raises BadValue for a URL of another form, SourceUnreachable when nothing is there.
+@dataclass(frozen=True)
+class Form:
+    """One kind of source. `takes`: what of Reach counts for it; anything else is refused."""
 
-    `endpoint` is the Hugging Face endpoint (default: HF_ENDPOINT, else the public hub).
+    pattern: str
+    what: str
+    takes: frozenset[str]
+    open: Callable[[str, Reach], Source]
+
+
+def _local(url: str, reach: Reach) -> Source:
+    return local_source(local("source", url), reach.roots)
+
+
+def _file(url: str, reach: Reach) -> Source:
+    parts = split("source", url)
+    if parts.netloc not in ("", "localhost"):
+        raise BadValue(what="source", value=url, why="it must be file:///path, with three slashes")
+    return local_source(local("source", unquote(parts.path)), reach.roots)
+
+
+def _hugging_face(url: str, reach: Reach) -> Source:
+    from waybill.source.huggingface import HuggingFaceSource
+
+    repo, revision = _repo_and_revision(url.partition("://")[2])
+    return HuggingFaceSource(repo, revision, endpoint=reach.endpoint, ca_bundle=reach.ca_bundle)
+
+
+def _hub(url: str, reach: Reach) -> Source:
+    from waybill.source.huggingface import HuggingFaceSource
+
+    endpoint, named = _place_and_name(url.removeprefix("hub+"))
+    check_endpoint("source", endpoint)
+    repo, revision = _repo_and_revision(named)
+    return HuggingFaceSource(repo, revision, endpoint=endpoint, ca_bundle=reach.ca_bundle)
+
+
+def _s3(url: str, reach: Reach) -> Source:
+    from waybill.source.s3 import S3Source
+
+    bucket, _, path = url.partition("://")[2].partition("/")
+    return S3Source(bucket, path, reach)
+
+
+def _web(url: str, reach: Reach) -> Source:
+    from waybill.source.website import WebsiteSource
+
+    return WebsiteSource(url, reach)
+
+
+def _oci(url: str, reach: Reach) -> Source:
+    from waybill.source.oci import OciSource
+
+    return OciSource(url, reach)
+
+
+def _store(url: str, reach: Reach) -> Source:
+    from waybill.source.waybill_store import StoreSource
+
+    place, named = _place_and_name(url.removeprefix("store+"))
+    if place.startswith("file:"):
+        reach.roots.check(local("source", unquote(split("source", place).path)))
+    repo, revision = _repo_and_revision(named)
+    store = connect(place, Access(reach.endpoint, reach.profile, reach.ca_bundle))
+    return StoreSource(store, RepoId.parse(repo), revision)
+
+
+def _claim(url: str, reach: Reach) -> Source:  # noqa: ARG001
+    why = "a claim is read in its cluster: waybill sideload --in-cluster"
+    raise BadValue(what="source", value=url, why=why)
+
+
+_S3 = frozenset({"endpoint", "profile", "ca_bundle"})
+_WEB = frozenset({"ca_bundle", "token_file", "client_certificate", "client_key", "sha256"})
+_OCI = frozenset({"ca_bundle", "client_certificate", "client_key"})
+_HERE = frozenset[str]()
+_A_WEBSITE = Form("https://host/path/file", "a file, or all that a SHA256SUMS names", _WEB, _web)
+_AN_ARTIFACT = Form("oci://registry/repository:tag", "an artifact in a registry", _OCI, _oci)
+_A_HUB = Form(f"hub+https://host#{NAMED}", "a model hub", frozenset({"ca_bundle"}), _hub)
+_A_STORE = Form(f"store+s3://bucket/prefix#{NAMED}", "a store of ours", _S3, _store)
+
+FORMS: Mapping[str, Form] = {
+    "": Form("./path", "a directory or a file", _HERE, _local),
+    "file": Form("file:///path", "the same as a URL", _HERE, _file),
+    "hf": Form(
+        f"hf://{NAMED}",
+        "a repo at a Hugging Face endpoint",
+        frozenset({"endpoint", "ca_bundle"}),
+        _hugging_face,
+    ),
+    "s3": Form("s3://bucket/prefix/", "objects of a bucket, or one", _S3, _s3),
+    "https": _A_WEBSITE,
+    "http": _A_WEBSITE,
+    "oci": _AN_ARTIFACT,
+    "oci+http": _AN_ARTIFACT,
+    "hub+https": _A_HUB,
+    "hub+http": _A_HUB,
+    "store+s3": _A_STORE,
+    "store+file": _A_STORE,
+    "pvc": Form("pvc://claim/path", "a claim in a cluster", _HERE, _claim),
+}
+"""Scheme -> what it stands for."""
+
+
+def open_source(url: str, reach: Reach = Reach()) -> Source:  # noqa: B008 - it is frozen
+    """Raises BadValue for a URL of another form or what its form does not take, OutsideRoots,
+    Unreadable for what is not on this machine; others are asked when their files are listed.
     """
     scheme, separator, rest = url.partition("://")
-    if scheme == "hf" and rest:
-        # Half a second to import: only for those who need it.
-        from waybill.source.huggingface import HuggingFaceSource
+    form = FORMS.get(scheme.lower() if separator else "")
+    if form is None or not url or (separator and not rest):
+        known = ", ".join(dict.fromkeys(one.pattern for one in FORMS.values()))
+        raise BadValue(what="source", value=_without_credentials(url), why=f"it must be {known}")
+    for field in fields(reach):
+        if field.name != "roots" and getattr(reach, field.name) and field.name not in form.takes:
+            flag = f"--source-{field.name.replace('_', '-')}"
+            why = f"{form.pattern} does not take it"
+            raise BadValue(what=flag, value=getattr(reach, field.name), why=why)
+    return form.open(url, reach)
 
-        repo, _, revision = rest.partition("@")
-        return HuggingFaceSource(repo, revision or "main", endpoint=endpoint)
-    if scheme == "file" and rest:
-        return DirectorySource(local("source", unquote(split("source", url).path)))
-    if url and not separator:
-        return DirectorySource(local("source", url))
-    raise BadValue(what="source", value=url, why="it must be hf://owner/name@revision or a path")
+
+def _place_and_name(url: str) -> tuple[str, str]:
+    """`https://host#owner/name@revision` in two."""
+    place, separator, named = url.partition("#")
+    if not separator:
+        why = f"it must end in #{NAMED}"
+        raise BadValue(what="source", value=_without_credentials(url), why=why)
+    return place, named
+
+
+def _repo_and_revision(text: str) -> tuple[str, str]:
+    repo, _, revision = text.partition("@")
+    return repo, revision or "main"
+
+
+def _without_credentials(url: str) -> str:
+    return re.sub("//[^/]*@", "//…@", url)

@@ -1,4 +1,4 @@
-"""A local directory, or a snapshot in the Hugging Face cache."""
+"""A local directory, a single file, or a snapshot in the Hugging Face cache."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from waybill.errors import SourceChanged, Unreadable, UnsafePath
 from waybill.manifest import safe_path
 from waybill.source.base import Origin, SourceFile
 from waybill.source.card import CARD, card_license
+from waybill.source.reach import Roots
 
 
 class NamedFile(io.FileIO):
@@ -37,13 +38,10 @@ class DirectorySource:
     those count too, and the folder's name is the upstream commit.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.absolute()
-        try:
-            found = self.root.stat()
-        except OSError as error:
-            raise Unreadable(path=root, why=error.strerror) from error
-        if not stat.S_ISDIR(found.st_mode):
+    def __init__(self, root: Path, roots: Roots = Roots()) -> None:  # noqa: B008 - it is frozen
+        """Raises Unreadable, and OutsideRoots for a directory that does not lie in one of these."""
+        self.root, self._roots = roots.check(root).absolute(), roots
+        if not stat.S_ISDIR(_stat(root).st_mode):
             raise Unreadable(path=root, why="it is not a directory")
 
     def __str__(self) -> str:
@@ -70,8 +68,12 @@ class DirectorySource:
 
     @cached_property
     def _inside(self) -> tuple[Path, ...]:
-        blobs = (self.root.parent.parent / "blobs",) if self._cached_repo[1] else ()
-        return tuple(path.resolve() for path in (self.root, *blobs))
+        places = [self.root]
+        blobs = self.root.parent.parent / "blobs"
+        # A link in its place would lead out, to wherever who made it likes.
+        if self._cached_repo[1] and not blobs.is_symlink():
+            places.append(blobs)
+        return tuple(path.resolve() for path in places if self._roots.allow(path))
 
     def _card(self) -> str:
         try:
@@ -111,23 +113,78 @@ class DirectorySource:
         raise Unreadable(path=error.filename, why=error.strerror) from error
 
     def open(self, file: SourceFile, offset: int = 0) -> IO[bytes]:
-        try:
-            stream = NamedFile(self.root / file.path)
-            stream.seek(offset)
-        except FileNotFoundError as error:
-            raise SourceChanged(path=file.path, source=self) from error
-        except OSError as error:
-            raise Unreadable(path=self.root / file.path, why=error.strerror) from error
-        return stream
+        return _open(self.root / file.path, file, offset, self)
 
     def holds(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self.root.resolve())
 
     def is_unchanged(self, file: SourceFile) -> bool:
-        try:
-            return _stamp((self.root / file.path).stat()) == file.stamp
-        except OSError:
-            return False
+        return _is_unchanged(self.root / file.path, file)
+
+
+class FileSource:
+    """One file, such as a GGUF, under its own name. A link to one counts: it was named."""
+
+    def __init__(self, path: Path, roots: Roots = Roots()) -> None:  # noqa: B008 - it is frozen
+        """Raises Unreadable, OutsideRoots."""
+        self._path = roots.check(path).absolute()
+        if not stat.S_ISREG(_stat(path).st_mode):
+            raise Unreadable(path=path, why="it is not a regular file")
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    origin = Origin("file")
+
+    def files(self) -> Sequence[SourceFile]:
+        facts = _stat(self._path)
+        name = safe_path(self._path.name, str(self._path.parent))
+        return [SourceFile(name, facts.st_size, _stamp(facts))]
+
+    def open(self, file: SourceFile, offset: int = 0) -> IO[bytes]:
+        return _open(self._path, file, offset, self)
+
+    def holds(self, path: Path) -> bool:  # noqa: ARG002
+        return False
+
+    def is_unchanged(self, file: SourceFile) -> bool:
+        return _is_unchanged(self._path, file)
+
+
+def local_source(path: Path, roots: Roots) -> DirectorySource | FileSource:
+    """What lies there. Raises Unreadable, OutsideRoots."""
+    kind = FileSource if stat.S_ISREG(_stat(path).st_mode) else DirectorySource
+    return kind(path, roots)
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise Unreadable(path=path, why=error.strerror) from error
+
+
+def _open(path: Path, file: SourceFile, offset: int, source: object) -> IO[bytes]:
+    """Raises SourceChanged when another file than the one that was listed is there now."""
+    try:
+        stream = NamedFile(path)
+        stream.seek(offset)
+    except FileNotFoundError as error:
+        raise SourceChanged(path=file.path, source=source) from error
+    except OSError as error:
+        raise Unreadable(path=path, why=error.strerror) from error
+    # A link that was moved meanwhile may lead where the one that was looked at did not.
+    if _stamp(os.fstat(stream.fileno())) != file.stamp:
+        stream.close()
+        raise SourceChanged(path=file.path, source=source)
+    return stream
+
+
+def _is_unchanged(path: Path, file: SourceFile) -> bool:
+    try:
+        return _stamp(path.stat()) == file.stamp
+    except OSError:
+        return False
 
 
 def _stamp(facts: os.stat_result) -> str:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import IO
 
 import httpx2
-from huggingface_hub import HfApi, hf_hub_url
+from huggingface_hub import HfApi, hf_hub_url, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import (  # type: ignore[attr-defined]
     build_hf_headers,
     http_stream_backoff,
 )
+from huggingface_hub.utils._http import hf_request_event_hook
 
 from waybill import digest as digests
 from waybill.digest import CHUNK, is_commit
@@ -29,19 +30,28 @@ from waybill.errors import (
 )
 from waybill.manifest import safe_path
 from waybill.source.base import Origin, SourceFile
-from waybill.source.card import CARD, card_license
-from waybill.store.connect import check_endpoint
+from waybill.source.card import license_of
+from waybill.store.connect import check_endpoint, trusting
 
 _TRIES = 5
-_CARD_SIZE = 1 << 20
-"""Bytes of a model card that are looked at for its header."""
+_CREDENTIALS = "that HF_TOKEN, or the file HF_TOKEN_PATH, holds a token that it trusts"
 
 
 class HuggingFaceSource:
     """One revision; the branch or tag is resolved to a commit once, then only that is read."""
 
-    def __init__(self, repo: str, revision: str, *, endpoint: str | None = None) -> None:
+    def __init__(
+        self,
+        repo: str,
+        revision: str,
+        *,
+        endpoint: str | None = None,
+        ca_bundle: str | None = None,
+    ) -> None:
+        """Raises BadValue for the endpoint, BadFile for the CA bundle."""
         self._repo, self._revision = repo, revision
+        if ca_bundle:
+            _trust(ca_bundle)
         self._api = HfApi(endpoint=endpoint)
         check_endpoint("Hugging Face endpoint", self._api.endpoint)
 
@@ -75,13 +85,7 @@ class HuggingFaceSource:
     def _license(self) -> str | None:
         """As the endpoint tells it, else as the model card says."""
         told = self._info.card_data.get("license") if self._info.card_data else None
-        if isinstance(told, str):
-            return told
-        for file in self.files():
-            if file.path == CARD:
-                with self.open(file) as stream:
-                    return card_license(stream.read(_CARD_SIZE).decode(errors="replace"))
-        return None
+        return told if isinstance(told, str) else license_of(self)
 
     def files(self) -> Sequence[SourceFile]:
         found = []
@@ -136,7 +140,7 @@ class HuggingFaceSource:
         # What the hub redirects to may refuse too: its link is out of date then, not our token.
         if str(response.url).startswith(self._api.endpoint):
             if response.status_code in (401, 403):
-                return SourceRefused(source=self, why=why)
+                return SourceRefused(source=self, why=why, credentials=_CREDENTIALS)
             code = response.headers.get("x-error-code")
             if code == RepoNotFound.hf_code:
                 return RepoNotFound(repo=self._repo, url=self._api.endpoint)
@@ -153,6 +157,17 @@ def _why(error: Exception, response: httpx2.Response) -> str:
     place = f"{response.url.scheme}://{response.url.host}"
     said = f"{place} answered {response.status_code} {response.reason_phrase}"
     return f"{said}: {'; '.join(told.splitlines())}" if told else said
+
+
+def _trust(ca_bundle: str) -> None:
+    """Let the library trust these authorities alone, in all of this process."""
+    context = trusting(ca_bundle)
+
+    def client() -> httpx2.Client:
+        hooks = {"request": [hf_request_event_hook]}
+        return httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=None, verify=context)
+
+    set_client_factory(client)
 
 
 class _Stream(io.RawIOBase):

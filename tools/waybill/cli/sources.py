@@ -1,0 +1,114 @@
+"""Where a model comes from: arguments, or an import manifest, of every command that reads one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from waybill.errors import BadValue
+from waybill.source import imports
+from waybill.source.base import Source
+from waybill.source.connect import open_source
+from waybill.source.reach import Reach, Roots
+from waybill.source.select import Choice
+from waybill.store.layout import RepoId
+
+ROOTS = "WAYBILL_SOURCE_ROOTS"
+FORMS = (
+    "a path, hf://owner/name@revision, s3://bucket/prefix/, https://host/path/file, "
+    "oci://registry/repository:tag, hub+https://… or store+s3://…#owner/name@revision"
+)
+REACH = {
+    "endpoint": ("URL", "URL of the S3 server, or of the Hugging Face endpoint"),
+    "profile": ("NAME", "credentials profile in the AWS shared files"),
+    "ca-bundle": ("FILE", "PEM file of the CA that signed the server's key"),
+    "token-file": ("FILE", "file with a bearer token (default: WAYBILL_HTTP_TOKEN, or netrc)"),
+    "client-certificate": ("FILE", "PEM file of a client certificate"),
+    "client-key": ("FILE", "PEM file of its key, unless the certificate's file has it"),
+    "sha256": ("HEX", "SHA-256 that the file of an http(s) URL must have"),
+}
+"""How a source is reached: end of the flag -> its value and its help."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A source, what of it is wanted, and as what."""
+
+    source: Source
+    repo: RepoId | None
+    choice: Choice
+    allow_pickle: bool
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """All about a source but itself, which is `args.source`."""
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="FILE",
+        help="an import manifest that says all this; what the command line says goes before it",
+    )
+    parser.add_argument("--as", dest="repo", metavar="OWNER/NAME", help="the repo it becomes")
+    parser.add_argument(
+        "--include",
+        action="append",
+        metavar="PATTERN",
+        help="pack files like this alone, as 'onnx/*', also what is dropped otherwise; repeatable",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        metavar="PATTERN",
+        help="leave out files like this, as '*.gguf' or 'assets/'; repeatable",
+    )
+    parser.add_argument("--allow-pickle", action="store_true", help="pack pickled weights")
+    for name, (metavar, text) in REACH.items():
+        parser.add_argument(f"--source-{name}", metavar=metavar, help=text)
+    parser.add_argument(
+        "--allow-root",
+        action="append",
+        type=Path,
+        metavar="DIR",
+        help=f"confine sources of this machine to DIR; repeatable (also: {ROOTS}=DIR:DIR)",
+    )
+
+
+def source_of(args: argparse.Namespace) -> Wanted:
+    """What the arguments, or the manifest that they name, say. Raises what `open_source` does."""
+    said = dict(imports.load(args.manifest)) if args.manifest else {}
+    said |= {key: value for key, value in _arguments(args).items() if value}
+    if not said.get("source"):
+        raise BadValue(what="source", value="", why="say where the model comes from")
+    reach = {name.replace("-", "_"): said.get(_camel(name)) for name in REACH}
+    return Wanted(
+        open_source(said["source"], Reach(**reach, roots=_roots(args))),
+        RepoId.parse(said["as"]) if said.get("as") else None,
+        Choice(said.get("include", ()), said.get("exclude", ())),
+        bool(said.get("allowPickle")),
+    )
+
+
+def _arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says, under the keys of a manifest."""
+    reach = {_camel(name): getattr(args, f"source_{name.replace('-', '_')}") for name in REACH}
+    return {
+        "source": args.source,
+        "as": args.repo,
+        "include": args.include,
+        "exclude": args.exclude,
+        "allowPickle": args.allow_pickle,
+        **reach,
+    }
+
+
+def _camel(name: str) -> str:
+    return re.sub("-(.)", lambda found: found[1].upper(), name)
+
+
+def _roots(args: argparse.Namespace) -> Roots:
+    told = [Path(one) for one in os.environ.get(ROOTS, "").split(os.pathsep) if one]
+    return Roots(tuple(tuple(group) for group in (told, args.allow_root) if group))

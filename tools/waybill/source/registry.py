@@ -1,0 +1,102 @@
+"""An OCI registry (distribution spec 1.1): manifests, blobs by range, sign-in by challenge."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from typing import IO
+from urllib.parse import urlencode
+
+import httpx2
+
+from waybill import digest as digests
+from waybill.digest import Digest
+from waybill.errors import Corrupt, SourceRefused, SourceUnreachable
+from waybill.source.credentials import basic
+from waybill.source.docker_config import CHECK, Login, login_for
+from waybill.source.reach import Reach
+from waybill.source.web import Asker, Web, from_byte
+
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+_MANIFEST_SIZE = 4 << 20
+_TOKEN_SIZE = 1 << 20
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+
+
+class Registry:
+    """One repository. Signs in when it is asked to, with what Docker's configuration knows."""
+
+    def __init__(self, source: object, base: str, repository: str, reach: Reach) -> None:
+        self._source, self._base, self._reach = source, base, reach
+        self._repository = repository
+        self._host = base.partition("://")[2]
+        self._web = Web(Asker(source, CHECK), base, reach)
+        self._authorization: str | None = None
+
+    def manifest(self, reference: str) -> tuple[bytes, Digest]:
+        """A manifest's bytes and their digest. Raises Corrupt when it is not the one asked for."""
+        headers = {"Accept": ", ".join(MANIFESTS)}
+        response = self._get(f"manifests/{reference}", headers)
+        told = response.headers.get("docker-content-digest")
+        data = self._web.read(response, _MANIFEST_SIZE)
+        found = digests.of(data)
+        expected = reference if reference.startswith("sha256:") else told or found
+        if found != expected:
+            raise Corrupt(what=f"the manifest of {self._source}", expected=expected, found=found)
+        return data, found
+
+    def open(self, blob: Digest, offset: int, size: int) -> IO[bytes]:
+        """A blob's bytes from `offset` on, not verified; `size` is that of all of it."""
+        if offset >= size:
+            return io.BytesIO()
+        return self._web.body(self._get(f"blobs/{blob}", from_byte(offset)), offset)
+
+    def _get(self, path: str, headers: Mapping[str, str]) -> httpx2.Response:
+        url = f"{self._base}/v2/{self._repository}/{path}"
+        response = self._web.ask("GET", url, headers, self._authorization)
+        challenge = response.headers.get("www-authenticate", "")
+        if response.status_code == httpx2.codes.UNAUTHORIZED and challenge:
+            response.close()
+            self._authorization = self._sign_in(challenge)
+            response = self._web.ask("GET", url, headers, self._authorization)
+        return self._web.checked(response)
+
+    def _sign_in(self, challenge: str) -> str | None:
+        """The header that the challenge asks for; None where no credentials are known."""
+        login = login_for(self._host)
+        kind, _, rest = challenge.partition(" ")
+        if kind.lower() == "bearer":
+            return self._token(dict(_PARAMETER.findall(rest)), login)
+        return basic(login.name, login.password) if login and login.name else None
+
+    def _token(self, asked: Mapping[str, str], login: Login | None) -> str:
+        """From the token service that the registry names: it has to be as well protected."""
+        realm = asked.get("realm", "")
+        if not realm.startswith("https://" if self._base.startswith("https") else "http"):
+            raise self._refused("its token service is not reached by https")
+        query = {name: asked[name] for name in ("service", "scope") if name in asked}
+        web = Web(Asker(self._source, CHECK), realm, self._reach)
+        if login and login.identity_token:
+            form = {"grant_type": "refresh_token", "refresh_token": login.identity_token}
+            response = web.post(realm, {**query, **form, "client_id": "waybill"})
+        else:
+            known = basic(login.name, login.password) if login else None
+            mark = "&" if "?" in realm else "?"
+            response = web.ask("GET", f"{realm}{mark}{urlencode(query)}", None, known)
+        data = web.read(web.checked(response), _TOKEN_SIZE)
+        try:
+            told = json.loads(data)
+            return f"Bearer {told.get('token') or told['access_token']}"
+        except (ValueError, KeyError, AttributeError) as error:
+            why = "its token service answers with no token"
+            raise SourceUnreachable(source=self._source, why=why) from error
+
+    def _refused(self, why: str) -> SourceRefused:
+        return SourceRefused(source=self._source, why=why, credentials=CHECK)

@@ -1,0 +1,73 @@
+"""A revision in another Waybill store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+from waybill.errors import SourceUnreachable, StoreUnreachable
+from waybill.manifest import Manifest
+from waybill.source.base import Origin, SourceFile
+from waybill.source.card import license_of
+from waybill.source.streams import resumed
+from waybill.store.layout import RepoId
+from waybill.store.store import Store
+
+
+class StoreSource:
+    """`store+s3://bucket/prefix#owner/name@revision`. The branch or tag is resolved once.
+
+    What was packed from upstream and goes on from here keeps the upstream commit as its alias.
+    """
+
+    def __init__(self, store: Store, repo: RepoId, revision: str) -> None:
+        self._store, self._repo, self._revision = store, repo, revision
+
+    def __str__(self) -> str:
+        return f"{self._store.url}#{self._repo}@{self._revision}"
+
+    @cached_property
+    def _commit(self) -> str:
+        return self._store.resolve(self._repo, self._revision)
+
+    @cached_property
+    def _manifest(self) -> Manifest:
+        return self._store.manifest(self._repo, self._commit)
+
+    @cached_property
+    def origin(self) -> Origin:
+        upstream = (theirs for theirs, ours in self._aliases.items() if ours == self._commit)
+        commit = next(upstream, self._commit)
+        return Origin(self._store.url, str(self._repo), commit, license_of(self))
+
+    @cached_property
+    def _aliases(self) -> dict[str, str]:
+        return self._store.aliases(self._repo)
+
+    def files(self) -> Sequence[SourceFile]:
+        return [
+            SourceFile(file.path, file.size, file.digest, file.digest, file.git_oid)
+            for file in self._manifest.files
+        ]
+
+    def open(self, file: SourceFile, offset: int = 0) -> IO[bytes]:
+        blob = self._manifest.by_path[file.path].descriptor
+
+        def open_at(at: int) -> IO[bytes]:
+            try:
+                return self._store.open(blob, at)
+            except StoreUnreachable as error:
+                raise SourceUnreachable(source=self, why=error.facts["why"]) from error
+
+        return resumed(open_at, offset, file.size, self)
+
+    def is_unchanged(self, file: SourceFile) -> bool:  # noqa: ARG002
+        """A revision does not change."""
+        return True
+
+    def holds(self, path: Path) -> bool:
+        """A directory store is no place for a bundle."""
+        inside = self._store.backend.local_path("store.json")
+        return inside is not None and path.resolve().is_relative_to(inside.parent.resolve())

@@ -1,0 +1,176 @@
+"""HTTP as sources need it: whom credentials go to, redirects, ranges, and errors in sentences."""
+
+from __future__ import annotations
+
+import io
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+import httpx2
+
+from waybill.digest import CHUNK
+from waybill.errors import (
+    BadFile,
+    SourceNotFound,
+    SourceRefused,
+    SourceUnreachable,
+    WaybillError,
+)
+from waybill.source.reach import Reach
+from waybill.source.streams import Chunked, skip
+from waybill.store.connect import trusting
+
+_REDIRECTS = 10
+_TIMEOUT = 30
+_PLAIN = {"Accept-Encoding": "identity"}
+"""Bytes as they are stored: ranges of a body that was compressed on the way mean nothing."""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks: the source as messages name it, and the credentials that people can check."""
+
+    source: object
+    credentials: str
+
+
+class Web:
+    """Asks one server. The token and the client certificate are for that server alone.
+
+    Proxies are those of HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+    """
+
+    def __init__(self, asker: Asker, origin: str, reach: Reach) -> None:
+        """Raises BadFile for a CA bundle or a client certificate that cannot be used."""
+        self._asker, self._origin = asker, httpx2.URL(origin)
+        stranger = trusting(reach.ca_bundle)
+        known = _presenting(trusting(reach.ca_bundle), reach)
+        self._known = httpx2.Client(verify=known, timeout=_TIMEOUT)
+        self._stranger = httpx2.Client(verify=stranger, timeout=_TIMEOUT)
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        authorization: str | None = None,
+    ) -> httpx2.Response:
+        """The answer, its body not read yet, redirects followed. Raises SourceUnreachable."""
+        target, last = httpx2.URL(url), httpx2.URL(url)
+        for _ in range(_REDIRECTS):
+            response = self._send(method, target, {**_PLAIN, **(headers or {})}, authorization)
+            if not response.has_redirect_location:
+                return response
+            response.close()
+            # A name and a password in there would be sent on as credentials.
+            last, target = target, target.join(response.headers["location"])
+            target = target.copy_with(username=None, password=None)
+            if target.scheme not in ("http", "https") or (last.scheme, target.scheme) == (
+                "https",
+                "http",
+            ):
+                raise self._unreachable(f"it redirects from {last.scheme} to {target.scheme}")
+        raise self._unreachable(f"it redirects more than {_REDIRECTS} times")
+
+    def post(self, url: str, form: Mapping[str, str]) -> httpx2.Response:
+        """The answer to a form. It may hold a secret, and so it follows no redirect."""
+        with self._errors():
+            request = self._known.build_request("POST", url, data=dict(form), headers=_PLAIN)
+            return self._known.send(request, stream=True)
+
+    def _send(
+        self, method: str, url: httpx2.URL, headers: dict[str, str], authorization: str | None
+    ) -> httpx2.Response:
+        own = _place(url) == _place(self._origin)
+        client = self._known if own else self._stranger
+        if own and authorization:
+            headers["Authorization"] = authorization
+        with self._errors():
+            return client.send(client.build_request(method, url, headers=headers), stream=True)
+
+    def checked(self, response: httpx2.Response) -> httpx2.Response:
+        """The answer if it is a good one. Raises SourceRefused, SourceNotFound, -Unreachable."""
+        if response.is_success:
+            return response
+        response.close()
+        raise self.failure(response)
+
+    def failure(self, response: httpx2.Response) -> WaybillError:
+        source, code = self._asker.source, response.status_code
+        # Never the whole URL: one that S3 signed is as good as a password.
+        place = f"{response.url.scheme}://{response.url.netloc.decode()}"
+        why = f"{place} answered {code} {response.reason_phrase}".rstrip()
+        # Where we were sent on to may refuse too: its link is out of date then, not our token.
+        if _place(response.url) == _place(self._origin):
+            if code in (401, 403):
+                return SourceRefused(source=source, why=why, credentials=self._asker.credentials)
+            if code in (404, 410):
+                return SourceNotFound(source=source, why=why)
+        return SourceUnreachable(source=source, why=why)
+
+    def body(self, response: httpx2.Response, offset: int = 0) -> IO[bytes]:
+        """What the answer to `from_byte(offset)` holds from there on; closing it ends the answer.
+
+        Of a server that serves no ranges the beginning is read and thrown away.
+        """
+        if "content-encoding" in response.headers:
+            response.close()
+            raise self._unreachable("it sends another encoding than it was asked for")
+        stream = io.BufferedReader(Chunked(self._chunks(response), response.close), CHUNK)
+        if offset and response.status_code != httpx2.codes.PARTIAL_CONTENT:
+            skip(stream, offset)
+        return stream
+
+    def _chunks(self, response: httpx2.Response) -> Iterator[bytes]:
+        with self._errors():
+            yield from response.iter_raw(CHUNK)
+
+    def read(self, response: httpx2.Response, limit: int) -> bytes:
+        """A small body, whole. Raises SourceUnreachable when it is not small."""
+        with self.body(response) as stream:
+            data = stream.read(limit + 1)
+        if len(data) > limit:
+            raise self._unreachable(f"it sends more than {limit:,} bytes of a list")
+        return data
+
+    def _unreachable(self, why: str) -> SourceUnreachable:
+        return SourceUnreachable(source=self._asker.source, why=why)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            raise self._unreachable(why) from error
+
+
+def from_byte(offset: int) -> dict[str, str]:
+    return {"Range": f"bytes={offset}-"} if offset else {}
+
+
+def total_size(response: httpx2.Response) -> int | None:
+    """Bytes of the whole file that an answer is, or is a range, of; None: it does not say."""
+    _, _, total = response.headers.get("content-range", "").rpartition("/")
+    if response.status_code != httpx2.codes.PARTIAL_CONTENT:
+        total = response.headers.get("content-length", "")
+    return int(total) if total.isascii() and total.isdecimal() else None
+
+
+def _place(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _presenting(context: ssl.SSLContext, reach: Reach) -> ssl.SSLContext:
+    """With the client certificate, where there is one; a key may be in the same file."""
+    if reach.client_certificate:
+        try:
+            # A passphrase would be asked for on the terminal: no key of a service has one.
+            context.load_cert_chain(reach.client_certificate, reach.client_key, password="")
+        except (OSError, ssl.SSLError) as error:
+            why = f"it is no client certificate with its key ({error.strerror or error})"
+            raise BadFile(path=reach.client_certificate, why=why) from error
+    return context
