@@ -45,7 +45,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         value = super().construct_scalar(node)
-        block = self.blocks and node.style == "|"
+        block = self.blocks and isinstance(node, yaml.ScalarNode) and node.style == "|"
         if "\n" in value and not block:
             raise _refused(node, "a value has more than one line")
         if _UNPRINTABLE.search(value.replace("\n", "") if block else value):

@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from waybill.deliver.environments import FILE, Environments
+from waybill.deliver.environments import FILE, Environment, Environments
 from waybill.errors import BadValue
+from waybill.sign.trust import Policy
 from waybill.store.base import Advance
 from waybill.store.connect import Access, connect
 from waybill.store.pace import Paced
@@ -85,20 +86,43 @@ def open_store(
     `side` begins the flags where a command has two stores.
     """
     capacity = getattr(args, "capacity", None)
-    if "/" in args.store or args.store.startswith("."):
+    if _is_url(args.store):
         access = Access(args.endpoint, args.profile, args.ca_bundle, public_endpoint)
         return connect(args.store, access, single_writer=args.single_writer, capacity=capacity)
-    for flag in ("endpoint", "profile", "ca_bundle"):
-        if value := getattr(args, flag):
-            why = f"{args.store} is an environment, and environments.yaml says how to reach it"
+    return _environment(args, side).connect(
+        single_writer=args.single_writer, public_endpoint=public_endpoint, capacity=capacity
+    )
+
+
+def _is_url(store: str) -> bool:
+    return "/" in store or store.startswith(".")
+
+
+def _environment(args: argparse.Namespace, side: str = "") -> Environment:
+    """Raises BadValue for flags about what environments.yaml says, UnknownEnvironment."""
+    for flag in ("endpoint", "profile", "ca_bundle", "trust"):
+        if value := getattr(args, flag, None):
+            why = f"{args.store} is an environment, and environments.yaml says it"
             raise BadValue(what=f"--{side}{flag.replace('_', '-')}", value=value, why=why)
     if not (project(args) / FILE).is_file():
         why = f"it is no URL, and {project(args) / FILE}, which could name it, is not there"
         raise BadValue(what="store", value=args.store, why=f"{why}; a directory is ./{args.store}")
-    environment = Environments.load(project(args))[args.store]
-    return environment.connect(
-        single_writer=args.single_writer, public_endpoint=public_endpoint, capacity=capacity
+    return Environments.load(project(args))[args.store]
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust",
+        metavar="FILE",
+        help="trust policy: whose signatures are asked for (default: the environment's)",
     )
+
+
+def policy_of(args: argparse.Namespace) -> Policy | None:
+    """The trust policy of the store, or that of --trust. Raises BadFile."""
+    if args.store and not _is_url(args.store):
+        return _environment(args).policy()
+    return Policy.load(Path(args.trust)) if args.trust else None
 
 
 def project(args: argparse.Namespace) -> Path:

@@ -14,8 +14,10 @@ from waybill.cli.arguments import (
     add_reason,
     add_sending,
     add_store,
+    add_trust,
     open_store,
     paced,
+    policy_of,
 )
 from waybill.cli.output import Console, Report, human
 from waybill.store.layout import Ref
@@ -43,6 +45,7 @@ def register(commands: Commands) -> None:
         help="one drive, many media: ask for the next one, and go on when its parts are there",
     )
     add_sending(parser)
+    add_trust(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent")
     add_reason(parser)
     parser.set_defaults(run=_sideload)
@@ -54,10 +57,10 @@ def _sideload(args: argparse.Namespace, console: Console) -> Report:
         bundle = replace(bundle, tray=Tray(console.note))
     refs = [Ref("heads", args.branch), *([Ref("tags", args.tag)] if args.tag else [])]
     decision = Decision(tuple(refs), args.by, args.why or "sideloaded from a bundle")
-    store = open_store(args)
+    store, policy = open_store(args), policy_of(args)
     check = Check.REPAIR if args.repair else Check(args.verify)
     with console.progress("look", 0) as advance:
-        loading = Loading.plan(bundle, store, decision, check, advance)
+        loading = Loading.plan(bundle, store, decision, check, advance, policy)
     total = len({d for one in bundle.index.revisions for d in one.manifest.blobs})
     missing, damaged = len(loading.missing), len(loading.damaged)
     sent = {"store": store.url, "blobs": total, "missing": missing, "damaged": damaged}

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from waybill import files
 from waybill.errors import BadFile, UnknownEnvironment
+from waybill.sign.trust import Policy
 from waybill.store.connect import Access, connect
 from waybill.store.sizes import SIZE, parse_size
 from waybill.store.store import Store
@@ -50,6 +51,11 @@ _ENVIRONMENT: dict[str, Any] = {
             "What the store may hold. What would not fit is refused before its first byte; "
             "S3 itself does not tell how much room there is.",
             f"^{SIZE}$",
+        ),
+        "trust": _text(
+            "a path",
+            "Trust policy, relative to the project directory: whose signatures are asked for when "
+            "a model is loaded into the store, promoted to it, or served from it.",
         ),
         "kubeContext": _text("the name of a context", "Context of kubectl and helm."),
         "namespace": _text(
@@ -112,6 +118,7 @@ class Environment:
     kube_context: str | None = None
     namespace: str | None = None
     release: str = "waybill"
+    trust_path: Path | None = None
     capacity: int | None = None
 
     def connect(
@@ -125,6 +132,10 @@ class Environment:
         access = Access(self.endpoint, self.profile, self.ca_bundle, public_endpoint)
         capacity = self.capacity if capacity is None else capacity
         return connect(self.store, access, single_writer=single_writer, capacity=capacity)
+
+    def policy(self) -> Policy | None:
+        """Whom it trusts; None where it asks for no signatures. Raises BadFile."""
+        return Policy.load(self.trust_path) if self.trust_path else None
 
 
 class Environments(Mapping[str, Environment]):
@@ -188,6 +199,7 @@ def _environment(name: str, given: Mapping[str, str], project: Path) -> Environm
         kube_context=given.get("kubeContext"),
         namespace=given.get("namespace"),
         release=given.get("release", "waybill"),
+        trust_path=project / given["trust"] if "trust" in given else None,
         capacity=parse_size(given["capacity"]) if "capacity" in given else None,
     )
 

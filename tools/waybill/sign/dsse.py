@@ -70,7 +70,8 @@ class Envelope:
             signatures = tuple(Signature.from_json(one) for one in value["signatures"])
             payload = _decoded(value["payload"])
         except _MALFORMED as error:
-            raise BadFile(path=where, why=f"it is no envelope of a statement ({error!r})") from error
+            why = f"it is no envelope of a statement ({error!r})"
+            raise BadFile(path=where, why=why) from error
         return cls(payload, signatures)
 
 

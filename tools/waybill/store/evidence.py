@@ -1,0 +1,74 @@
+"""What is said of a revision in a store: statements and signatures, found, added and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+
+from waybill.digest import Digest
+from waybill.errors import BadFile, BlobMissing, Corrupt
+from waybill.manifest import PROVENANCE, STATEMENT_TYPE, Manifest, provenance
+from waybill.sign import dsse
+from waybill.sign.dsse import ENVELOPE_TYPE
+from waybill.sign.keys import Signer
+from waybill.sign.statements import Statement
+from waybill.sign.trust import ENVELOPES, Policy
+from waybill.store.layout import RepoId
+from waybill.store.store import Store
+
+
+def envelopes(store: Store, repo: RepoId, commit: str) -> Iterator[bytes]:
+    """Signed statements, not looked at. What is damaged, or too large or many, is passed over."""
+    signed = [one for one in store.referrers(repo, commit) if one.media_type == ENVELOPE_TYPE]
+    for blob in signed[:ENVELOPES]:
+        with suppress(BlobMissing, Corrupt):
+            if blob.size <= dsse.LIMIT:
+                yield store.read(blob.digest)
+
+
+def require_trust(
+    policy: Policy | None,
+    store: Store,
+    repo: RepoId,
+    digest: Digest,
+    commit: str,
+    at: datetime | None,
+) -> None:
+    """Raises Unsigned, UntrustedSignature unless who the policy asks for has signed it.
+
+    `digest` is that of the manifest, and `at` the time that certificates have to be good at; None
+    asks whether they were when they began.
+    """
+    if policy and policy.asks(str(repo)):
+        policy.check(str(repo), digest, envelopes(store, repo, commit), at)
+
+
+def provenances(store: Store, repo: RepoId, commit: str) -> list[Digest]:
+    """The statements that say where it came from, unsigned, in order of their digests."""
+    found = []
+    for blob in store.referrers(repo, commit):
+        if blob.media_type == STATEMENT_TYPE:
+            with suppress(BadFile):
+                statement = Statement.parse(store.read(blob.digest), blob.digest)
+                if statement.predicate_type == PROVENANCE:
+                    found.append(blob.digest)
+    return sorted(found)
+
+
+def sign_provenance(
+    store: Store, repo: RepoId, manifest: Manifest, signer: Signer, tool: str
+) -> None:
+    """Sign what packing said of the revision; where it said nothing, say that it is this one."""
+    known = provenances(store, repo, manifest.commit)
+    statement = store.read(known[0]) if known else provenance(manifest, {"repo": str(repo)}, tool)
+    add_signed(store, repo, manifest, statement, signer)
+
+
+def add_signed(
+    store: Store, repo: RepoId, manifest: Manifest, statement: bytes, signer: Signer
+) -> None:
+    """Keep a statement with the revision, as it is and signed."""
+    store.add_referrer(repo, manifest.commit, statement, STATEMENT_TYPE)
+    envelope = dsse.sign(statement, signer)
+    store.add_referrer(repo, manifest.commit, envelope, ENVELOPE_TYPE)
