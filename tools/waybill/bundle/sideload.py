@@ -20,6 +20,7 @@ from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.trust import Policy
 from waybill.store.base import Advance, no_progress
 from waybill.store.layout import Ref
+from waybill.store.publish import Publication, Resend, publish
 from waybill.store.store import Head, Store
 from waybill.store.work import Stoppable, parallel
 
@@ -120,18 +121,24 @@ class Loading:
                     raise
                 raise Corrupt(**{**error.facts, "what": content.name}) from error
 
-        for blobs in _batches(bundle, self.missing):
-            parallel(send, blobs, _BLOBS_AT_ONCE, stoppable.stop)
-        return [self._finish(revision) for revision in bundle.index.revisions]
+        def send_all(blobs: Sequence[Descriptor]) -> None:
+            _require_base(bundle, self.store, blobs)
+            for batch in _batches(bundle, blobs):
+                parallel(send, batch, _BLOBS_AT_ONCE, stoppable.stop)
 
-    def _finish(self, revision: Revision) -> Loaded:
+        send_all(self.missing)
+        return [self._finish(revision, send_all) for revision in bundle.index.revisions]
+
+    def _finish(self, revision: Revision, resend: Resend) -> Loaded:
         repo, manifest = revision.repo, revision.manifest
-        self.store.add_revision(repo, manifest)
-        for statement in revision.statements:
-            self.store.add_referrer(repo, manifest.commit, statement, STATEMENT_TYPE)
-        for signature in revision.signatures:
-            self.store.add_referrer(repo, manifest.commit, signature, ENVELOPE_TYPE)
-        notes = self._alias(revision)
+        said = [(data, STATEMENT_TYPE) for data in revision.statements]
+        said += [(data, ENVELOPE_TYPE) for data in revision.signatures]
+        upstreams = {revision.upstream or manifest.commit} - {manifest.commit}
+        what = Publication(repo, manifest, tuple(said), tuple(upstreams))
+        notes = [
+            f"the upstream commit {name} stands for another packing of it already"
+            for name in publish(self.store, what, resend)
+        ]
         for ref in self.decision.refs:
             self._move(revision, ref)
         return Loaded(
@@ -141,15 +148,6 @@ class Loading:
             tuple(str(ref) for ref in self.decision.refs),
             tuple(notes),
         )
-
-    def _alias(self, revision: Revision) -> list[str]:
-        """Let the upstream commit stand for ours, unless it stands for another packing."""
-        upstream, commit = revision.upstream, revision.manifest.commit
-        if upstream is None or upstream == commit:
-            return []
-        if self.store.add_alias(revision.repo, upstream, commit):
-            return []
-        return [f"the upstream commit {upstream} stands for another packing of it already"]
 
     def _move(self, revision: Revision, ref: Ref) -> None:
         repo, commit = revision.repo, revision.manifest.commit

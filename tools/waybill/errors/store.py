@@ -89,6 +89,23 @@ class RefMoved(WaybillError):
     status = 409
 
 
+class BeingPruned(WaybillError):
+    """Somebody prunes the store, and no ref may move meanwhile."""
+
+    sentence = "the store {url} is being pruned by {by}"
+    hint = "run the command again when that has ended; one that was killed counts for 5 minutes"
+    exit_code = 7
+    status = 503
+
+
+class PruneHeldUp(WaybillError):
+    """A prune was away for so long that writers no longer wait for it."""
+
+    sentence = "pruning {url} was held up for too long, and has stopped"
+    hint = "run the command again: it goes on from there; if it fails again, set this clock right"
+    exit_code = 7
+
+
 class RepoNotFound(WaybillError):
     """The store has no revision of this repo."""
 
@@ -107,6 +124,15 @@ class RevisionNotFound(WaybillError):
     exit_code = 2
     status = 404
     hf_code = "RevisionNotFound"
+
+
+class RevisionPruned(WaybillError):
+    """The history names a commit that the store has no more."""
+
+    sentence = "{commit} is in the history of {repo}, but {url} has it no more: it was pruned"
+    hint = "sideload its bundle again, or choose a later commit of the history"
+    exit_code = 2
+    status = 404
 
 
 class EntryNotFound(WaybillError):

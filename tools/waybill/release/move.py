@@ -7,7 +7,6 @@ file; the same command again finds the ref where it wants it and writes the file
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +15,12 @@ from waybill import files
 from waybill.deliver import pins
 from waybill.deliver.environments import Environment
 from waybill.deliver.pins import Pins, Revision
-from waybill.digest import Digest
-from waybill.errors import BadValue, BlobMissing, Corrupt, OtherRepo, PinsDiffer, RefMoved
-from waybill.manifest import STATEMENT_TYPE, Manifest
-from waybill.store import sync
+from waybill.errors import BadValue, Corrupt, OtherRepo, PinsDiffer, RefMoved
+from waybill.manifest import Manifest
+from waybill.store import evidence
 from waybill.store.layout import Ref, RepoId
+from waybill.store.publish import hold
 from waybill.store.store import Head, Store
-
-_PROVENANCE = "https://slsa.dev/provenance/"
 
 
 @dataclass(frozen=True)
@@ -73,8 +70,12 @@ def decide(environment: Environment, store: Store, model: str, revision: Revisio
 def carry_out(moves: Sequence[Move], *, by: str, why: str) -> None:
     """Move each ref, then write the pins of those that moved in one rename.
 
-    Raises RefMoved when another writer was first: that model's pin is not written.
+    Raises RefMoved when another writer was first: that model's pin is not written; BlobMissing,
+    RevisionNotFound or BeingPruned before any move.
     """
+    for move in moves:
+        if move.seen is None or move.seen.commit != move.revision.commit:
+            hold(move.store, move.repo, move.revision.commit)
     moved: list[tuple[Move, Head]] = []
     lost: RefMoved | None = None
     for move in moves:
@@ -148,17 +149,6 @@ def check_model(model: str) -> str:
     return model
 
 
-def complete(store: Store, repo: RepoId, commit: str) -> Manifest:
-    """The manifest, once every blob is known to be there and checked.
-
-    Raises RepoNotFound, RevisionNotFound, BlobMissing, Corrupt.
-    """
-    manifest = store.manifest(repo, commit)
-    for blob in sync.missing(manifest, store)[:1]:
-        raise BlobMissing(url=store.url, digest=blob.digest, needed_by=f"{repo}@{commit}")
-    return manifest
-
-
 def same_digest(manifest: Manifest, revision: Revision, store: Store) -> None:
     """Raises Corrupt when a pin and a store mean different content by one commit."""
     found = manifest.descriptor.digest
@@ -169,15 +159,6 @@ def same_digest(manifest: Manifest, revision: Revision, store: Store) -> None:
 
 def describe(store: Store, repo: RepoId, manifest: Manifest) -> Revision:
     """What a pin says of a revision."""
-    statements = sorted(
-        blob.digest
-        for blob in store.referrers(repo, manifest.commit)
-        if blob.media_type == STATEMENT_TYPE and _is_provenance(store, blob.digest)
-    )
+    statements = evidence.provenances(store, repo, manifest.commit)
     digest = manifest.descriptor.digest
     return Revision(str(repo), digest, manifest.size, statements[0] if statements else "")
-
-
-def _is_provenance(store: Store, digest: Digest) -> bool:
-    statement = json.loads(store.read(digest))
-    return str(statement.get("predicateType", "")).startswith(_PROVENANCE)

@@ -8,6 +8,7 @@ from waybill.errors import NotACommit
 from waybill.release import move
 from waybill.release.move import Move
 from waybill.store.layout import RepoId
+from waybill.store.publish import complete
 from waybill.store.store import Store
 
 
@@ -25,7 +26,7 @@ def plan(
     """
     move.check_model(model)
     store = environment.connect(single_writer=single_writer)
-    manifest = move.complete(store, repo, _commit(store, repo, revision))
+    manifest = complete(store, repo, _commit(store, repo, revision))
     return move.decide(environment, store, model, move.describe(store, repo, manifest))
 
 

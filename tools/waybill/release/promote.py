@@ -16,9 +16,11 @@ from waybill.errors import BlobMissing, NothingPinned, UnknownModel, WrongStep
 from waybill.manifest import Descriptor
 from waybill.release import move
 from waybill.release.move import Move
-from waybill.store import sync
+from waybill.sign import trust
+from waybill.store import evidence, sync
 from waybill.store.base import Advance, no_progress
 from waybill.store.layout import Ref, RepoId
+from waybill.store.publish import missing
 from waybill.store.store import Store
 from waybill.store.sync import Copied
 
@@ -62,9 +64,10 @@ def plan(
     """Decide what to do for these models, or for all that the source pins. Writes nothing.
 
     Raises UnknownEnvironment, WrongStep, UnknownModel, PinsDiffer, OtherRepo, BlobMissing, Corrupt,
-    StoreTooSmall.
+    StoreTooSmall; Unsigned and UntrustedSignature by the target's trust policy.
     """
     origin, goal = environments[source], environments[target]
+    policy, at = goal.policy(), trust.now()
     _check_order(environments, source, target)
     pinned = pins.load(origin.pins_path).models
     for model in models:
@@ -74,6 +77,9 @@ def plan(
     _check_all_pinned(origin, stores[0], pinned)
     chosen = sorted(set(models) or pinned)
     steps = [_step(origin, goal, stores, model, pinned[model]) for model in chosen]
+    for step in steps:
+        repo, revision = step.move.repo, step.move.revision
+        evidence.require_trust(policy, step.source, repo, revision.digest, revision.commit, at)
     stores[1].require_room(list({blob.digest: blob for s in steps for blob in s.missing}.values()))
     return Promotion(origin, goal, tuple(steps))
 
@@ -122,7 +128,7 @@ def _step(
     move.check_agrees(step)
     manifest = source.manifest(repo, revision.commit)
     move.same_digest(manifest, revision, source)
-    wanted = sync.missing(manifest, target)
+    wanted = missing(manifest, target)
     for blob in wanted:
         if not source.has(blob):
             needed_by = f"{repo}@{revision.commit}"
@@ -132,6 +138,4 @@ def _step(
 
 def _copy(step: Step, advance: Advance) -> Copied:
     target, revision, repo = step.move.store, step.move.revision, step.move.repo
-    copied = sync.copy_revision(step.source, target, repo, revision.commit, advance)
-    move.complete(target, repo, revision.commit)
-    return copied
+    return sync.copy_revision(step.source, target, repo, revision.commit, advance)

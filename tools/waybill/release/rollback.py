@@ -8,10 +8,11 @@ from waybill import digest as digests
 from waybill.deliver import pins
 from waybill.deliver.environments import Environment
 from waybill.deliver.pins import Pin
-from waybill.errors import BadValue, NotACommit, NothingToRollBack, UnknownModel
+from waybill.errors import BadValue, NotACommit, NothingToRollBack, RevisionPruned, UnknownModel
 from waybill.release import move
 from waybill.release.move import Move
 from waybill.store.layout import Ref, RepoId
+from waybill.store.publish import complete
 from waybill.store.store import Record
 
 
@@ -20,7 +21,8 @@ def plan(
 ) -> Move:
     """To the newest other commit of the history, or to `to`, which must occur in it.
 
-    Raises UnknownModel, NothingToRollBack, NotACommit, BadValue, PinsDiffer, BlobMissing.
+    Raises UnknownModel, NothingToRollBack, NotACommit, BadValue, PinsDiffer, RevisionPruned,
+    BlobMissing.
     """
     pin = pins.load(environment.pins_path).models.get(model)
     if pin is None:
@@ -33,7 +35,9 @@ def plan(
         if to
         else _previous(environment, model, records, pin)
     )
-    manifest = move.complete(store, repo, commit)
+    if store.revision(repo, commit) is None:
+        raise RevisionPruned(commit=commit, repo=repo, url=store.url)
+    manifest = complete(store, repo, commit)
     known = pin.revisions.get(commit)
     return move.decide(environment, store, model, known or move.describe(store, repo, manifest))
 

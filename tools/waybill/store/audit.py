@@ -90,8 +90,11 @@ def audit(store: Store, found: Inventory, advance: Advance = no_progress) -> Aud
 def _audit_refs(store: Store, wrong: dict[str, WaybillError]) -> None:
     for key, (repo, ref) in store.ref_keys():
         try:
-            for record in store.history(repo, ref):
-                if store.revision(repo, record.commit) is None:
-                    store.manifest(repo, record.commit)
+            head = store.head(repo, ref)
+            if head and store.revision(repo, head.commit) is None:
+                raise store.not_found(repo, head.commit)
+            # What the ref held before may have been pruned; that it held it may not be forgotten.
+            for _ in store.chain(head):
+                pass
         except DAMAGE as error:
             wrong[key] = error

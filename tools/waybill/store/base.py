@@ -29,11 +29,15 @@ def again(advance: Advance) -> Advance:
 
 @dataclass(frozen=True)
 class Stat:
-    """One stored object. `checked`: Waybill verified the bytes when it wrote them."""
+    """One stored object. `checked`: Waybill verified the bytes when it wrote them.
+
+    `modified`: when it was written, in seconds since the epoch by the server's clock.
+    """
 
     key: str
     size: int
     checked: bool = True
+    modified: float = 0.0
 
 
 class Content(Protocol):
@@ -87,6 +91,22 @@ class Backend(Protocol):
         object is there meanwhile: it is left as it is, and was not looked at. With `replace` it
         takes the place of one that was found to be damaged.
         """
+
+    def copy(self, key: str, blob: Descriptor, origin: Backend, advance: Advance) -> bool:
+        """Let the server take a checked blob over from another store of its own, checked.
+
+        False when it cannot: the blob is to be uploaded then.
+        """
+
+    def delete(self, key: str, until: float) -> bool:
+        """Remove an object, but never after `until`, however long the request was on its way.
+
+        `until` is a moment by the server's clock. False when a writer has the object open.
+        Raises PruneHeldUp when the moment has passed.
+        """
+
+    def now(self) -> float:
+        """Seconds since the epoch by the server's clock, which dates what is written."""
 
     def list(self, prefix: str) -> Iterator[Stat]:
         """Every object whose key starts with `prefix`, in key order."""

@@ -12,6 +12,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,13 +23,14 @@ from waybill.errors import (
     AccessDenied,
     Corrupt,
     NotAStore,
+    PruneHeldUp,
     StoreFull,
     StoreUnreachable,
     WaybillError,
 )
 from waybill.manifest import Descriptor
 from waybill.store import layout
-from waybill.store.base import Advance, Content, Limited, Stat, again
+from waybill.store.base import Advance, Backend, Content, Limited, Stat, again
 from waybill.store.locks import same_file
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -44,9 +46,10 @@ class FilesystemBackend:
     def stat(self, key: str) -> Stat | None:
         with self.errors():
             try:
-                return Stat(key, self._path(key).stat().st_size)
+                found = self._path(key).stat()
             except (FileNotFoundError, NotADirectoryError):
                 return None
+            return Stat(key, found.st_size, modified=found.st_mtime)
 
     def read(self, key: str) -> bytes | None:
         with self.errors():
@@ -109,6 +112,15 @@ class FilesystemBackend:
                 _fsync(target.parent)
             return True
 
+    def copy(
+        self,
+        key: str,  # noqa: ARG002
+        blob: Descriptor,  # noqa: ARG002
+        origin: Backend,  # noqa: ARG002
+        advance: Advance,  # noqa: ARG002
+    ) -> bool:
+        return False
+
     @contextmanager
     def _partial(self, stem: str) -> Iterator[tuple[Path, IO[bytes]]]:
         """An upload that a dead writer left, or a new one; locked while we write to it."""
@@ -121,6 +133,33 @@ class FilesystemBackend:
                     if _try_lock(stream) and same_file(stream, path):
                         yield path, stream
                         return
+
+    def delete(self, key: str, until: float) -> bool:
+        path = self._path(key)
+        # Under the lock, and so before whatever a writer replaces from now on.
+        with self.errors(), self._locked():
+            try:
+                with path.open("rb") as stream:
+                    if not _try_lock(stream):
+                        return False
+                    if self.now() > until:
+                        raise PruneHeldUp(url=self.url)
+                    path.unlink()
+            except FileNotFoundError:
+                return True
+            # What is deleted first must not come back without what is deleted after it.
+            _fsync(path.parent)
+            return True
+
+    def now(self) -> float:
+        """By the clock of the file server, where the directory lies on one."""
+        try:
+            with self._place(".lock").open("ab") as stream:
+                os.utime(stream.fileno())
+                return os.fstat(stream.fileno()).st_mtime
+        except OSError:
+            # Who may not write here only looks.
+            return time.time()
 
     def list(self, prefix: str) -> Iterator[Stat]:
         with self.errors():

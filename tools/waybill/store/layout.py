@@ -7,12 +7,11 @@ repos/<type>/<owner>/<name>/aliases/<40 hex>           an upstream commit -> our
 repos/<type>/<owner>/<name>/referrers/<commit>/<hex>   descriptor of a statement; immutable
 refs/<type>/<owner>/<name>/{heads,tags,pins}/<n>       digest of a record; the only thing that moves
 uploads/<id>                                           unfinished writes of a directory store
+leases/prune                                           who deletes now, and nobody else
+leases/candidates                                      what the next prune may delete: key -> since
 
 Owner and name are lower-case in keys, because ids compare case-insensitively; the spelling
 that people see is kept in the records. Ref names are percent-encoded into one segment.
-
-Reserved for pruning: leases/prune. Its roots are every ref with the last records behind it,
-every referrer, and every revision younger than seven days by the server's clock.
 """
 
 from __future__ import annotations
@@ -31,10 +30,13 @@ UPLOADS = "uploads/"
 BLOBS = "blobs/sha256/"
 REFS = "refs/"
 REPOS = "repos/"
+LEASE = "leases/prune"
+CANDIDATES = "leases/candidates"
 REF_KINDS = ("heads", "tags", "pins")
 
 _NAME = re.compile(r"[A-Za-z0-9](?!.*(?:--|\.\.))[\w.-]{0,95}(?<![.-])", re.ASCII)
 _SEGMENT = 240
+_BLOB = re.compile(re.escape(BLOBS) + r"[0-9a-f]{64}")
 _REF = re.compile(r"[A-Za-z0-9][\w./+@-]{0,199}", re.ASCII)
 
 
@@ -113,6 +115,10 @@ def blob(digest: Digest) -> str:
     return BLOBS + digests.hex_of(digests.parse(digest))
 
 
+def is_blob(key: str) -> bool:
+    return bool(_BLOB.fullmatch(key))
+
+
 def revisions(repo: RepoId) -> str:
     return f"repos/{repo.key}/revisions/"
 
@@ -143,6 +149,19 @@ def referrers(repo: RepoId, commit: str) -> str:
 
 def referrer(repo: RepoId, commit: str, digest: Digest) -> str:
     return referrers(repo, commit) + digests.hex_of(digests.parse(digest))
+
+
+def parse_said(key: str) -> tuple[RepoId, str, str] | None:
+    """Of an alias's or a referrer's key: the repo (in lower case), the commit and what follows.
+
+    The commit of an alias is the upstream one, and nothing follows. None for any other key.
+    """
+    match key.split("/"):
+        case ["repos", "models", owner, name, "aliases", upstream]:
+            return RepoId(owner, name), upstream, ""
+        case ["repos", "models", owner, name, "referrers", commit, statement]:
+            return RepoId(owner, name), commit, statement
+    return None
 
 
 def refs(repo: RepoId) -> str:

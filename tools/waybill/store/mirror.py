@@ -7,18 +7,22 @@ has gone another way stays. What is damaged in the source is left out, with what
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
 
+from waybill import digest as digests
 from waybill.digest import Digest
 from waybill.errors import BadValue, WaybillError
 from waybill.manifest import Descriptor
-from waybill.store import sync
+from waybill.store import layout, sync
 from waybill.store.audit import DAMAGE, Inventory, inventory
-from waybill.store.base import Advance, no_progress
+from waybill.store.base import Advance, BytesContent, no_progress
 from waybill.store.layout import Ref, RepoId
+from waybill.store.lease import settle
+from waybill.store.publish import hold
 from waybill.store.store import RECORD_TYPE, Head, Store
 from waybill.store.work import Stoppable, parallel
 
@@ -117,9 +121,9 @@ def carry_out(mirroring: Mirroring, advance: Advance = no_progress) -> Mirrored:
     lost = _send(mirroring, advance)
     wrong = mirroring.wrong | {str(digest): error for digest, error in lost.items()}
     brought = _revisions(mirroring, set(lost), wrong)
-    unaliased = [each for repo in {repo for repo, _ in brought} for each in _alias(mirroring, repo)]
-    moved = sum(_move(mirroring, step, wrong) for step in mirroring.steps)
-    return Mirrored(len(brought), moved, tuple(sorted(unaliased)), wrong)
+    moved = sum(_move(mirroring, step, brought, wrong) for step in mirroring.steps)
+    unaliased = sorted(name for names in brought.values() for name in names)
+    return Mirrored(len(brought), moved, tuple(unaliased), wrong)
 
 
 def _send(mirroring: Mirroring, advance: Advance) -> dict[Digest, WaybillError]:
@@ -139,42 +143,59 @@ def _send(mirroring: Mirroring, advance: Advance) -> dict[Digest, WaybillError]:
 
 def _revisions(
     mirroring: Mirroring, lost: set[Digest], wrong: dict[str, WaybillError]
-) -> list[tuple[str, str]]:
-    """Repo and commit of each revision that the target has now."""
-    brought = []
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Repo and commit of each revision that the target has now, and its names that it lacks."""
+    source, brought = mirroring.source, {}
+    upstreams = _upstreams(source, {RepoId.parse(repo) for repo, _ in mirroring.found.manifests})
     for (repo, commit), manifest in mirroring.found.manifests.items():
         if lost & manifest.blobs.keys():
             continue
+        names, name = upstreams[repo, commit], RepoId.parse(repo)
         try:
-            sync.complete(mirroring.source, mirroring.target, RepoId.parse(repo), manifest)
+            brought[repo, commit] = sync.complete(source, mirroring.target, name, manifest, names)
         except DAMAGE as error:
             wrong[f"{repo} at {commit}"] = error
-        else:
-            brought.append((repo, commit))
     return brought
 
 
-def _alias(mirroring: Mirroring, repo: str) -> list[str]:
-    """Bring a repo's aliases; those that the target has for another packing."""
-    name, target = RepoId.parse(repo), mirroring.target
-    return [
-        upstream
-        for upstream, commit in mirroring.source.aliases(name).items()
-        if target.revision(name, commit) and not target.add_alias(name, upstream, commit)
-    ]
+def _upstreams(source: Store, repos: set[RepoId]) -> dict[tuple[str, str], list[str]]:
+    """The aliases of each repo and commit."""
+    found = defaultdict(list)
+    for repo in repos:
+        for upstream, commit in source.aliases(repo).items():
+            found[str(repo), commit].append(upstream)
+    return found
 
 
-def _move(mirroring: Mirroring, step: RefStep, wrong: dict[str, WaybillError]) -> bool:
+def _move(
+    mirroring: Mirroring,
+    step: RefStep,
+    brought: Container[tuple[str, str]],
+    wrong: dict[str, WaybillError],
+) -> bool:
     """Bring the records and then the ref; False where it stays."""
-    source, target = mirroring.source, mirroring.target
-    if step.fate is not Fate.MOVES or target.revision(step.repo, step.wanted.commit) is None:
+    target, commit = mirroring.target, step.wanted.commit
+    if step.fate is not Fate.MOVES or target.revision(step.repo, commit) is None:
         return False
-    held = step.held.digest if step.held else None
     try:
-        for each in [*takewhile(lambda one: one.digest != held, source.chain(step.wanted))][::-1]:
-            target.write(source.read(each.digest), RECORD_TYPE)
+        _bring_records(mirroring.source, target, step)
+        if (str(step.repo), commit) not in brought:
+            hold(target, step.repo, commit)
     except DAMAGE as error:
         wrong[f"{step.ref} of {step.repo}"] = error
         return False
     target.adopt(step.repo, step.ref, step.wanted, step.held)
     return True
+
+
+def _bring_records(source: Store, target: Store, step: RefStep) -> None:
+    """Also those that are there: no ref names them yet, so they must be young."""
+    held = step.held.digest if step.held else None
+    chain = takewhile(lambda one: one.digest != held, source.chain(step.wanted))
+    records = [source.read(each.digest) for each in chain][::-1]
+
+    def write() -> None:
+        for data in records:
+            target.upload(Descriptor.of(data, RECORD_TYPE), BytesContent(data), replace=True)
+
+    settle(target, write, [layout.blob(digests.of(data)) for data in records])

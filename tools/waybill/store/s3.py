@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -20,10 +22,13 @@ import botocore.exceptions
 from botocore.config import Config
 
 from waybill import digest as digests
+from waybill.errors import PruneHeldUp
 from waybill.manifest import Descriptor
-from waybill.store.base import Advance, Content, Stat, again
+from waybill.store.base import Advance, Backend, Content, Stat, again
+from waybill.store.s3_copy import copy
 from waybill.store.s3_errors import ABSENT, LOST, PAST_END, code_of, translated
 from waybill.store.s3_probe import probe
+from waybill.store.s3_signed import Expired, send_signed
 from waybill.store.s3_upload import CHECKED, IN_FLIGHT, Target, put, sha256_header
 
 if TYPE_CHECKING:
@@ -92,7 +97,8 @@ class S3Backend:
         head = self._optional("head_object", Key=self._prefix + key)
         if head is None:
             return None
-        return Stat(key, head["ContentLength"], checked=CHECKED in head["Metadata"])
+        checked, modified = CHECKED in head["Metadata"], head["LastModified"].timestamp()
+        return Stat(key, head["ContentLength"], checked, modified)
 
     def read(self, key: str) -> bytes | None:
         found = self._get(key)
@@ -153,6 +159,32 @@ class S3Backend:
         except botocore.exceptions.ClientError:
             return None
 
+    def delete(self, key: str, until: float) -> bool:
+        # The server counts from the date of the signature, so a wrong clock here changes nothing.
+        seconds = int(until - time.time())
+        if seconds < 1:
+            raise PruneHeldUp(url=self.url)
+        with translated(self):
+            url = self.client.generate_presigned_url(
+                "delete_object",
+                Params={"Bucket": self.bucket, "Key": self._prefix + key},
+                ExpiresIn=seconds,
+            )
+            try:
+                send_signed(self.client, "DELETE", url)
+            except Expired as error:
+                raise PruneHeldUp(url=self.url) from error
+        return True
+
+    def now(self) -> float:
+        with translated(self):
+            try:
+                headers: Any = self.client.head_bucket(Bucket=self.bucket)["ResponseMetadata"]
+            except botocore.exceptions.ClientError as error:
+                # A refusal is dated, too.
+                headers = error.response["ResponseMetadata"]
+            return parsedate_to_datetime(headers["HTTPHeaders"]["date"]).timestamp()
+
     def list(self, prefix: str) -> Iterator[Stat]:
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=self._prefix + prefix
@@ -160,7 +192,8 @@ class S3Backend:
         with translated(self):
             for page in pages:
                 for entry in page.get("Contents", []):
-                    yield Stat(entry["Key"].removeprefix(self._prefix), entry["Size"])
+                    key, modified = entry["Key"], entry["LastModified"].timestamp()
+                    yield Stat(key.removeprefix(self._prefix), entry["Size"], modified=modified)
 
     def room(self, blobs: Sequence[Descriptor]) -> int | None:  # noqa: ARG002 - S3 has no word for it
         return None
@@ -209,6 +242,24 @@ class S3Backend:
                 # … or the server dropped our unfinished upload: begin anew, once.
                 put(target, blob, content, again(advance))
         return True
+
+    def copy(self, key: str, blob: Descriptor, origin: Backend, advance: Advance) -> bool:
+        if not isinstance(origin, S3Backend) or not self._is_beside(origin):
+            return False
+        target = Target(self.client, self.bucket, self._prefix + key, self._pool)
+        place = {"Bucket": origin.bucket, "Key": origin._prefix + key}
+        with translated(self, what=f"the content of {blob.digest}"):
+            try:
+                return copy(target, place, blob, advance)
+            except botocore.exceptions.ClientError as error:
+                if code_of(error) not in LOST:
+                    raise
+                # Another writer's blob is there meanwhile, or our unfinished copy is not.
+                return self.stat(key) is not None
+
+    def _is_beside(self, other: S3Backend) -> bool:
+        """Whether one server answers for both."""
+        return bool(self.client.meta.endpoint_url == other.client.meta.endpoint_url)
 
 
 class _Body(io.RawIOBase):

@@ -58,6 +58,26 @@ class Target:
         except _BodyFailed as failed:
             raise failed.error from None
 
+    def unfinished(self) -> str | None:
+        """The newest unfinished upload of this key. MinIO lists only the exact key."""
+        found = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.key)
+        same = [upload for upload in found.get("Uploads", []) if upload["Key"] == self.key]
+        newest = max(same, key=lambda upload: upload["Initiated"], default=None)
+        return str(newest["UploadId"]) if newest else None
+
+    def begin(self, **options: str) -> str:
+        """A new upload of this key."""
+        created = self.call("create_multipart_upload", Metadata={CHECKED: "sha256"}, **options)
+        return str(created["UploadId"])
+
+    def parts(self, upload: str) -> Iterator[PartTypeDef]:
+        """What the server has of an unfinished upload."""
+        pages = self.client.get_paginator("list_parts").paginate(
+            Bucket=self.bucket, Key=self.key, UploadId=upload
+        )
+        for page in pages:
+            yield from page.get("Parts", [])
+
 
 def put(target: Target, blob: Descriptor, content: Content, advance: Advance) -> None:
     """Write the blob. Raises Corrupt, or botocore's ClientError with the server's word."""
@@ -152,32 +172,15 @@ class _Multipart:
 
     @cached_property
     def _id(self) -> str:
-        """An unfinished upload of this key, or a new one. MinIO lists only the exact key."""
-        found = self.target.client.list_multipart_uploads(
-            Bucket=self.target.bucket, Prefix=self.target.key
-        )
-        same = [u for u in found.get("Uploads", []) if u["Key"] == self.target.key]
-        if same:
-            return str(max(same, key=lambda upload: upload["Initiated"])["UploadId"])
-        created = self.target.call(
-            "create_multipart_upload", ChecksumAlgorithm="SHA256", Metadata={CHECKED: "sha256"}
-        )
-        return str(created["UploadId"])
+        return self.target.unfinished() or self.target.begin(ChecksumAlgorithm="SHA256")
 
     @cached_property
     def _sent(self) -> dict[int, _Sent]:
         """Part number -> (SHA-256, ETag) of what an earlier try has sent."""
         return {
             part["PartNumber"]: (part.get("ChecksumSHA256", ""), part["ETag"])
-            for part in self._list_parts()
+            for part in self.target.parts(self._id)
         }
-
-    def _list_parts(self) -> Iterator[PartTypeDef]:
-        pages = self.target.client.get_paginator("list_parts").paginate(
-            Bucket=self.target.bucket, Key=self.target.key, UploadId=self._id
-        )
-        for page in pages:
-            yield from page.get("Parts", [])
 
 
 class _Piece:

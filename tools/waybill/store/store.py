@@ -187,6 +187,10 @@ class Store:
         if not self.backend.upload(layout.blob(blob.digest), blob, content, advance, replace):
             self.has(blob)
 
+    def copy(self, blob: Descriptor, origin: Store, advance: Advance = no_progress) -> bool:
+        """Have the server bring a blob from another store of its own; False when it cannot."""
+        return self.backend.copy(layout.blob(blob.digest), blob, origin.backend, advance)
+
     def read(self, digest: Digest) -> bytes:
         """A small blob, whole and verified. Raises BlobMissing or Corrupt."""
         data = self.backend.read(layout.blob(digest))

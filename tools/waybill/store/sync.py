@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import IO
@@ -11,6 +12,7 @@ from waybill.manifest import Descriptor, Manifest
 from waybill.store import layout
 from waybill.store.base import Advance, no_progress
 from waybill.store.layout import RepoId
+from waybill.store.publish import Publication, missing, publish
 from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
 
@@ -52,12 +54,6 @@ class Copied:
     unaliased: tuple[str, ...] = ()
 
 
-def missing(manifest: Manifest, store: Store) -> list[Descriptor]:
-    """The contents of a revision that `store` lacks. Raises Corrupt for a wrong size."""
-    blobs = list(manifest.blobs.values())
-    return [blob for blob, here in zip(blobs, parallel(store.has, blobs), strict=True) if not here]
-
-
 def copy_revision(
     source: Store, target: Store, repo: RepoId, commit: str, advance: Advance = no_progress
 ) -> Copied:
@@ -68,32 +64,42 @@ def copy_revision(
     """
     manifest = source.manifest(repo, commit)
     wanted = missing(manifest, target)
-    stoppable = Stoppable(advance)
-    parallel(partial(send, source, target, stoppable), wanted, COPIES, stoppable.stop)
-    complete(source, target, repo, manifest)
+    send_all(source, target, wanted, advance)
+    upstreams = [name for name, known in source.aliases(repo).items() if known == commit]
+    unaliased = complete(source, target, repo, manifest, upstreams)
     sent = sum(blob.size for blob in wanted)
-    unaliased = _copy_aliases(source, target, repo, commit)
     return Copied(len(wanted), sent, len(manifest.blobs) - len(wanted), unaliased)
 
 
-def complete(source: Store, target: Store, repo: RepoId, manifest: Manifest) -> None:
-    """Make a revision known whose blobs the target has, and what is said about it."""
-    commit = manifest.commit
-    statements = [(blob, source.read(blob.digest)) for blob in source.referrers(repo, commit)]
-    target.add_revision(repo, manifest)
-    for blob, data in statements:
-        target.add_referrer(repo, commit, data, blob.media_type)
+def complete(
+    source: Store, target: Store, repo: RepoId, manifest: Manifest, upstreams: Sequence[str]
+) -> tuple[str, ...]:
+    """Make a revision known whose blobs the target has, and what is said about it.
+
+    Those of `upstreams` that stand for another packing in the target.
+    """
+    statements = tuple(
+        (source.read(blob.digest), blob.media_type)
+        for blob in source.referrers(repo, manifest.commit)
+    )
+    what = Publication(repo, manifest, statements, tuple(upstreams))
+    return publish(target, what, partial(send_all, source, target))
+
+
+def send_all(
+    source: Store, target: Store, blobs: Sequence[Descriptor], advance: Advance = no_progress
+) -> None:
+    """Raises BlobMissing or Corrupt, which name the source."""
+    stoppable = Stoppable(advance)
+    parallel(partial(send, source, target, stoppable), blobs, COPIES, stoppable.stop)
 
 
 def send(source: Store, target: Store, advance: Advance, blob: Descriptor) -> None:
-    """Raises BlobMissing or Corrupt, which name the source."""
+    """By the server itself where it can. Raises BlobMissing or Corrupt, which name the source."""
+    if target.copy(blob, source, advance):
+        return
     try:
         target.upload(blob, StoreContent(source, blob), advance)
     except Corrupt as error:
         facts = {**error.facts, "what": f"{blob.digest} in {source.url}"}
         raise Corrupt(**facts) from error
-
-
-def _copy_aliases(source: Store, target: Store, repo: RepoId, commit: str) -> tuple[str, ...]:
-    ours = [upstream for upstream, known in source.aliases(repo).items() if known == commit]
-    return tuple(name for name in ours if not target.add_alias(repo, name, commit))

@@ -1,0 +1,161 @@
+"""The lease of the one who prunes, and how writers live beside it.
+
+Who prunes takes the lease, then looks; who writes writes, then looks for the lease. So either the
+prune sees what was written, or the writer sees the prune. In full:
+
+1. Only the holder of the lease deletes, and never later than VALID seconds after the last renewal:
+   the store itself refuses what comes later. The lease is another's to take after LAPSED seconds,
+   which are more. All of this is by the server's clock.
+2. The holder lists after the lease was taken, keeps what is young, and all that young things name.
+3. A writer writes (so it is young), finds no lease or a lapsed one, and then finds what it wrote as
+   it was before. A prune that began before that moment has deleted its last. One that begins after
+   it sees what was written, and keeps it with all that it names for as long as things are young.
+   Now the writer looks at each blob, sends again what is gone, and moves its ref.
+
+A moment is a time of the server's: it does not matter how wrong the clocks of clients are, nor how
+long a client sleeps between two of its calls.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from waybill.errors import BeingPruned, PruneHeldUp, WaybillError
+from waybill.manifest import canonical
+from waybill.store import layout
+from waybill.store.base import Backend
+from waybill.store.store import Store
+
+RENEWED = 60.0
+"""Seconds between two renewals."""
+VALID = 180.0
+LAPSED = 300.0
+PATIENCE = 900.0
+"""Seconds that a writer waits for a prune."""
+POLL = 1.0
+
+
+def settle(store: Store, write: Callable[[], object], keys: Sequence[str]) -> None:
+    """Write, so that no prune takes it away: step 3 above up to looking at the blobs.
+
+    `write` makes what `keys` name, or makes it young; it is called again when a prune was faster.
+    Raises BeingPruned.
+    """
+    backend = store.backend
+    lapsed: bytes | None = None
+    write()
+    seen = [backend.stat(key) for key in keys]
+    while True:
+        found = wait(store)
+        now = [backend.stat(key) for key in keys]
+        if now == seen and None not in now and found == lapsed:
+            return
+        if None in now or found != lapsed:
+            # In a directory a write also waits for a deletion that is under way, however long the
+            # one who prunes sleeps in the middle of it.
+            write()
+            now = [backend.stat(key) for key in keys]
+        seen, lapsed = now, found
+
+
+def wait(store: Store) -> bytes | None:
+    """Return once nobody may delete: None, or the lease that has lapsed. Raises BeingPruned."""
+    backend, end = store.backend, time.monotonic() + PATIENCE
+    while backend.stat(layout.LEASE) is not None:
+        if lapsed := _lapsed(backend):
+            return lapsed
+        if time.monotonic() > end:
+            raise _being_pruned(store)
+        time.sleep(POLL)
+    return None
+
+
+def _lapsed(backend: Backend) -> bytes | None:
+    # The time first: a lease is never taken for older than it is.
+    now, data = backend.now(), backend.read(layout.LEASE)
+    stat = backend.stat(layout.LEASE)
+    return data if stat and now - stat.modified > LAPSED else None
+
+
+def _being_pruned(store: Store) -> BeingPruned:
+    by = "somebody"
+    with suppress(ValueError, KeyError, TypeError):
+        by = json.loads(store.backend.read(layout.LEASE) or b"")["by"]
+    return BeingPruned(url=store.url, by=by)
+
+
+@contextmanager
+def held(store: Store, by: str) -> Iterator[Lease]:
+    """Hold the lease, renewed all the while. Raises BeingPruned, NoConditionalWrites."""
+    store.require_writable()
+    lease = Lease(store, by)
+    done = threading.Event()
+    thread = threading.Thread(target=lease.keep, args=(done,), daemon=True)
+    thread.start()
+    try:
+        yield lease
+    finally:
+        done.set()
+        thread.join()
+        lease.release()
+
+
+class Lease:
+    """The right to delete. It is lost when it could not be renewed in time."""
+
+    def __init__(self, store: Store, by: str) -> None:
+        """Take it. Raises BeingPruned when another has it."""
+        self._store, self._backend = store, store.backend
+        self._facts = {"id": str(uuid.uuid4()), "by": by}
+        self._renewals, self._lost = 0, False
+        if not self._backend.create(layout.LEASE, self._data):
+            lapsed = _lapsed(self._backend)
+            if lapsed is None or not self._backend.replace(layout.LEASE, self._data, lapsed):
+                raise _being_pruned(store)
+        self._until = self._modified() + VALID
+
+    @property
+    def until(self) -> float:
+        """The end of the right by the server's clock, as of now. Raises PruneHeldUp."""
+        if self._lost:
+            raise PruneHeldUp(url=self._store.url)
+        return self._until
+
+    def keep(self, done: threading.Event) -> None:
+        """Renew now and then until `done`."""
+        while not self._lost and not done.wait(RENEWED):
+            # What fails now may succeed next time; if not, the right ends by itself.
+            with suppress(WaybillError):
+                self.renew()
+
+    def renew(self) -> None:
+        old = self._data
+        self._renewals += 1
+        if self._backend.replace(layout.LEASE, self._data, old):
+            modified = self._modified()
+            # Too late, although nobody took it: writers may have gone past it meanwhile.
+            self._lost = modified > self._until
+            self._until = modified + VALID
+        else:
+            self._lost = True
+
+    def release(self) -> None:
+        """What is lost belongs to another, or lapses."""
+        if not self._lost:
+            with suppress(WaybillError):
+                self._backend.delete(layout.LEASE, self._until)
+
+    @property
+    def _data(self) -> bytes:
+        return canonical({**self._facts, "renewals": self._renewals})
+
+    def _modified(self) -> float:
+        stat = self._backend.stat(layout.LEASE)
+        if stat is None:
+            raise PruneHeldUp(url=self._store.url)
+        return stat.modified
