@@ -113,7 +113,7 @@ class Base:
         for file in self.suspects(files):
             digest = file.digest
             if digest is None:
-                digest = _digest_of(source, file, advance)
+                digest = digest_of(source, file, advance)
             if self.sizes.get(digest) == file.size:
                 found[file.path] = Finished(digest, (), self.git_oids[digest])
         return found
@@ -123,7 +123,8 @@ class Base:
         return Elsewhere(self.name, {digest: self.sizes[digest] for digest in digests})
 
 
-def _digest_of(source: Source, file: SourceFile, advance: Advance) -> Digest:
+def digest_of(source: Source, file: SourceFile, advance: Advance = no_progress) -> Digest:
+    """Read a file whole. Raises SourceUnreachable, SourceChanged."""
     known = FileHash(file.size)
     with source.open(file) as stream, Lanes(1) as lanes:
         while chunk := stream.read(CHUNK):

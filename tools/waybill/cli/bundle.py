@@ -8,11 +8,25 @@ from typing import Any
 
 from waybill.bundle.format import Revision, part_name, spans
 from waybill.bundle.media import Bundle
+from waybill.bundle.trusted import require_trust
 from waybill.bundle.verify import verify
-from waybill.cli.arguments import Commands, add_folders, add_store, open_store
+from waybill.cli.arguments import (
+    Commands,
+    add_folders,
+    add_store,
+    add_trust,
+    open_store,
+    policy_of,
+)
 from waybill.cli.output import Console, Report, counted, human, table
-from waybill.errors import BadValue, PartMissing
-from waybill.store.audit import audit, inventory
+from waybill.errors import BadValue, PartMissing, Unsigned, UntrustedSignature
+from waybill.sign import trust
+from waybill.sign.dsse import Envelope
+from waybill.sign.trust import Policy
+from waybill.store import evidence
+from waybill.store.audit import Inventory, audit, inventory
+from waybill.store.layout import RepoId
+from waybill.store.store import Store
 
 
 def register(commands: Commands) -> None:
@@ -23,6 +37,7 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser("verify", help="check every byte of a bundle, or of a store")
     add_folders(parser, "*")
     add_store(parser, "--store", "verify this store instead of a bundle", required=False)
+    add_trust(parser)
     parser.set_defaults(run=_verify)
 
 
@@ -32,6 +47,9 @@ def _inspect(args: argparse.Namespace, _: Console) -> Report:
     lines = []
     for revision in index.revisions:
         lines.append(f"{revision.repo} at {revision.manifest.commit}")
+        lines += [
+            f"signed by {one} (verify --trust says whether it is true)" for one in signers(revision)
+        ]
         facts = origin(revision)
         dropped = facts.pop("dropped", {})
         lines += [f"{name}: {value}" for name, value in facts.items() if value]
@@ -57,6 +75,12 @@ def origin(revision: Revision) -> dict[str, Any]:
     return {}
 
 
+def signers(revision: Revision) -> list[str]:
+    """Who its signatures say that made them."""
+    envelopes = [Envelope.parse(data, "bundle.json") for data in revision.signatures]
+    return list(dict.fromkeys(trust.who(s) for one in envelopes for s in one.signatures))
+
+
 def _described(bundle: Bundle) -> dict[str, object]:
     base = bundle.index.base
     return {
@@ -66,6 +90,7 @@ def _described(bundle: Bundle) -> dict[str, object]:
                 "commit": one.manifest.commit,
                 "digest": one.manifest.descriptor.digest,
                 "origin": origin(one),
+                "signers": signers(one),
                 "files": [
                     {"path": f.path, "size": f.size, "digest": f.digest} for f in one.manifest.files
                 ],
@@ -87,21 +112,37 @@ def _verify(args: argparse.Namespace, console: Console) -> Report:
 
 
 def _verify_store(args: argparse.Namespace, console: Console) -> Report:
-    store = open_store(args)
+    store, policy = open_store(args), policy_of(args)
     found = inventory(store)
     with console.progress("verify", found.size) as advance:
         result = audit(store, found, advance)
-    lines = [f"{what}: {error}" for what, error in result.wrong.items()]
+    untrusted = _untrusted(store, found, policy)
+    lines = [f"{what}: {error}" for what, error in result.wrong.items()] + untrusted
     lines.append(
         f"{counted(result.revisions, 'revision')}, {counted(result.blobs, 'blob')} "
         f"({human(result.bytes)}), {len(result.wrong)} wrong"
+        + (f", {len(untrusted)} not trusted" if policy else "")
     )
     data = {
         "revisions": result.revisions,
         "blobs": result.blobs,
         "wrong": {what: str(error) for what, error in result.wrong.items()},
+        "untrusted": untrusted,
     }
-    return Report("\n".join(lines), data, exit_code=4 if result.wrong else 0)
+    code = 4 if result.wrong else Unsigned.exit_code if untrusted else 0
+    return Report("\n".join(lines), data, exit_code=code)
+
+
+def _untrusted(store: Store, found: Inventory, policy: Policy | None) -> list[str]:
+    """Why each revision that the policy refuses is refused."""
+    said, at = [], trust.now()
+    for (repo, commit), manifest in found.manifests.items():
+        digest = manifest.descriptor.digest
+        try:
+            evidence.require_trust(policy, store, RepoId.parse(repo), digest, commit, at)
+        except (Unsigned, UntrustedSignature) as error:
+            said.append(str(error))
+    return said
 
 
 def _verify_bundle(args: argparse.Namespace, console: Console) -> Report:
@@ -112,6 +153,12 @@ def _verify_bundle(args: argparse.Namespace, console: Console) -> Report:
     lines = [f"{name}: {error}" for name, error in findings.wrong.items()]
     if findings.missing:
         lines.append(f"not on these media: {spans(findings.missing)}")
+    untrusted = []
+    try:
+        require_trust(bundle, policy_of(args))
+    except (Unsigned, UntrustedSignature) as error:
+        untrusted.append(str(error))
+    lines += untrusted
     good, total = findings.good, len(bundle.index.parts)
     lines.append(f"{good} of {counted(total, 'part')} are good ({human(findings.bytes)})")
     data = {
@@ -119,6 +166,8 @@ def _verify_bundle(args: argparse.Namespace, console: Console) -> Report:
         "good": good,
         "missing": [part_name(number) for number in findings.missing],
         "wrong": {name: str(error) for name, error in findings.wrong.items()},
+        "untrusted": untrusted,
     }
-    code = 4 if findings.wrong else PartMissing.exit_code if findings.missing else 0
+    missing = PartMissing.exit_code if findings.missing else 0
+    code = 4 if findings.wrong else Unsigned.exit_code if untrusted else missing
     return Report("\n".join(lines), data, exit_code=code)

@@ -13,7 +13,19 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from waybill import __version__
-from waybill.cli import bundle, cluster, hub, install, pack, release, sideload, store, sync
+from waybill.cli import (
+    bundle,
+    cluster,
+    hub,
+    install,
+    pack,
+    prune,
+    release,
+    sideload,
+    sign,
+    store,
+    sync,
+)
 from waybill.cli.output import Console
 from waybill.errors import Interrupted, WaybillError
 
@@ -42,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(
         metavar="COMMAND", required=True, dest="command", parser_class=_Command
     )
-    for module in (store, sync, pack, bundle, sideload, hub, release, cluster, install):
+    for module in (
+        store, sync, prune, pack, sign, bundle, sideload, hub, release, cluster, install
+    ):  # fmt: skip
         module.register(commands)
     return root
 

@@ -11,6 +11,7 @@ from waybill.bundle.format import INDEX
 from waybill.bundle.pack import Packing
 from waybill.cli.arguments import Commands, open_store, size
 from waybill.cli.output import Console, Report, counted, human
+from waybill.cli.sign import add_key, signer_of
 from waybill.cli.sources import FORMS, add_source, source_of
 from waybill.errors import BadValue
 
@@ -38,6 +39,7 @@ def register(commands: Commands) -> None:
         metavar="BASE",
         help="leave out what is there already: a bundle's directory, an inventory, or a store",
     )
+    add_key(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be packed")
     parser.set_defaults(run=_pack)
 
@@ -45,6 +47,7 @@ def register(commands: Commands) -> None:
 def _pack(args: argparse.Namespace, console: Console) -> Report:
     if not (args.out or args.dry_run):
         raise BadValue(what="--out", value="", why="a bundle needs a directory to go to")
+    signer = signer_of(args, console)
     wanted = source_of(args)
     base = _base(args) if args.base else None
     with console.progress("compare", 0) as advance:
@@ -77,13 +80,15 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
         )
         return Report(text, {**data, "dryRun": True})
     with console.progress("pack", packing.size) as advance:
-        packed = packing.run(args.out, advance)
+        packed = packing.run(args.out, advance, signer)
     revision = packed.index.revisions[0]
     reused = f", {packed.reused} of them from an earlier run" if packed.reused else ""
     text = (
         f"{revision.repo} at {revision.manifest.commit}: {counted(files, 'file')}, "
         f"{human(packing.size)} in {counted(parts, 'part')}{reused}{left_out}"
+        + (f"; signed by the key {signer.key_id}" if signer else "")
     )
+    data["keyId"] = signer.key_id if signer else None
     return Report(text, {**data, "commit": revision.manifest.commit, "reused": packed.reused})
 
 

@@ -15,6 +15,7 @@ from waybill.sign.keys import Signer
 from waybill.sign.statements import Statement
 from waybill.sign.trust import ENVELOPES, Policy
 from waybill.store.layout import RepoId
+from waybill.store.publish import Publication, complete, publish
 from waybill.store.store import Store
 
 
@@ -68,7 +69,10 @@ def sign_provenance(
 def add_signed(
     store: Store, repo: RepoId, manifest: Manifest, statement: bytes, signer: Signer
 ) -> None:
-    """Keep a statement with the revision, as it is and signed."""
-    store.add_referrer(repo, manifest.commit, statement, STATEMENT_TYPE)
-    envelope = dsse.sign(statement, signer)
-    store.add_referrer(repo, manifest.commit, envelope, ENVELOPE_TYPE)
+    """Keep a statement with the revision, as it is and signed.
+
+    Raises BlobMissing for a revision that is not whole, BeingPruned.
+    """
+    said = (statement, STATEMENT_TYPE), (dsse.sign(statement, signer), ENVELOPE_TYPE)
+    what = Publication(repo, manifest, said)
+    publish(store, what, lambda _: complete(store, repo, manifest.commit))

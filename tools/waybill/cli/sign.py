@@ -1,0 +1,128 @@
+"""`waybill sign`: a revision in a store, what is said about it, or a directory that was pulled."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from waybill import __version__
+from waybill.bundle.base import digest_of
+from waybill.bundle.journal import write_whole
+from waybill.cli.arguments import Commands, add_store, open_store
+from waybill.cli.output import Console, Report, counted
+from waybill.cli.store import split_revision
+from waybill.errors import BadFile, BadValue
+from waybill.manifest import statement
+from waybill.sign import oms
+from waybill.sign.keys import PASSPHRASE, Signer
+from waybill.source.directory import DirectorySource
+from waybill.store import evidence
+from waybill.store.store import Store
+from waybill.store.work import Stoppable, parallel
+
+
+def register(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "sign",
+        help="sign a revision in a store, or a directory that was pulled",
+        description="Sign a revision in a store; without --repo, write model.sig into a directory.",
+    )
+    add_store(parser, "store", "the store, or the directory")
+    parser.add_argument(
+        "--repo", metavar="OWNER/NAME[@REVISION]", help="what to sign in the store (default: @main)"
+    )
+    add_key(parser, required=True)
+    parser.add_argument(
+        "--statement",
+        type=Path,
+        metavar="FILE",
+        help="say this of the revision, too, and sign it: any JSON, as the results of a test",
+    )
+    parser.add_argument("--predicate-type", metavar="URI", help="what kind of statement that is")
+    parser.set_defaults(run=_sign)
+
+
+def add_key(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    parser.add_argument(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        required=required,
+        help="sign with this private key (PEM, Ed25519 or ECDSA P-256); its passphrase comes from "
+        f"{PASSPHRASE}, or the file that {PASSPHRASE}_FILE names",
+    )
+    parser.add_argument(
+        "--certificate",
+        type=Path,
+        metavar="FILE",
+        help="the key's certificate (PEM), and those between it and the CA's after it",
+    )
+
+
+def signer_of(args: argparse.Namespace, console: Console) -> Signer | None:
+    """What `add_key` arguments name. Raises BadKey."""
+    if args.key is None:
+        if args.certificate:
+            why = "a certificate signs nothing without its --key"
+            raise BadValue(what="--certificate", value=str(args.certificate), why=why)
+        return None
+    signer = Signer.load(args.key, args.certificate)
+    for note in signer.notes:
+        console.note(f"warning: {note}")
+    return signer
+
+
+def _sign(args: argparse.Namespace, console: Console) -> Report:
+    if bool(args.statement) != bool(args.predicate_type) or (args.statement and not args.repo):
+        why = "--statement FILE, --predicate-type URI and --repo go together"
+        raise BadValue(what="--statement", value=str(args.statement or ""), why=why)
+    signer = signer_of(args, console)
+    assert signer  # noqa: S101 - the flag is required
+    return _sign_revision(args, signer) if args.repo else _sign_directory(args, console, signer)
+
+
+def _sign_revision(args: argparse.Namespace, signer: Signer) -> Report:
+    store = open_store(args)
+    repo, revision = split_revision(args.repo)
+    manifest = store.manifest(repo, store.resolve(repo, revision))
+    if args.statement:
+        said = statement(manifest, args.predicate_type, _json(args.statement))
+        evidence.add_signed(store, repo, manifest, said, signer)
+        what = f"{args.statement} about {repo} at {manifest.commit}"
+    else:
+        tool = f"waybill {__version__}"
+        evidence.sign_provenance(store, repo, manifest, signer, tool)
+        what = f"{repo} at {manifest.commit}"
+    return _signed(what, store, signer, repo=str(repo), commit=manifest.commit)
+
+
+def _signed(what: str, store: Store, signer: Signer, **facts: Any) -> Report:
+    text = f"{what} is signed in {store.url} by the key {signer.key_id}"
+    return Report(text, {**facts, "store": store.url, "keyId": signer.key_id})
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadFile(path=path, why=f"it is no JSON ({error})") from error
+
+
+def _sign_directory(args: argparse.Namespace, console: Console, signer: Signer) -> Report:
+    source = DirectorySource(Path(args.store))
+    files = [file for file in source.files() if not oms.is_ignored(file.path)]
+    if links := [file.path for file in files if (source.root / file.path).is_symlink()]:
+        why = f"{links[0]} is a link, and model_signing reads none: pull into a directory instead"
+        raise BadValue(what="directory", value=args.store, why=why)
+    with console.progress("sign", sum(file.size for file in files)) as advance:
+        stoppable = Stoppable(advance)
+        read = partial(digest_of, source, advance=stoppable)
+        found = parallel(read, files, 4, stoppable.stop)
+    digests = {file.path: digest for file, digest in zip(files, found, strict=True)}
+    out = source.root / oms.NAME
+    write_whole(out, oms.signature(source.root.name, digests, signer))
+    text = f"{counted(len(files), 'file')} are signed in {out} by the key {signer.key_id}"
+    return Report(text, {"signature": str(out), "files": len(files), "keyId": signer.key_id})
