@@ -36,6 +36,7 @@ REF_KINDS = ("heads", "tags", "pins")
 
 _NAME = re.compile(r"[A-Za-z0-9](?!.*(?:--|\.\.))[\w.-]{0,95}(?<![.-])", re.ASCII)
 _SEGMENT = 240
+_SAID = {(6, "aliases"), (7, "referrers")}
 _BLOB = re.compile(re.escape(BLOBS) + r"[0-9a-f]{64}")
 _REF = re.compile(r"[A-Za-z0-9][\w./+@-]{0,199}", re.ASCII)
 
@@ -151,17 +152,19 @@ def referrer(repo: RepoId, commit: str, digest: Digest) -> str:
     return referrers(repo, commit) + digests.hex_of(digests.parse(digest))
 
 
-def parse_said(key: str) -> tuple[RepoId, str, str] | None:
-    """Of an alias's or a referrer's key: the repo (in lower case), the commit and what follows.
+def is_said(key: str) -> bool:
+    """Whether it is the key of an alias or a referrer."""
+    parts = key.split("/")
+    return parts[:2] == ["repos", "models"] and (len(parts), *parts[4:5]) in _SAID
 
-    The commit of an alias is the upstream one, and nothing follows. None for any other key.
+
+def parse_said(key: str) -> tuple[RepoId, str, str]:
+    """Of an alias or a referrer: the repo (in lower case), the commit, the statement's hex digits.
+
+    The commit of an alias is the upstream one, and it has no statement. Raises BadValue.
     """
-    match key.split("/"):
-        case ["repos", "models", owner, name, "aliases", upstream]:
-            return RepoId(owner, name), upstream, ""
-        case ["repos", "models", owner, name, "referrers", commit, statement]:
-            return RepoId(owner, name), commit, statement
-    return None
+    _, _, owner, name, _, commit, *statement = key.split("/")
+    return RepoId(owner, name), commit, "".join(statement)
 
 
 def refs(repo: RepoId) -> str:
