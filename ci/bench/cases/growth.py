@@ -17,6 +17,7 @@ SINK = """
 import sys
 from pathlib import Path
 from waybill import digest as digests
+from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Decision, Loading
 from waybill.store.filesystem import FilesystemBackend
@@ -38,7 +39,7 @@ class Sink(FilesystemBackend):
 store = Store(Sink(Path(sys.argv[2])))
 store.init()
 decision = Decision((Ref("heads", "main"),), "a benchmark", "to see")
-Loading.plan(Bundle.open([Path(sys.argv[1])]), store, decision).run()
+Loading.plan(BundleCargo(Bundle.open([Path(sys.argv[1])])), store, decision).run()
 print(open("/proc/self/status").read(), file=sys.stderr, flush=True)
 """
 # Zeros are written like other bytes; what is finished gives its room back.

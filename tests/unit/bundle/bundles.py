@@ -12,6 +12,7 @@ import pytest
 
 from waybill import digest as digests
 from waybill.bundle import cut, lanes, writer
+from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.format import INDEX, SCHEMA, Part
 from waybill.bundle.media import Bundle
 from waybill.bundle.pack import Packed, Packing
@@ -109,7 +110,7 @@ def new_store(folder: Path) -> Store:
 
 
 def load(store: Store, *folders: Path, decision: Decision = DECISION) -> list[Loaded]:
-    return Loading.plan(Bundle.open(folders), store, decision).run()
+    return Loading.plan(BundleCargo(Bundle.open(folders)), store, decision).run()
 
 
 def bytes_below(folder: Path, *, but: Sequence[str] = ()) -> dict[str, str]:

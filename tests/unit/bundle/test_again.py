@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.bundle.bundles import FILES, REPO, load, new_store, pack, plan, write
+from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Decision, Loading
 from waybill.errors import BadValue, ForeignBundle, RefMoved, SourceChanged
@@ -18,7 +19,9 @@ MAIN = Ref("heads", "main")
 
 
 def loading(bundle: Path, store: Path, by: str) -> Loading:
-    return Loading.plan(Bundle.open([bundle]), new_store(store), Decision((MAIN,), by, "test"))
+    return Loading.plan(
+        BundleCargo(Bundle.open([bundle])), new_store(store), Decision((MAIN,), by, "test")
+    )
 
 
 @pytest.mark.usefixtures("small")

@@ -21,6 +21,7 @@ from tests.unit.bundle.bundles import (
     write,
 )
 from waybill import digest as digests
+from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.format import Index, member_header
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Loading
@@ -38,7 +39,7 @@ def refusal(bundle: Path, store: Store, change: Change) -> WaybillError:
     rewrite_index(bundle, facts)
     before = bytes_below(Path(store.backend.root))  # type: ignore[attr-defined]
     with pytest.raises(WaybillError) as caught:
-        Loading.plan(Bundle.open([bundle]), store, DECISION)
+        Loading.plan(BundleCargo(Bundle.open([bundle])), store, DECISION)
     assert bytes_below(Path(store.backend.root)) == before  # type: ignore[attr-defined]
     return caught.value
 

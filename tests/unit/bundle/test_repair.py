@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.bundle.bundles import DECISION, MAIN, REPO, load
 from tests.unit.cli.conftest import Ran
+from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Check, Loading
 from waybill.cli.main import main
@@ -40,7 +41,7 @@ def damaged(request: pytest.FixtureRequest, bundle: Path, store: Store) -> Descr
 
 
 def plan(bundle: Path, store: Store, check: Check) -> Loading:
-    return Loading.plan(Bundle.open([bundle]), store, DECISION, check)
+    return Loading.plan(BundleCargo(Bundle.open([bundle])), store, DECISION, check)
 
 
 def test_a_deep_look_finds_it_and_changes_nothing(

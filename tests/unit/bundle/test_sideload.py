@@ -20,6 +20,7 @@ from tests.unit.bundle.bundles import (
     sound,
     write,
 )
+from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
 from waybill.bundle.pack import Packing
 from waybill.bundle.sideload import Decision, Loading
@@ -107,7 +108,7 @@ def test_a_bundle_becomes_a_revision_with_statement_alias_and_refs(
 
 def test_progress_is_told_of_every_byte_that_is_sent(bundle: Path, store: Store) -> None:
     told: list[int] = []
-    loading = Loading.plan(Bundle.open([bundle]), store, BOTH)
+    loading = Loading.plan(BundleCargo(Bundle.open([bundle])), store, BOTH)
     loading.run(told.append)
     assert sum(told) == loading.size == len(b"".join({*FILES.values()}))
 
@@ -125,7 +126,7 @@ def test_only_what_the_store_lacks_is_sent(bundle: Path, tmp_path: Path, store: 
     load(store, bundle)
     newer = write(tmp_path / "newer", {**FILES, "config.json": b"{}", "added.txt": b"new"})
     pack(newer, tmp_path / "second")
-    loading = Loading.plan(Bundle.open([tmp_path / "second"]), store, BOTH)
+    loading = Loading.plan(BundleCargo(Bundle.open([tmp_path / "second"])), store, BOTH)
     assert sorted(blob.size for blob in loading.missing) == [2, 3]
 
 
@@ -149,7 +150,7 @@ def test_of_two_at_once_one_moves_the_ref_and_the_other_says_so(
 ) -> None:
     write(tmp_path / "model", {"config.json": b"{}"})
     pack(tmp_path / "model", tmp_path / "second")
-    slow = Loading.plan(Bundle.open([tmp_path / "second"]), store, BOTH)
+    slow = Loading.plan(BundleCargo(Bundle.open([tmp_path / "second"])), store, BOTH)
     load(store, bundle)
     with pytest.raises(RefMoved, match="heads/main of Acme/Demo was moved by somebody else"):
         slow.run()
@@ -194,7 +195,7 @@ def test_an_interruption_stops_all_workers_and_a_rerun_completes(
         raise Interrupted
 
     with pytest.raises(Interrupted):
-        Loading.plan(Bundle.open([bundle]), store, BOTH).run(stop)
+        Loading.plan(BundleCargo(Bundle.open([bundle])), store, BOTH).run(stop)
     assert list(store.backend.list("refs/")) == list(store.backend.list("repos/")) == []
     load(store, bundle)
     assert files_of(store) == FILES

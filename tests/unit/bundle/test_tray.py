@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.bundle.bundles import DECISION, FILES, files_of
 from waybill.bundle import tray
+from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.format import INDEX
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Loading
@@ -41,7 +42,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def loading(drive: Path, store: Store, ask: Tray) -> Loading:
-    return Loading.plan(replace(Bundle.open([drive]), tray=ask), store, DECISION)
+    return Loading.plan(BundleCargo(replace(Bundle.open([drive]), tray=ask)), store, DECISION)
 
 
 def test_media_come_one_by_one(bundle: Path, store: Store, tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_without_a_tray_all_is_needed_at_once(bundle: Path, store: Store, tmp_pa
     person = Person(bundle, tmp_path / "drive", [1])
     person.insert()
     with pytest.raises(PartMissing, match=r"missing: part-00002\.tar"):
-        Loading.plan(Bundle.open([person.drive]), store, DECISION)
+        Loading.plan(BundleCargo(Bundle.open([person.drive])), store, DECISION)
 
 
 def test_a_part_that_is_still_being_copied_is_told_and_waited_for(

@@ -22,6 +22,7 @@ from tests.unit.bundle.bundles import (
     sound,
     write,
 )
+from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.format import spans
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Loading
@@ -45,7 +46,7 @@ def refusal(store: Store, *folders: Path) -> WaybillError:
     """Why nothing was loaded; the store is byte for byte what it was."""
     before = bytes_below(Path(store.backend.root))  # type: ignore[attr-defined]
     with pytest.raises(WaybillError) as caught:
-        Loading.plan(Bundle.open(folders), store, DECISION)
+        Loading.plan(BundleCargo(Bundle.open(folders)), store, DECISION)
     assert bytes_below(Path(store.backend.root)) == before  # type: ignore[attr-defined]
     return caught.value
 
@@ -187,7 +188,7 @@ def test_what_the_store_has_is_not_asked_of_the_media(bundle: Path, store: Store
     load(store, bundle)
     for part in bundle.glob("part-*.tar"):
         part.unlink()
-    assert Loading.plan(Bundle.open([bundle]), store, DECISION).missing == ()
+    assert Loading.plan(BundleCargo(Bundle.open([bundle])), store, DECISION).missing == ()
     (loaded,) = load(store, bundle)
     assert loaded.notes == ()
 

@@ -1,4 +1,4 @@
-"""Sideloading: from a bundle's parts into a store, streamed, checked, resumable.
+"""Sideloading: from a bundle's parts, or a source, into a store: streamed, checked, resumable.
 
 Nothing is written to scratch. The store checks every blob before it is visible; revisions
 come after their blobs, and the ref moves last.
@@ -6,15 +6,14 @@ come after their blobs, and the ref moves last.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from waybill.bundle.cargo import Cargo
 from waybill.bundle.format import Revision
-from waybill.bundle.media import Bundle
-from waybill.bundle.trusted import require_trust
 from waybill.digest import Digest
-from waybill.errors import BaseMissing, Corrupt, RefMoved
+from waybill.errors import Corrupt, RefMoved
 from waybill.manifest import STATEMENT_TYPE, Descriptor
 from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.trust import Policy
@@ -59,7 +58,7 @@ class Loaded:
 class Loading:
     """What will be sent: the blobs that the store lacks."""
 
-    bundle: Bundle
+    cargo: Cargo
     store: Store
     missing: tuple[Descriptor, ...]
     damaged: frozenset[Digest]
@@ -70,7 +69,7 @@ class Loading:
     @classmethod
     def plan(
         cls,
-        bundle: Bundle,
+        cargo: Cargo,
         store: Store,
         decision: Decision,
         check: Check = Check.PRESENT,
@@ -79,26 +78,22 @@ class Loading:
     ) -> Loading:
         """Ask the store what it has; a deep check reads it back, and tells `advance`.
 
-        Raises Unsigned, UntrustedSignature, BaseMissing, StoreTooSmall, PartTruncated, ForeignPart,
-        Corrupt; PartMissing unless the bundle has a tray.
+        Raises Unsigned, UntrustedSignature, StoreTooSmall, Corrupt, and what the cargo lacks.
         """
-        require_trust(bundle, policy)
+        cargo.trust(policy)
         store.require_writable()
-        revisions = bundle.index.revisions
-        wanted = {d: blob for one in revisions for d, blob in one.manifest.blobs.items()}
+        wanted = {d: blob for one in cargo.revisions for d, blob in one.manifest.blobs.items()}
         look = _Look(store, check, Stoppable(advance))
         good = parallel(look, wanted.values(), 16, look.advance.stop)
         missing = tuple(b for b, is_good in zip(wanted.values(), good, strict=True) if not is_good)
-        _require_base(bundle, store, missing)
+        cargo.require(store, missing)
         store.require_room([blob for blob in missing if blob.digest not in look.damaged])
-        parts = {part for blob in missing for part in bundle.content(blob.digest).parts}
-        bundle.require(part for part in parts if bundle.path(part) or not bundle.tray)
         heads = {
             (str(one.repo), ref): store.head(one.repo, ref)
-            for one in revisions
+            for one in cargo.revisions
             for ref in decision.refs
         }
-        return cls(bundle, store, missing, frozenset(look.damaged), heads, decision)
+        return cls(cargo, store, missing, frozenset(look.damaged), heads, decision)
 
     @property
     def size(self) -> int:
@@ -108,26 +103,24 @@ class Loading:
     def run(self, advance: Advance = no_progress) -> list[Loaded]:
         """Raises Corrupt, StoreFull, StoreUnreachable, RefMoved; a rerun goes on."""
         stoppable = Stoppable(advance)
-        bundle = self.bundle
-        if bundle.tray:
-            bundle = replace(bundle, tray=replace(bundle.tray, advance=stoppable))
+        cargo = self.cargo.stoppable(stoppable)
 
         def send(blob: Descriptor) -> None:
-            content = bundle.content(blob.digest)
+            content = cargo.content(blob.digest)
             try:
                 self.store.upload(blob, content, stoppable, blob.digest in self.damaged)
             except Corrupt as error:
                 if self.store.url in str(error.facts["what"]):
                     raise
-                raise Corrupt(**{**error.facts, "what": content.name}) from error
+                raise cargo.blame(error, blob.digest) from error
 
         def send_all(blobs: Sequence[Descriptor]) -> None:
-            _require_base(bundle, self.store, blobs)
-            for batch in _batches(bundle, blobs):
+            cargo.require(self.store, blobs)
+            for batch in cargo.batches(blobs):
                 parallel(send, batch, _BLOBS_AT_ONCE, stoppable.stop)
 
         send_all(self.missing)
-        return [self._finish(revision, send_all) for revision in bundle.index.revisions]
+        return [self._finish(revision, send_all) for revision in cargo.revisions]
 
     def _finish(self, revision: Revision, resend: Resend) -> Loaded:
         repo, manifest = revision.repo, revision.manifest
@@ -181,38 +174,3 @@ class _Look:
                 raise
             self.damaged.add(blob.digest)
         return blob.digest not in self.damaged
-
-
-def _require_base(bundle: Bundle, store: Store, missing: Sequence[Descriptor]) -> None:
-    """Raises BaseMissing when the store lacks what the bundle leaves out."""
-    base = bundle.index.base
-    lacking = [blob for blob in missing if blob.digest not in bundle.index.blobs]
-    if base and lacking:
-        paths = {
-            file.digest: file.path for one in bundle.index.revisions for file in one.manifest.files
-        }
-        first = paths[lacking[0].digest]
-        raise BaseMissing(base=base.name, url=store.url, count=len(lacking), path=first)
-
-
-def _batches(bundle: Bundle, missing: Iterable[Descriptor]) -> Iterator[Sequence[Descriptor]]:
-    """The blobs in the order of the media: those that are here whole before one that is not.
-
-    A blob that goes on on another medium comes alone, as soon as its first part is here.
-    """
-
-    def place(blob: Descriptor) -> tuple[int, int]:
-        part, extent = bundle.index.places[blob.digest][0]
-        return part.number, extent.at
-
-    left = sorted(missing, key=place)
-    while left:
-        here = {part for part in bundle.index.parts if bundle.path(part) or not bundle.tray}
-        parts = {blob.digest: bundle.content(blob.digest).parts for blob in left}
-        batch = [blob for blob in left if here.issuperset(parts[blob.digest])]
-        batch = batch or [blob for blob in left if parts[blob.digest][0] in here][:1]
-        if not batch and bundle.tray:
-            bundle.tray.wait(bundle, [each[0] for each in parts.values()])
-        yield batch
-        sent = {blob.digest for blob in batch}
-        left = [blob for blob in left if blob.digest not in sent]

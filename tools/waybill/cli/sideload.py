@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Check, Decision, Loading
 from waybill.bundle.tray import Tray
@@ -60,7 +61,7 @@ def _sideload(args: argparse.Namespace, console: Console) -> Report:
     store, policy = open_store(args), policy_of(args)
     check = Check.REPAIR if args.repair else Check(args.verify)
     with console.progress("look", 0) as advance:
-        loading = Loading.plan(bundle, store, decision, check, advance, policy)
+        loading = Loading.plan(BundleCargo(bundle), store, decision, check, advance, policy)
     total = len({d for one in bundle.index.revisions for d in one.manifest.blobs})
     missing, damaged = len(loading.missing), len(loading.damaged)
     sent = {"store": store.url, "blobs": total, "missing": missing, "damaged": damaged}
