@@ -120,9 +120,15 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 def policy_of(args: argparse.Namespace) -> Policy | None:
     """The trust policy of the store, or that of --trust. Raises BadFile."""
+    path = trust_path(args)
+    return Policy.load(path) if path else None
+
+
+def trust_path(args: argparse.Namespace) -> Path | None:
+    """The file that says whom to trust: the environment's where the store is one's."""
     if args.store and not _is_url(args.store):
-        return _environment(args).policy()
-    return Policy.load(Path(args.trust)) if args.trust else None
+        return _environment(args).trust_path
+    return Path(args.trust) if args.trust else None
 
 
 def project(args: argparse.Namespace) -> Path:

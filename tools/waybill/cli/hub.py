@@ -7,9 +7,10 @@ import logging
 import os
 import socket
 import threading
+from dataclasses import replace
 from importlib.util import find_spec
 
-from waybill.cli.arguments import Commands, open_store
+from waybill.cli.arguments import Commands, open_store, trust_path
 from waybill.cli.output import Console, Report
 from waybill.errors import BadValue, WaybillError
 from waybill.hub.settings import AUTH, DELIVERIES, Settings
@@ -59,6 +60,11 @@ def register(commands: Commands) -> None:
         "--kubernetes-audience",
         help="trust tokens of this cluster's service accounts for this audience",
     )
+    parser.add_argument(
+        "--trust",
+        help="trust policy: whose signatures a revision needs to be served (default: the "
+        "environment's, where the store is named by one)",
+    )
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port, 0 for a free one (default: 8080)")
     parser.set_defaults(run=run)
@@ -73,7 +79,10 @@ def run(args: argparse.Namespace, console: Console) -> Report:
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         why = f"{' and '.join(missing)} not installed; install waybill[hub]"
         raise BadValue(what="command", value="hub", why=why)
-    store = _open(args, settings)
+    place = _place(args, settings)
+    store = open_store(place, public_endpoint=settings.public_endpoint)
+    if trusting := trust_path(place):
+        settings = replace(settings, trust=str(trusting))
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
         if store.backend.local_path(layout.STORE) is not None:
@@ -91,16 +100,17 @@ def _warn(store: Store, console: Console) -> None:
         console.note(f"warning: {error}; requests get 503 until it is")
 
 
-def _open(args: argparse.Namespace, settings: Settings) -> Store:
+def _place(args: argparse.Namespace, settings: Settings) -> argparse.Namespace:
+    """The store's arguments, as `open_store` reads them."""
     reach = {
         "store": settings.store,
         "endpoint": settings.endpoint,
         "profile": settings.profile,
         "ca_bundle": settings.ca_bundle,
         "single_writer": False,
+        "trust": settings.trust,
     }
-    place = argparse.Namespace(**{**vars(args), **reach})
-    return open_store(place, public_endpoint=settings.public_endpoint)
+    return argparse.Namespace(**{**vars(args), **reach})
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
@@ -16,6 +19,8 @@ from waybill.hub.revisions import Revisions
 from waybill.hub.settings import Settings
 from waybill.hub.state import Hub
 from waybill.hub.threads import Threads
+from waybill.hub.watched import Watched
+from waybill.sign.trust import Policy
 from waybill.store.store import Store
 
 
@@ -47,7 +52,7 @@ ROUTES = [
 def create_app(store: Store, settings: Settings, cluster: Cluster | None = None) -> Starlette:
     """A hub over `store`, which is not read before the first request.
 
-    Raises BadFile or BadValue when the issuers it is to trust cannot be used.
+    Raises BadFile or BadValue when the issuers or the policy it is to trust cannot be used.
     """
     counts = Metrics()
     around = [Middleware(RequestLog), Middleware(Measure, counts)]
@@ -58,6 +63,14 @@ def create_app(store: Store, settings: Settings, cluster: Cluster | None = None)
     app.router.redirect_slashes = False
     failures.install(app)
     threads = Threads(store.url)
-    app.state.hub = Hub(store, settings, threads, Revisions(store, threads), counts)
+    revisions = Revisions(store, threads, policy=_policy(settings))
+    app.state.hub = Hub(store, settings, threads, revisions, counts)
     app.state.reached = False
     return app
+
+
+def _policy(settings: Settings) -> Callable[[], Policy | None]:
+    """The trust policy as it is at the time. Raises BadFile."""
+    if settings.trust is None:
+        return lambda: None
+    return Watched(Path(settings.trust), Policy.load).get

@@ -12,7 +12,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from waybill.errors import EntryNotFound, IssuerUnreachable, NotSignedIn, WaybillError
+from waybill.errors import (
+    EntryNotFound,
+    IssuerUnreachable,
+    NotSignedIn,
+    Unsigned,
+    UntrustedSignature,
+    WaybillError,
+)
 
 log = logging.getLogger("waybill.hub")
 
@@ -54,6 +61,9 @@ async def expected(request: Request, error: Exception) -> Response:
         headers |= {"WWW-Authenticate": "Bearer", "X-Error-Message": NOT_SIGNED_IN}
     if error.status == UNAVAILABLE:
         headers["Retry-After"] = RETRY_AFTER
+    if isinstance(error, Unsigned | UntrustedSignature):
+        log.warning("%s", error)
+        request.app.state.hub.metrics.untrusted(error)
     if error.status >= 500:
         log.warning("%s", error)
         if not isinstance(error, IssuerUnreachable):

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
 
-from waybill.errors import BadFile, BadValue, WaybillError
+from waybill.errors import BadFile, BadValue
 from waybill.hub.settings import Settings
-
-log = logging.getLogger("waybill.hub")
-
-Value = TypeVar("Value")
+from waybill.hub.watched import Watched
 
 ALGORITHMS = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -91,32 +87,6 @@ class Trust:
         """The issuer with this claim; where the file names the cluster's too, the cluster's."""
         issuers = (issuer for source in self._sources for issuer in source.get())
         return next((issuer for issuer in issuers if issuer.issuer == iss), None)
-
-
-class Watched(Generic[Value]):
-    """What a file says, read again when it changes; a version that cannot be used is left out."""
-
-    def __init__(self, path: Path, read: Callable[[Path], Value]) -> None:
-        self._path, self._read = path, read
-        self._seen = self._stamp()
-        self._value = read(path)
-
-    def get(self) -> Value:
-        if (stamp := self._stamp()) != self._seen:
-            self._seen = stamp
-            try:
-                self._value = self._read(self._path)
-                log.info("%s has been read again", self._path)
-            except WaybillError as error:
-                log.error("%s; what was read before still counts", error)
-        return self._value
-
-    def _stamp(self) -> tuple[int, ...]:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return ()
-        return (found.st_mtime_ns, found.st_ino, found.st_size)
 
 
 def read(path: Path) -> tuple[Issuer, ...]:

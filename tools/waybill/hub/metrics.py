@@ -42,6 +42,9 @@ class Metrics:
         )
         self._bytes = self._counter("bytes", "Bytes of files that went through the hub")
         self._store_errors = self._counter("store_errors", "Failures of the store", "error")
+        self._untrusted = self._counter(
+            "untrusted", "Requests for revisions that the trust policy refuses", "error"
+        )
         self._sign_ins = self._counter("auth", "Requests by how their token was judged", "outcome")
         self._key_fetches = self._counter(
             "key_fetches", "Fetches of issuers' keys", "issuer", "outcome"
@@ -59,6 +62,9 @@ class Metrics:
 
     def store_error(self, error: Exception) -> None:
         self._store_errors.labels(type(error).__name__).inc()
+
+    def untrusted(self, error: Exception) -> None:
+        self._untrusted.labels(type(error).__name__).inc()
 
     def sign_in(self, outcome: str) -> None:
         """accepted, missing, refused, or unavailable: the issuer could not be asked."""

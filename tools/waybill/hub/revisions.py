@@ -1,9 +1,13 @@
-"""Revisions as the hub reads them: commits are kept in memory, branches and tags never."""
+"""Revisions as the hub reads them: commits are kept in memory, branches and tags never.
+
+What is in memory was trusted by the policy that it is kept with: under a new one all is read anew.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from waybill.digest import is_commit
@@ -11,12 +15,16 @@ from waybill.errors import RevisionNotFound
 from waybill.hub.threads import Threads
 from waybill.hub.tree import Tree
 from waybill.manifest import Manifest
-from waybill.store import layout
+from waybill.sign.trust import Policy
+from waybill.store import evidence, layout
 from waybill.store.layout import Ref, RepoId
 from waybill.store.store import Head, Store
 
 FILES_IN_MEMORY = 100_000
 """Files of all manifests together that are kept: about 200 MB when all of it is used."""
+
+Key = tuple[Policy | None, str, str]
+"""Under which policy, of which repo, what was asked for (40 hex)."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +61,21 @@ class Revision:
 
 
 class Recent:
-    """Snapshots by (repo, 40 hex), the least recently used dropped beyond `capacity` files."""
+    """Snapshots by what was asked for, the least recently used dropped beyond `capacity` files."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity, self._held = capacity, 0
-        self._entries: OrderedDict[tuple[str, str], Snapshot] = OrderedDict()
+        self._entries: OrderedDict[Key, Snapshot] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, key: tuple[str, str]) -> Snapshot | None:
+    def get(self, key: Key) -> Snapshot | None:
         if key in self._entries:
             self._entries.move_to_end(key)
         return self._entries.get(key)
 
-    def put(self, key: tuple[str, str], snapshot: Snapshot) -> None:
+    def put(self, key: Key, snapshot: Snapshot) -> None:
         if key in self._entries:
             return
         self._entries[key] = snapshot
@@ -80,52 +88,63 @@ class Recent:
 class Revisions:
     """Reads revisions through the memory; only ever used from one event loop."""
 
-    def __init__(self, store: Store, threads: Threads, capacity: int = FILES_IN_MEMORY) -> None:
-        self._store, self._threads = store, threads
+    def __init__(
+        self,
+        store: Store,
+        threads: Threads,
+        capacity: int = FILES_IN_MEMORY,
+        policy: Callable[[], Policy | None] = lambda: None,
+    ) -> None:
+        self._store, self._threads, self._policy = store, threads, policy
         self._recent = Recent(capacity)
-        self._loading: dict[tuple[str, str], asyncio.Task[Snapshot]] = {}
+        self._loading: dict[Key, asyncio.Task[Snapshot]] = {}
 
     async def get(self, repo: RepoId, revision: str) -> Revision:
-        """Raises RepoNotFound, RevisionNotFound, or what the store raises."""
+        """Raises RepoNotFound, RevisionNotFound, Unsigned, UntrustedSignature, or what the store
+        raises."""
+        policy = self._policy()
         if is_commit(revision):
-            return Revision(revision, await self._snapshot(repo, revision))
+            return Revision(revision, await self._snapshot(policy, repo, revision))
         head = await self._threads.ask(self._head, repo, revision)
-        snapshot = await self._snapshot(repo, head.commit)
+        snapshot = await self._snapshot(policy, repo, head.commit)
         return Revision(head.commit, snapshot, head.record.at)
 
     async def refs(self, repo: RepoId) -> dict[Ref, Head]:
         """All refs of a repo, read now. Raises RepoNotFound, or what the store raises."""
         return await self._threads.ask(self._refs, repo)
 
-    async def _snapshot(self, repo: RepoId, asked: str) -> Snapshot:
+    async def _snapshot(self, policy: Policy | None, repo: RepoId, asked: str) -> Snapshot:
         """From memory, else loaded once however many ask for it at the same time."""
-        key = (repo.key, asked)
+        key = (policy, repo.key, asked)
         if found := self._recent.get(key):
             return found
         task = self._loading.get(key)
         if task is None:
-            task = asyncio.create_task(self._load(repo, asked))
+            task = asyncio.create_task(self._load(policy, repo, asked))
             self._loading[key] = task
             task.add_done_callback(lambda done: self._loaded(key, done))
         return await asyncio.shield(task)
 
-    def _loaded(self, key: tuple[str, str], task: asyncio.Task[Snapshot]) -> None:
+    def _loaded(self, key: Key, task: asyncio.Task[Snapshot]) -> None:
         del self._loading[key]
         # Asking for the exception marks it as seen: those who wanted it may have gone away.
         if not task.cancelled() and task.exception() is None:
             self._recent.put(key, task.result())
 
-    async def _load(self, repo: RepoId, asked: str) -> Snapshot:
+    async def _load(self, policy: Policy | None, repo: RepoId, asked: str) -> Snapshot:
         commit = await self._threads.ask(self._commit, repo, asked)
         if commit != asked:
-            return await self._snapshot(repo, commit)
-        return await self._threads.ask(self._read, repo, commit)
+            return await self._snapshot(policy, repo, commit)
+        return await self._threads.ask(self._read, policy, repo, commit)
 
     def _commit(self, repo: RepoId, asked: str) -> str:
         return self._store.resolve(repo, asked)
 
-    def _read(self, repo: RepoId, commit: str) -> Snapshot:
+    def _read(self, policy: Policy | None, repo: RepoId, commit: str) -> Snapshot:
         manifest = self._store.manifest(repo, commit)
+        # No time is asked for: what was let in does not stop on the day a certificate ends.
+        digest = manifest.descriptor.digest
+        evidence.require_trust(policy, self._store, repo, digest, commit, at=None)
         return Snapshot(self._spelling(repo), manifest, Tree(manifest))
 
     def _spelling(self, repo: RepoId) -> str:

@@ -39,6 +39,8 @@ class Settings:
     """JSON file of the trusted issuers."""
     kubernetes_audience: str | None = None
     """Tokens of the cluster's service accounts for this audience are trusted; None: none are."""
+    trust: str | None = None
+    """Trust policy: whose signatures a revision needs to be served; None: nobody's."""
     host: str = "127.0.0.1"
     port: int = 8080
     """0 takes a free port."""
