@@ -28,6 +28,7 @@ from tests.unit.sign.making import (
     signer,
 )
 from waybill.bundle.base import Base
+from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Loading
 from waybill.errors import BadFile, Unsigned, UntrustedSignature
@@ -62,7 +63,7 @@ def policy(folder: Path, *signers: Signer) -> Policy:
 
 
 def load(folder: Path, store: Store, trusted: Policy) -> None:
-    Loading.plan(Bundle.open([folder]), store, DECISION, policy=trusted).run()
+    Loading.plan(BundleCargo(Bundle.open([folder])), store, DECISION, policy=trusted).run()
 
 
 def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,74 @@
+"""The target's trust policy decides what is promoted to it, before a byte is copied."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.unit.release.world import REPO, World, new_world
+from tests.unit.sign.making import policy_file, public_pem, signer
+from waybill.deliver.environments import Environments
+from waybill.errors import BadFile, Unsigned, UntrustedSignature
+from waybill.sign.keys import Signer
+from waybill.store import evidence
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """One revision is pinned in dev, and test has a trust policy: values/trust/test.yaml."""
+    world = new_world(tmp_path / "project")
+    path = world.project / "values/environments.yaml"
+    facts = yaml.safe_load(path.read_text())
+    facts["environments"]["test"]["trust"] = "values/trust/test.yaml"
+    path.write_text(yaml.safe_dump(facts, sort_keys=False))
+    world.pin("dev", world.revision("dev", 1).commit)
+    return World(world.project)
+
+
+def trust(world: World, made: Signer) -> None:
+    (world.project / "values/trust").mkdir(exist_ok=True)
+    known = {"release": {"publicKey": public_pem(made.private)}}
+    rule = {"signedBy": ["release"], "unsigned": "refuse"}
+    policy_file(world.project / "values/trust/test.yaml", keys=known, default=rule)
+
+
+def sign(world: World, made: Signer) -> None:
+    store = world.store("dev")
+    manifest = store.manifest(REPO, str(world.stable("dev")))
+    evidence.sign_provenance(store, REPO, manifest, made, "a test")
+
+
+def test_what_is_unsigned_is_not_promoted(world: World) -> None:
+    made = signer()
+    trust(world, made)
+    with pytest.raises(Unsigned, match=r"values/trust/test\.yaml asks for a signature by release"):
+        world.plan("dev", "test")
+    sign(world, signer())
+    with pytest.raises(UntrustedSignature):
+        world.plan("dev", "test")
+    assert world.stable("test") is None
+    sign(world, made)
+    world.promote("dev", "test")
+    assert world.stable("test") == world.stable("dev")
+
+
+def test_signatures_come_along(world: World) -> None:
+    made = signer()
+    trust(world, made)
+    sign(world, made)
+    world.promote("dev", "test")
+    commit = str(world.stable("dev"))
+    stores = [world.store(name) for name in ("dev", "test")]
+    kept = [sorted(evidence.envelopes(store, REPO, commit)) for store in stores]
+    assert kept[0] == kept[1] != []
+
+
+def test_a_policy_that_is_named_and_missing_stops_everything(world: World) -> None:
+    with pytest.raises(BadFile, match=r"values/trust/test\.yaml"):
+        world.plan("dev", "test")
+
+
+def test_environments_without_a_policy_trust_everything(world: World) -> None:
+    environments = Environments.load(world.project)
+    assert environments["dev"].policy() is None
+    assert environments["test"].trust_path == world.project / "values/trust/test.yaml"
