@@ -233,3 +233,32 @@ def test_a_bundle_of_changes_from_the_inventory_of_a_store(
     assert f"left out: {listed['files']} files" in waybill("inspect", tmp_path / "delta").out
     assert waybill("sideload", tmp_path / "delta", "--to", store).code == 0
     assert waybill("pack", model, "--base", tmp_path / "nothing", "--dry-run").code == 2
+
+
+def test_a_source_is_loaded_without_a_bundle(waybill: Waybill, model: Path, tmp_path: Path) -> None:
+    into = ("--to", new_store(tmp_path / "store").url)
+    first = waybill("sideload", model, "--as", "Acme/Demo", *into, "--json").result
+    assert first["missing"] == first["blobs"]
+    again = waybill("sideload", model, "--as", "Acme/Demo", *into, "--json").result
+    assert (again["missing"], again["revisions"]) == (0, first["revisions"])
+
+
+WRONG_KIND = {
+    "a directory without a name": (["MODEL"], "is not a bundle"),
+    "nothing to load": ([], "it takes directories, or a source"),
+    "waiting for a source": (["MODEL", "--as", "a/b", "--wait"], "--wait True is not usable"),
+    "two sources": (["hf://a/b", "MODEL"], "one source at a time"),
+    "a bundle as something": (["BUNDLE", "--as", "a/b"], "--as 'a/b' is not usable: it is not for"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_KIND)
+def test_bundles_and_sources_are_told_apart(
+    case: str, waybill: Waybill, model: Path, bundle: Path, tmp_path: Path
+) -> None:
+    arguments, told = WRONG_KIND[case]
+    places = {"MODEL": model, "BUNDLE": bundle}
+    store = new_store(tmp_path / "store").url
+    ran = waybill("sideload", *(places.get(one, one) for one in arguments), "--to", store)
+    assert ran.code == 2
+    assert told in ran.err

@@ -53,7 +53,8 @@ def test_an_error_is_a_sentence_a_hint_and_an_exit_code(waybill: Waybill, tmp_pa
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
         f"error: {tmp_path} is not a bundle: no bundle.json is there\n"
-        "hint: give the directory, or all directories, with bundle.json and the parts\n"
+        "hint: give the directory, or all directories, with bundle.json and the parts; a "
+        "model's own directory becomes --as OWNER/NAME\n"
     )
 
 
@@ -62,7 +63,8 @@ def test_an_error_is_json_too(waybill: Waybill, tmp_path: Path) -> None:
     assert json.loads(ran.out)["error"] == {
         "code": "NotABundle",
         "message": f"{tmp_path} is not a bundle: no bundle.json is there",
-        "hint": "give the directory, or all directories, with bundle.json and the parts",
+        "hint": "give the directory, or all directories, with bundle.json and the parts; a "
+        "model's own directory becomes --as OWNER/NAME",
     }
     assert ran.err.startswith("error: ")
 
@@ -101,7 +103,7 @@ def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nothing"], ["pack"], ["sideload", "x"], ["verify", "-x"]]
+    "arguments", [[], ["nothing"], ["pack", "--part-size"], ["sideload", "x"], ["verify", "-x"]]
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str], waybill: Waybill) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -13,21 +13,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from waybill import __version__
 from waybill import digest as digests
 from waybill.bundle import outputs
 from waybill.bundle.base import Base
 from waybill.bundle.cut import PART_SIZE, PartPlan, Slice, cut
-from waybill.bundle.format import Blob, Elsewhere, Extent, Index, Part, Revision
+from waybill.bundle.format import Blob, Elsewhere, Extent, Index, Part
 from waybill.bundle.journal import Finished, Journal
 from waybill.bundle.lanes import FileHash, Lanes
+from waybill.bundle.statements import repo_of, revision_of
+from waybill.bundle.upstream import finished
 from waybill.bundle.writer import PartWriter
 from waybill.digest import CHUNK
-from waybill.errors import BadValue, Corrupt, SourceChanged
-from waybill.manifest import File, Manifest, canonical, provenance
-from waybill.sign import dsse
+from waybill.errors import BadValue, SourceChanged
+from waybill.manifest import File, Manifest, canonical
 from waybill.sign.keys import Signer
-from waybill.sign.statements import bom_statement, license_statement
 from waybill.source.base import Origin, Source, SourceFile
 from waybill.source.select import Choice, Selection, select
 from waybill.store.base import Advance, no_progress
@@ -73,9 +72,7 @@ class Packing:
         Raises BadValue, NothingToPack, PickleRefused, UnsafePath, SourceUnreachable, SourceChanged.
         """
         origin = source.origin
-        if repo is None and not origin.repo:
-            raise BadValue(what="--as", value="", why="the source does not say owner/name")
-        repo = repo or RepoId.parse(str(origin.repo))
+        repo = repo_of(origin, repo)
         files = source.files()
         selection = select(files, str(source), allow_pickle=allow_pickle, choice=choice)
         there = base.holding(source, selection.kept, advance) if base else {}
@@ -136,8 +133,9 @@ class Packing:
             for file in self.selection.kept
             if file.path not in self.there
         }
-        revisions, parts = (self._revision(manifest, signer),), self._parts(journal)
-        return Index(self.part_size, revisions, blobs, parts, self._elsewhere())
+        dropped = self.selection.dropped
+        revision = revision_of(self.repo, manifest, self.origin, dropped, signer)
+        return Index(self.part_size, (revision,), blobs, self._parts(journal), self._elsewhere())
 
     def _elsewhere(self) -> Elsewhere | None:
         """Raises SourceChanged when a file that is left out is another one by now."""
@@ -147,22 +145,6 @@ class Packing:
             if file.path in self.there and not self.source.is_unchanged(file):
                 raise SourceChanged(path=file.path, source=self.source)
         return self.base.elsewhere(one.digest for one in self.there.values())
-
-    def _revision(self, manifest: Manifest, signer: Signer | None) -> Revision:
-        facts: dict[str, Any] = {
-            "source": self.origin.source,
-            "repo": self.origin.repo,
-            "commit": self.origin.commit,
-            "license": self.origin.license,
-            "dropped": self.selection.dropped,
-        }
-        statements = (
-            provenance(manifest, facts, f"waybill {__version__}"),
-            license_statement(manifest, self.origin.license),
-            bom_statement(manifest, str(self.repo), facts, __version__),
-        )
-        signatures = tuple(dsse.sign(said, signer) for said in statements) if signer else ()
-        return Revision(self.repo, manifest, self.origin.commit, statements, signatures)
 
     def _parts(self, journal: Journal) -> tuple[Part, ...]:
         return tuple(
@@ -206,8 +188,12 @@ class _Run:
                 writer.pad(piece, lanes)
             lanes.drain()
             digest = writer.finish(lanes)
-        finished = {path: self._finish(path, one) for path, one in hashes.items() if _is_whole(one)}
-        self._journal.add(plan.number, digest, finished)
+        ended = {
+            path: finished(self._source, self._files[path], one)
+            for path, one in hashes.items()
+            if _is_whole(one)
+        }
+        self._journal.add(plan.number, digest, ended)
 
     def _copy(self, piece: Slice, writer: PartWriter, lanes: Lanes) -> FileHash:
         file = self._files[piece.path]
@@ -243,16 +229,6 @@ class _Run:
                     lanes.run((known.update_whole, chunk), (known.update_pieces, chunk))
             lanes.drain()
         return known
-
-    def _finish(self, path: str, known: FileHash) -> Finished:
-        file = self._files[path]
-        found = Finished(known.digest, known.pieces, known.git_oid)
-        upstream = f"{path} from {self._source}"
-        if file.digest and file.digest != found.digest:
-            raise Corrupt(what=upstream, expected=file.digest, found=found.digest)
-        if file.git_oid and known.git_blob and file.git_oid != known.git_blob:
-            raise Corrupt(what=upstream, expected=file.git_oid, found=known.git_blob)
-        return found
 
 
 def _is_whole(known: FileHash) -> bool:

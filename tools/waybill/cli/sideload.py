@@ -1,17 +1,20 @@
-"""`waybill sideload`: from a bundle into a store."""
+"""`waybill sideload`: from a bundle, or straight from a source, into a store."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from waybill.bundle.cargo import BundleCargo
+from waybill.bundle.cargo import BundleCargo, Cargo
+from waybill.bundle.direct import SourceCargo
+from waybill.bundle.format import INDEX
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Check, Decision, Loading
 from waybill.bundle.tray import Tray
 from waybill.cli.arguments import (
     Commands,
-    add_folders,
     add_reason,
     add_sending,
     add_store,
@@ -21,12 +24,24 @@ from waybill.cli.arguments import (
     policy_of,
 )
 from waybill.cli.output import Console, Report, human
+from waybill.cli.sign import add_key, signer_of
+from waybill.cli.sources import FORMS, add_source, source_of
+from waybill.errors import BadValue
 from waybill.store.layout import Ref
 
 
 def register(commands: Commands) -> None:
-    parser = commands.add_parser("sideload", help="load a bundle into a store")
-    add_folders(parser)
+    parser = commands.add_parser(
+        "sideload",
+        help="load a bundle, or straight from a source, into a store",
+        description="Load a bundle into a store, or a model straight from where it lies.",
+    )
+    parser.add_argument(
+        "what",
+        nargs="*",
+        metavar="DIR|SOURCE",
+        help=f"media of a bundle; or one source: {FORMS}",
+    )
     add_store(parser, "--to", "the store to load into", writes=True)
     parser.add_argument("--branch", default="main", help="branch to move (default: main)")
     parser.add_argument("--tag", help="tag to set, too")
@@ -46,6 +61,8 @@ def register(commands: Commands) -> None:
         help="one drive, many media: ask for the next one, and go on when its parts are there",
     )
     add_sending(parser)
+    add_source(parser)
+    add_key(parser)
     add_trust(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent")
     add_reason(parser)
@@ -53,16 +70,14 @@ def register(commands: Commands) -> None:
 
 
 def _sideload(args: argparse.Namespace, console: Console) -> Report:
-    bundle = Bundle.open(args.folders)
-    if args.wait:
-        bundle = replace(bundle, tray=Tray(console.note))
+    cargo = _cargo(args, console)
     refs = [Ref("heads", args.branch), *([Ref("tags", args.tag)] if args.tag else [])]
-    decision = Decision(tuple(refs), args.by, args.why or "sideloaded from a bundle")
+    decision = Decision(tuple(refs), args.by, args.why or f"sideloaded from {_origin(args)}")
     store, policy = open_store(args), policy_of(args)
     check = Check.REPAIR if args.repair else Check(args.verify)
     with console.progress("look", 0) as advance:
-        loading = Loading.plan(BundleCargo(bundle), store, decision, check, advance, policy)
-    total = len({d for one in bundle.index.revisions for d in one.manifest.blobs})
+        loading = Loading.plan(cargo, store, decision, check, advance, policy)
+    total = len({d for one in cargo.revisions for d in one.manifest.blobs})
     missing, damaged = len(loading.missing), len(loading.damaged)
     sent = {"store": store.url, "blobs": total, "missing": missing, "damaged": damaged}
     what = f"{missing} of {total} blobs ({human(loading.size)}), {total - missing} are there"
@@ -79,3 +94,49 @@ def _sideload(args: argparse.Namespace, console: Console) -> Report:
         for one in loaded
     ]
     return Report("\n".join(lines), {**sent, "bytes": loading.size, "revisions": revisions})
+
+
+def _origin(args: argparse.Namespace) -> str:
+    return "a source" if _is_source(args) else "a bundle"
+
+
+def _is_source(args: argparse.Namespace) -> bool:
+    """Several directories are media; so is one, unless it is said what to make of it."""
+    if args.manifest or any("://" in one for one in args.what):
+        return True
+    return len(args.what) == 1 and bool(args.repo) and not Path(args.what[0], INDEX).is_file()
+
+
+def _cargo(args: argparse.Namespace, console: Console) -> Cargo:
+    """Raises BadValue for arguments of the other kind, and what either cannot be opened for."""
+    if not (args.what or args.manifest):
+        raise BadValue(what="sideload", value="", why="it takes directories, or a source")
+    if not _is_source(args):
+        _refuse(args, ("repo", "include", "exclude", "allow_pickle", "key"), "a bundle")
+        bundle = Bundle.open([Path(one) for one in args.what])
+        return BundleCargo(replace(bundle, tray=Tray(console.note)) if args.wait else bundle)
+    _refuse(args, ("wait",), "a source")
+    if len(args.what) > 1:
+        why = "one source at a time; the media of a bundle are directories with its bundle.json"
+        raise BadValue(what="source", value=" ".join(args.what), why=why)
+    args.source = args.what[0] if args.what else None
+    signer, wanted = signer_of(args, console), source_of(args)
+    with console.progress("read", 0) as advance:
+        cargo = SourceCargo.plan(
+            wanted.source,
+            wanted.repo,
+            allow_pickle=wanted.allow_pickle,
+            choice=wanted.choice,
+            signer=signer,
+            advance=advance,
+        )
+    for path, why in cargo.selection.dropped.items():
+        console.note(f"dropped {path}: {why}")
+    return cargo
+
+
+def _refuse(args: argparse.Namespace, flags: Sequence[str], kind: str) -> None:
+    for flag in flags:
+        if value := getattr(args, flag):
+            name = {"repo": "as"}.get(flag, flag).replace("_", "-")
+            raise BadValue(what=f"--{name}", value=value, why=f"it is not for {kind}")

@@ -92,7 +92,10 @@ class NotABundle(WaybillError):
     """No bundle.json was found."""
 
     sentence = "{where} is not a bundle: no bundle.json is there"
-    hint = "give the directory, or all directories, with bundle.json and the parts"
+    hint = (
+        "give the directory, or all directories, with bundle.json and the parts; a model's own "
+        "directory becomes --as OWNER/NAME"
+    )
     exit_code = 2
 
 

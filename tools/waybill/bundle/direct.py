@@ -1,0 +1,156 @@
+"""A source as a cargo: straight into a store, with no bundle between.
+
+Names and checks need digests before the first byte is sent. What the source names none of is read
+twice, once to know it and once to send it; nothing is copied to scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import IO
+
+from waybill import digest as digests
+from waybill.bundle.format import Revision
+from waybill.bundle.journal import Finished
+from waybill.bundle.lanes import FileHash
+from waybill.bundle.statements import repo_of, revision_of
+from waybill.bundle.upstream import finished
+from waybill.digest import Digest
+from waybill.errors import Corrupt, SourceChanged, WaybillError
+from waybill.manifest import TEXT_LIMIT, Descriptor, File, Manifest
+from waybill.sign import trust
+from waybill.sign.keys import Signer
+from waybill.sign.trust import Policy
+from waybill.source.base import Source, SourceFile
+from waybill.source.select import Choice, Selection, select
+from waybill.store.base import Advance, Content, Limited, no_progress
+from waybill.store.layout import RepoId
+from waybill.store.store import Store
+from waybill.store.work import Stoppable, parallel
+
+_FILES_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class SourceContent:
+    """A file's bytes as its source streams them (a `store.base.Content`)."""
+
+    source: Source
+    file: SourceFile
+    pieces: tuple[Digest, ...] | None
+
+    @property
+    def size(self) -> int:
+        return self.file.size
+
+    @property
+    def rereadable(self) -> bool:
+        """A local file comes from the page cache the second time; a network does not."""
+        return self.source.origin.source in ("directory", "hf-cache")
+
+    def open(self, offset: int, length: int) -> IO[bytes]:
+        return Limited(self.source.open(self.file, offset), length)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class SourceCargo:
+    """The files of a source that are wanted, as one revision."""
+
+    source: Source
+    selection: Selection
+    revision: Revision
+    known: dict[str, Finished]
+
+    @classmethod
+    def plan(
+        cls,
+        source: Source,
+        repo: RepoId | None = None,
+        *,
+        allow_pickle: bool = False,
+        choice: Choice = Choice(),  # noqa: B008 - it is frozen
+        signer: Signer | None = None,
+        advance: Advance = no_progress,
+    ) -> SourceCargo:
+        """Reads what the source names no digest of, and all small files; `advance` is told.
+
+        The revision is the same one that packing would make. Raises BadValue, NothingToPack,
+        PickleRefused, UnsafePath, SourceUnreachable, SourceChanged, Corrupt.
+        """
+        origin = source.origin
+        repo = repo_of(origin, repo)
+        selection = select(source.files(), str(source), allow_pickle=allow_pickle, choice=choice)
+        look = _Look(source, Stoppable(advance))
+        found = parallel(look, selection.kept, _FILES_AT_ONCE, look.advance.stop)
+        known = {file.path: each for file, each in zip(selection.kept, found, strict=True)}
+        manifest = Manifest.of(
+            File(file.path, known[file.path].digest, file.size, known[file.path].git_oid)
+            for file in selection.kept
+        )
+        revision = revision_of(repo, manifest, origin, selection.dropped, signer)
+        return cls(source, selection, revision, known)
+
+    @property
+    def revisions(self) -> Sequence[Revision]:
+        return (self.revision,)
+
+    @cached_property
+    def _files(self) -> dict[Digest, SourceFile]:
+        return {self.known[file.path].digest: file for file in self.selection.kept}
+
+    def content(self, blob: Digest) -> Content:
+        file = self._files[blob]
+        return SourceContent(self.source, file, self.known[file.path].pieces or None)
+
+    def trust(self, policy: Policy | None) -> None:
+        if policy:
+            one = self.revision
+            digest = one.manifest.descriptor.digest
+            policy.check(str(one.repo), digest, one.signatures, trust.now())
+
+    def require(self, store: Store, missing: Sequence[Descriptor]) -> None:  # noqa: ARG002
+        """Raises SourceChanged when a file is another one than it was."""
+        for blob in missing:
+            self._unchanged(blob.digest)
+
+    def batches(self, missing: Iterable[Descriptor]) -> Iterator[Sequence[Descriptor]]:
+        yield sorted(missing, key=lambda blob: self._files[blob.digest].path)
+
+    def stoppable(self, advance: Advance) -> SourceCargo:  # noqa: ARG002 - it waits for nobody
+        return self
+
+    def blame(self, error: Corrupt, blob: Digest) -> WaybillError:
+        path = self._files[blob].path
+        try:
+            self._unchanged(blob)
+        except SourceChanged as changed:
+            return changed
+        return Corrupt(**{**error.facts, "what": f"{path} from {self.source}"})
+
+    def _unchanged(self, blob: Digest) -> None:
+        file = self._files[blob]
+        if not self.source.is_unchanged(file):
+            raise SourceChanged(path=file.path, source=self.source)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What has to be known of a file. Reads those that need it."""
+
+    source: Source
+    advance: Stoppable
+
+    def __call__(self, file: SourceFile) -> Finished:
+        if file.digest and file.size > TEXT_LIMIT:
+            return Finished(file.digest, (), None)
+        found = FileHash(file.size)
+        with self.source.open(file) as stream:
+            for chunk in digests.chunks(stream):
+                found.update_whole(chunk)
+                found.update_pieces(chunk)
+                self.advance(len(chunk))
+        if found.seen != file.size or not self.source.is_unchanged(file):
+            raise SourceChanged(path=file.path, source=self.source)
+        return finished(self.source, file, found)
