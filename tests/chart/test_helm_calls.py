@@ -1,5 +1,6 @@
 """Helm as `waybill` calls it: the order of the files, the merge, and what is said of a refusal."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,18 @@ def test_further_files_win_over_the_environments_own_and_pins_over_all(tmp_path:
     assert labels(helm.of(given, CHART, [more])) == {"from": "more", "kept": "yes"}
     given.pins_path.write_text(yaml.safe_dump(PINS))
     assert labels(helm.of(given, CHART, [more])) == {"from": "pins", "kept": "yes"}
+
+
+def test_the_hub_gets_the_environments_trust_policy(tmp_path: Path) -> None:
+    given = environment(tmp_path)
+    assert helm.of(given, CHART).texts == {}
+    policy = tmp_path / "whom, and why.yaml"
+    trusting = replace(given, trust_path=policy)
+    with pytest.raises(BadFile, match="whom, and why"):
+        helm.of(trusting, CHART)
+    policy.write_text("default: {unsigned: allow}\n")
+    said = rendered(helm.of(trusting, CHART))
+    assert "default: {unsigned: allow}" in str(said)
 
 
 def labels(release: helm.Helm) -> dict[str, str]:
@@ -71,8 +84,8 @@ def rendered(release: helm.Helm) -> object:
     """Helm 3 as it is built here takes an old Kubernetes for granted; its releases do not."""
     if helm.version()[0] == 3:
         where = ("--namespace=ns", "--kube-version=1.36.0")
-        files = [f"--values={file}" for file in release.files]
-        return helm.run("template", release.release, str(release.chart), *where, *files)
+        given = release._values()
+        return helm.run("template", release.release, str(release.chart), *where, *given)
     return install.render(release)
 
 

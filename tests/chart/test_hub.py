@@ -143,6 +143,58 @@ def test_without_sign_in_nothing_of_it_is_there(render: Render) -> None:
     assert "t-model-hub-issuers" not in names
 
 
+POLICY = "# whom prod trusts\ndefault: {unsigned: allow}\n"
+
+
+def test_the_trust_policy_is_mounted_as_it_was_given(render: Render) -> None:
+    objects = render({"modelHub": {"trust": {"policy": POLICY}}})
+    config = named(objects, "ConfigMap", "model-hub-trust")
+    assert config["data"]["trust.yaml"].strip() == POLICY.strip()
+    assert env(objects)["WAYBILL_HUB_TRUST"] == "/etc/waybill/trust/trust.yaml"
+    assert volumes(objects)["trust"] == {
+        "name": "trust",
+        "configMap": {"name": "t-model-hub-trust"},
+    }
+    (container,) = pod_spec(hub(objects))["containers"]
+    mounts = {one["name"]: one for one in container["volumeMounts"]}
+    # A single file of a ConfigMap would never change in a running pod.
+    assert mounts["trust"] == {
+        "name": "trust",
+        "mountPath": "/etc/waybill/trust",
+        "readOnly": True,
+    }
+
+
+def test_the_trust_policy_may_be_in_a_config_map_of_ones_own(render: Render) -> None:
+    trust = {"existingConfigMap": "whom", "key": "prod.yaml"}
+    objects = render({"modelHub": {"trust": trust}})
+    assert env(objects)["WAYBILL_HUB_TRUST"] == "/etc/waybill/trust/prod.yaml"
+    assert volumes(objects)["trust"]["configMap"] == {"name": "whom"}
+    names = [one["metadata"]["name"] for one in of_kind(objects, "ConfigMap")]
+    assert "t-model-hub-trust" not in names
+
+
+def test_without_a_trust_policy_nothing_of_it_is_there(render: Render) -> None:
+    objects = render()
+    assert "WAYBILL_HUB_TRUST" not in env(objects)
+    assert "trust" not in volumes(objects)
+
+
+@pytest.mark.parametrize(
+    ("trust", "said"),
+    [
+        ({"policy": POLICY, "existingConfigMap": "whom"}, "leave one of them out"),
+        ({"policy": "values/trust/prod.yaml"}, "--set-file modelHub.trust.policy=FILE"),
+        ({"policy": "keys: {}"}, "--set-file modelHub.trust.policy=FILE"),
+    ],
+)
+def test_a_trust_policy_that_is_none_is_refused(
+    render: Render, trust: dict[str, str], said: str
+) -> None:
+    with pytest.raises(Refused, match=said):
+        render({"modelHub": {"trust": trust}})
+
+
 def test_it_stops_after_its_downloads_and_before_the_kubelets_patience(render: Render) -> None:
     pod = pod_spec(hub(render()))
     (container,) = pod["containers"]

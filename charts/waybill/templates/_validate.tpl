@@ -120,10 +120,22 @@ What contradicts itself, as sentences: what is wrong, where, and what to do. Eac
 {{- dict "problems" $found | toJson -}}
 {{- end -}}
 
+{{/* Whether the hub's trust policy is one, and the only one. */}}
+{{- define "waybill.problems.trust" -}}
+{{- $trust := .Values.modelHub.trust -}}{{- $found := list -}}
+{{- if and $trust.policy $trust.existingConfigMap -}}
+{{- $found = append $found "modelHub.trust.policy and modelHub.trust.existingConfigMap both say whom the hub trusts: leave one of them out" -}}
+{{- end -}}
+{{- if and $trust.policy (not (hasKey (fromYaml $trust.policy) "default")) -}}
+{{- $found = append $found "modelHub.trust.policy is not the text of a trust policy, which has at least a default: give it with --set-file modelHub.trust.policy=FILE" -}}
+{{- end -}}
+{{- dict "problems" $found | toJson -}}
+{{- end -}}
+
 {{/* problems: $ → all sentences, a line each */}}
 {{- define "waybill.problems" -}}
 {{- $all := list -}}
-{{- range $part := list "connections" "identity" "models" "pins" "engines" "network" -}}
+{{- range $part := list "connections" "identity" "models" "pins" "engines" "trust" "network" -}}
 {{- $all = concat $all (include (printf "waybill.problems.%s" $part) $ | fromJson).problems -}}
 {{- end -}}
 {{- $all | uniq | join "\n" -}}

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from waybill.errors import (
 )
 
 CHART = "charts/waybill"
+TRUST = "modelHub.trust.policy"
+"""The value that takes the environment's trust policy."""
 _NEEDED = (3, 14)
 """Older ones render some templates of the chart differently, and are out of support."""
 
@@ -48,7 +50,8 @@ class Installed:
 class Helm:
     """One release of one chart in one namespace; `files` are the values files, the last one wins.
 
-    `unpinned` is the path of the pins file where there is none.
+    `texts` are values that are the text of a file, and win over all. `unpinned` is the path of the
+    pins file where there is none.
     Every method raises HelmMissing, HelmFailed, ClusterUnreachable.
     """
 
@@ -58,6 +61,7 @@ class Helm:
     files: Sequence[Path] = ()
     context: str | None = None
     unpinned: Path | None = None
+    texts: Mapping[str, Path] = field(default_factory=dict)
 
     def template(self) -> list[Manifest]:
         """All objects of the chart, hooks and tests too, without asking a cluster."""
@@ -106,7 +110,12 @@ class Helm:
         return merged
 
     def _values(self) -> list[str]:
-        return [f"--values={file}" for file in self.files]
+        # A comma would begin another value.
+        texts = {key: str(path).replace(",", "\\,") for key, path in self.texts.items()}
+        return [
+            *(f"--values={file}" for file in self.files),
+            *(f"--set-file={key}={path}" for key, path in texts.items()),
+        ]
 
     def _where(self) -> list[str]:
         context = [f"--kube-context={self.context}"] if self.context else []
@@ -116,8 +125,9 @@ class Helm:
 def of(environment: Environment, chart: Path, more: Sequence[Path] = ()) -> Helm:
     """The environment's release: its values file, then `more`, then the pins, which win.
 
-    Raises BadFile when a file is missing.
+    Raises BadFile when a file is missing, or the trust policy cannot be used.
     """
+    environment.policy()
     pinned = environment.pins_path.exists()
     files = [environment.values_path, *more, *([environment.pins_path] if pinned else [])]
     for file in files:
@@ -134,6 +144,7 @@ def of(environment: Environment, chart: Path, more: Sequence[Path] = ()) -> Helm
         files=files,
         context=environment.kube_context,
         unpinned=None if pinned else environment.pins_path,
+        texts={TRUST: environment.trust_path} if environment.trust_path else {},
     )
 
 

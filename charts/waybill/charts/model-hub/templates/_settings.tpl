@@ -14,6 +14,9 @@ WAYBILL_HUB_DELIVERY: {{ .Values.delivery }}
 WAYBILL_HUB_PRESIGN_SECONDS: {{ .Values.presignSeconds | int64 | quote }}
 WAYBILL_HUB_HOST: "0.0.0.0"
 WAYBILL_HUB_PORT: "8080"
+{{- with include "hub.trust" . }}
+WAYBILL_HUB_TRUST: /etc/waybill/trust/{{ ternary $.Values.trust.key "trust.yaml" (ne $.Values.trust.existingConfigMap "") }}
+{{- end }}
 {{- if .Values.auth.enabled }}
 WAYBILL_HUB_AUTH: required
 WAYBILL_HUB_ISSUERS_FILE: /etc/waybill/issuers/issuers.json
@@ -23,6 +26,15 @@ WAYBILL_HUB_KUBERNETES_AUDIENCE: {{ .Values.global.oidc.audiences.hub | quote }}
 {{- else }}
 WAYBILL_HUB_AUTH: "off"
 {{- end }}
+{{- end -}}
+
+{{/* hub.trust: $ → the name of the ConfigMap with the trust policy; "" for none */}}
+{{- define "hub.trust" -}}
+{{- if .Values.trust.existingConfigMap -}}
+{{- .Values.trust.existingConfigMap -}}
+{{- else if .Values.trust.policy -}}
+{{- include "waybill.name" (list . "model-hub-trust") -}}
+{{- end -}}
 {{- end -}}
 
 {{/* hub.issuers: $ → the hub's issuers file */}}
