@@ -23,6 +23,7 @@ from waybill.errors import (
     Corrupt,
     Interrupted,
     NotAStore,
+    PruneHeldUp,
     SourceUnreachable,
     StoreFormatUnknown,
 )
@@ -172,6 +173,26 @@ class StoreContract(RefContract):
         assert keys_below(store, "l/a-") == ["l/a-b/x"]
         assert keys_below(store, "none/") == []
         assert [stat.size for stat in store.backend.list("l/ab")] == [1]
+
+    def test_what_is_written_is_dated_by_the_clock_of_the_store(self, store: Store) -> None:
+        before = store.backend.now()
+        assert store.backend.create("a/b", b"1")
+        stat, [listed] = store.backend.stat("a/b"), store.backend.list("a/")
+        assert stat
+        assert before - 2 < stat.modified < store.backend.now() + 2
+        assert abs(listed.modified - stat.modified) < 2
+
+    def test_a_deletion_is_done_before_its_moment_or_not_at_all(self, store: Store) -> None:
+        for key in ("a/b", "a/c", "a/b c+\u00e9"):
+            store.backend.create(key, b"1")
+        now = store.backend.now()
+        for late in (now - 1000, now - 2):
+            with pytest.raises(PruneHeldUp, match="was held up for too long"):
+                store.backend.delete("a/b", late)
+        assert keys_below(store, "a/") == ["a/b", "a/b c+\u00e9", "a/c"]
+        for key in ("a/b", "a/b", "a/b c+\u00e9", "none"):
+            assert store.backend.delete(key, now + 60)
+        assert keys_below(store, "a/") == ["a/c"]
 
     # Blobs.
 

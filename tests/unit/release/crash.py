@@ -11,7 +11,7 @@ from waybill.store.base import Backend
 from waybill.store.connect import Access, connect
 from waybill.store.store import Store
 
-CHANGES = ("create", "replace", "upload")
+CHANGES = ("create", "replace", "upload", "delete")
 
 
 class Crash(BaseException):
