@@ -16,6 +16,7 @@ from waybill import __version__
 from waybill.cli import (
     bundle,
     cluster,
+    deploy,
     hub,
     install,
     pack,
@@ -55,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="COMMAND", required=True, dest="command", parser_class=_Command
     )
     for module in (
-        store, sync, prune, pack, sign, bundle, sideload, hub, release, cluster, install
+        store, sync, prune, pack, sign, bundle, sideload, deploy, hub, release, cluster, install
     ):  # fmt: skip
         module.register(commands)
     return root

@@ -1,0 +1,97 @@
+"""Deploy: a model from its source into an environment's store, its values and its pins.
+
+Bytes first, then the values file, and the pin last: whatever stops it, the environment runs what it
+ran before, and the same command again finishes the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from waybill.bundle.cargo import Cargo
+from waybill.bundle.sideload import Decision, Loading
+from waybill.deliver import pins, values
+from waybill.deliver.environments import Environment
+from waybill.errors import BadValue, OtherRepo
+from waybill.release import move, pin
+from waybill.release.move import Move
+from waybill.sign.trust import Policy
+from waybill.store.base import Advance, no_progress
+from waybill.store.store import Store
+
+
+def source_of(environment: Environment, model: str, given: str | None) -> str:
+    """Where a model comes from: as people say, else as its entry of the values file does.
+
+    Raises BadValue, BadFile.
+    """
+    move.check_model(model)
+    said = given or values.model(environment.values_path, model).get("source")
+    if not said:
+        why = f"global.models.{model} of {environment.values_path} names none"
+        raise BadValue(what="--source", value="", why=why)
+    return str(said)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """All that will be done, decided before anything is written."""
+
+    environment: Environment
+    model: str
+    loading: Loading
+    text: str
+    """Of the values file, as it will be."""
+    single_writer: bool = False
+
+    @classmethod
+    def plan(
+        cls,
+        environment: Environment,
+        store: Store,
+        model: str,
+        cargo: Cargo,
+        entry: Mapping[str, Any],
+        decision: Decision,
+        policy: Policy | None = None,
+        *,
+        single_writer: bool = False,
+    ) -> Deployment:
+        """`entry`: keys of `global.models.<model>` to set. Raises OtherRepo, BadFile, and what
+        `Loading.plan` does."""
+        (revision,) = cargo.revisions
+        held = pins.load(environment.pins_path).models.get(model)
+        if held and held.stable.repo.lower() != str(revision.repo).lower():
+            raise OtherRepo(
+                model=model,
+                environment=environment.name,
+                pinned=held.stable.repo,
+                repo=revision.repo,
+            )
+        text = values.with_model(environment.values_path, model, entry)
+        loading = Loading.plan(cargo, store, decision, policy=policy)
+        return cls(environment, model, loading, text, single_writer)
+
+    @property
+    def changes_values(self) -> bool:
+        path = self.environment.values_path
+        return not path.exists() or path.read_text("utf-8") != self.text
+
+    def run(self, advance: Advance = no_progress) -> Move:
+        """Raises what loading and pinning do; a rerun goes on."""
+        loaded = self.loading.run(advance)[0]
+        if self.changes_values:
+            values.write(self.environment.values_path, self.text)
+        (revision,) = self.loading.cargo.revisions
+        step = pin.plan(
+            self.environment,
+            self.model,
+            revision.repo,
+            loaded.commit,
+            single_writer=self.single_writer,
+        )
+        said = self.loading.decision
+        move.carry_out([step], by=said.by, why=said.why)
+        return step
