@@ -105,6 +105,13 @@ def test_an_environment_s_policy_holds_without_a_flag(
     (tmp_path / "values/environments.yaml").write_text(json.dumps(facts))
     ran = waybill("sideload", bundle, "--to", "prod", "--project", tmp_path)
     assert (ran.code, "is not signed" in ran.err) == (3, True)
+    ran = waybill("verify", "--store", "prod", "--project", tmp_path)
+    assert (ran.code, "0 revisions" in ran.out) == (0, True)
+    assert waybill("sideload", bundle, "--to", store).code == 0
+    assert waybill("verify", "--store", "prod", "--project", tmp_path).code == 3
+    lax = policy_file(tmp_path / "lax.yaml", default={"unsigned": "allow"})
+    ran = waybill("verify", "--store", "prod", "--project", tmp_path, "--trust", lax)
+    assert ran.code == 0
     ran = waybill("sideload", bundle, "--to", "prod", "--project", tmp_path, "--trust", trust)
     assert (ran.code, "prod is an environment, and environments.yaml says it" in ran.err) == (
         2,

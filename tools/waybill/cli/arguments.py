@@ -100,10 +100,8 @@ def _is_url(store: str) -> bool:
 
 def _environment(args: argparse.Namespace, side: str = "") -> Environment:
     """Raises BadValue for flags about what environments.yaml says, UnknownEnvironment."""
-    for flag in ("endpoint", "profile", "ca_bundle", "trust"):
-        if value := getattr(args, flag, None):
-            why = f"{args.store} is an environment, and environments.yaml says it"
-            raise BadValue(what=f"--{side}{flag.replace('_', '-')}", value=value, why=why)
+    for flag in ("endpoint", "profile", "ca_bundle"):
+        _refuse(args, flag, side)
     if not (project(args) / FILE).is_file():
         why = f"it is no URL, and {project(args) / FILE}, which could name it, is not there"
         raise BadValue(what="store", value=args.store, why=f"{why}; a directory is ./{args.store}")
@@ -127,8 +125,16 @@ def policy_of(args: argparse.Namespace) -> Policy | None:
 def trust_path(args: argparse.Namespace) -> Path | None:
     """The file that says whom to trust: the environment's where the store is one's."""
     if args.store and not _is_url(args.store):
+        _refuse(args, "trust")
         return _environment(args).trust_path
     return Path(args.trust) if args.trust else None
+
+
+def _refuse(args: argparse.Namespace, flag: str, side: str = "") -> None:
+    """Raises BadValue for a flag about what environments.yaml says."""
+    if value := getattr(args, flag):
+        why = f"{args.store} is an environment, and environments.yaml says it"
+        raise BadValue(what=f"--{side}{flag.replace('_', '-')}", value=value, why=why)
 
 
 def project(args: argparse.Namespace) -> Path:
