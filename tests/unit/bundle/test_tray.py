@@ -1,5 +1,6 @@
 """One drive, many media: what is asked for, in which order it may come, and what may go wrong."""
 
+import os
 import shutil
 import threading
 from dataclasses import replace
@@ -102,3 +103,28 @@ def test_waiting_can_be_stopped(bundle: Path, store: Store) -> None:
 
     with pytest.raises(Interrupted):
         loading(bundle, store, Tray(lambda _: asked.set())).run(advance)
+
+
+def test_devices_are_read_at_once(
+    bundle: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two directories that say they are two devices: their blobs take turns."""
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.move(bundle / "part-00003.tar", other)
+    real = Path.stat
+
+    def stat(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        found = real(path, follow_symlinks=follow_symlinks)
+        if path.parent != other:
+            return found
+        return os.stat_result([*found[:2], found.st_dev + 1, *found[3:10]])
+
+    cargo = BundleCargo(Bundle.open([bundle, other]))
+    missing = Loading.plan(cargo, store, DECISION).missing
+    monkeypatch.setattr(Path, "stat", stat)
+    (batch,) = cargo.batches(missing)
+    monkeypatch.undo()
+    numbers = [cargo.bundle.index.places[blob.digest][0][0].number for blob in batch]
+    assert numbers[:2] in ([1, 3], [3, 1])
+    assert len(batch) == len(missing)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
 from typing import Protocol
 
 from waybill.bundle.format import Revision
@@ -75,7 +77,7 @@ class BundleCargo:
             raise BaseMissing(base=name, url=store.url, count=count, path=path)
 
     def batches(self, missing: Iterable[Descriptor]) -> Iterator[Sequence[Descriptor]]:
-        """In the order of the media: those that are here whole before one that is not.
+        """Each device in its order, in turns: those that are here whole before one that is not.
 
         A blob that goes on on another medium comes alone, as soon as its first part is here.
         """
@@ -93,9 +95,18 @@ class BundleCargo:
             batch = batch or [blob for blob in left if parts[blob.digest][0] in here][:1]
             if not batch and bundle.tray:
                 bundle.tray.wait(bundle, [each[0] for each in parts.values()])
-            yield batch
+            yield self._in_turns(batch)
             sent = {blob.digest for blob in batch}
             left = [blob for blob in left if blob.digest not in sent]
+
+    def _in_turns(self, blobs: Sequence[Descriptor]) -> list[Descriptor]:
+        """One blob of each device after the other, so that all devices are read at once."""
+        devices: dict[int, list[Descriptor]] = {}
+        for blob in blobs:
+            path = self.bundle.path(self.bundle.content(blob.digest).parts[0])
+            devices.setdefault(_device(path), []).append(blob)
+        turns = zip_longest(*devices.values())
+        return [blob for turn in turns for blob in turn if blob is not None]
 
     def stoppable(self, advance: Advance) -> BundleCargo:
         tray = self.bundle.tray
@@ -105,3 +116,11 @@ class BundleCargo:
 
     def blame(self, error: Corrupt, blob: Digest) -> WaybillError:
         return Corrupt(**{**error.facts, "what": self.bundle.content(blob).name})
+
+
+def _device(path: Path | None) -> int:
+    """The number of the device that a file is on; 0 when it has just gone: reading will tell."""
+    try:
+        return path.stat().st_dev if path else 0
+    except OSError:
+        return 0
