@@ -1,4 +1,8 @@
-"""Failures of signatures: who says what a model is, and whether they are believed."""
+"""Failures of signatures: who says what a model is, and whether they are believed.
+
+For Hugging Face clients a model that is refused is gated: they stop at once and show why, where
+any other 403 would be a bad connection to them.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ class Unsigned(WaybillError):
     hint = "have it signed: waybill pack --key, or waybill sign on the store that it comes from"
     exit_code = 3
     status = 403
+    hf_code = "GatedRepo"
 
 
 class UntrustedSignature(WaybillError):
@@ -29,3 +34,4 @@ class UntrustedSignature(WaybillError):
     hint = "find out who made it, then have it signed by a key that is trusted, or add the key"
     exit_code = 3
     status = 403
+    hf_code = "GatedRepo"
