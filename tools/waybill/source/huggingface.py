@@ -26,6 +26,7 @@ from waybill.errors import (
     RevisionNotFound,
     SourceRefused,
     SourceUnreachable,
+    Unsigned,
     WaybillError,
 )
 from waybill.manifest import safe_path
@@ -34,6 +35,7 @@ from waybill.source.card import license_of
 from waybill.store.connect import check_endpoint, trusting
 
 _TRIES = 5
+_GATE = "what it asks for: a hub of ours for a signature, others for their terms to be accepted"
 _CREDENTIALS = "that HF_TOKEN, or the file HF_TOKEN_PATH, holds a token that it trusts"
 
 
@@ -139,9 +141,10 @@ class HuggingFaceSource:
         why = _why(error, response)
         # What the hub redirects to may refuse too: its link is out of date then, not our token.
         if str(response.url).startswith(self._api.endpoint):
-            if response.status_code in (401, 403):
-                return SourceRefused(source=self, why=why, credentials=_CREDENTIALS)
             code = response.headers.get("x-error-code")
+            if response.status_code in (401, 403):
+                asked = _GATE if code == Unsigned.hf_code else _CREDENTIALS
+                return SourceRefused(source=self, why=why, credentials=asked)
             if code == RepoNotFound.hf_code:
                 return RepoNotFound(repo=self._repo, url=self._api.endpoint)
             if code == RevisionNotFound.hf_code:
