@@ -13,9 +13,8 @@ import httpx
 import pytest
 
 from tests.chart.rendering import helm_template, named
-from tests.integration.store.proxy import CUT, LOSE, REFUSE, faulty
+from tests.faults import CUT, LOSE, REFUSE, faulty
 from tests.keycloak import ADMIN, Keycloak
-from tests.services import Minio
 from waybill.cli.main import main
 from waybill.deliver.keycloak import Administrator
 from waybill.deliver.keycloak import Keycloak as Api
@@ -252,7 +251,7 @@ def test_what_keycloak_does_not_take_is_said(world: World) -> None:
 def test_a_connection_lost_anywhere_costs_nothing(
     fresh: World, fault: str, method: str, after: int
 ) -> None:
-    with faulty(Minio(fresh.server.url, "", "")) as proxy:
+    with faulty(fresh.server.url) as proxy:
         proxy.next(fault, lambda asked, _path: asked == method and len(proxy.seen) > after)
         code, _, err = fresh.provision(proxy.endpoint)
         assert code == 0, err
@@ -265,7 +264,7 @@ def test_a_sign_in_that_ended_is_renewed(world: World) -> None:
     known = world.api.get("master")["accessTokenLifespan"]
     world.api.put("master", body={"accessTokenLifespan": 1})
     try:
-        with faulty(Minio(world.server.url, "", "")) as proxy:
+        with faulty(world.server.url) as proxy:
             admin = Administrator(ADMIN, world.server.password)
             with Api(proxy.endpoint, admin) as short:
                 assert short.get(world.realm)["realm"] == world.realm

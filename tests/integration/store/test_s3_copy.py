@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.faults import faulty
 from tests.integration.store.conftest import (
     S3Place,
     backend_of,
@@ -16,7 +17,6 @@ from tests.integration.store.conftest import (
     initialised,
     stored_key,
 )
-from tests.integration.store.proxy import faulty
 from tests.services import Minio
 from tests.store_contents import Bytes, blob_of, noise
 from tests.store_contract import Place
@@ -184,7 +184,7 @@ def test_a_writer_who_was_first_wins(source: Store, target: Store) -> None:
 def test_another_server_is_sent_to(source: Store, minio: Minio, bucket: str) -> None:
     blob = blob_of(data := noise(9 << 20))
     source.upload(blob, Bytes(data))
-    with faulty(minio) as other:
+    with faulty(minio.endpoint) as other:
         client_of.cache_clear()
         target = initialised(S3Place(f"s3://{bucket}/beside", Access(endpoint=other.endpoint)))
         assert not target.copy(blob, source)

@@ -11,13 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.faults import FULL, anything, faulty
 from tests.integration.store.conftest import (
     S3Place,
     backend_of,
     initialised,
     write_credentials,
 )
-from tests.integration.store.proxy import FULL, anything, faulty
 from tests.services import Minio, free_port, minio_server, needs
 from tests.store_contents import Bytes, blob_of, noise
 from tests.store_contract import BLOB, DATA, Place, assert_absent, keys_below
@@ -166,7 +166,7 @@ def test_a_full_server_shows_nothing_and_takes_what_fits(
 def full_by_its_word(minio: Minio, place: Place) -> None:
     """The answer that a full server gives, given once by a proxy: then there is room."""
     initialised(place)
-    with faulty(minio) as faults:
+    with faulty(minio.endpoint) as faults:
         store = S3Place(place.url, Access(endpoint=faults.endpoint)).open()
         for data in (DATA, noise(PIECE + 1)):
             faults.next(FULL, lambda method, _: method == "PUT")
@@ -286,7 +286,7 @@ def test_a_presigned_url_is_for_the_endpoint_that_clients_see(place: Place) -> N
 
 def test_a_store_that_goes_away_while_it_is_read_is_unreachable(minio: Minio, place: Place) -> None:
     initialised(place).upload(BLOB, Bytes(DATA))
-    with faulty(minio) as faults:
+    with faulty(minio.endpoint) as faults:
         store = S3Place(place.url, Access(endpoint=faults.endpoint)).open()
         assert store.has(BLOB)
         faults.next("close before asking", anything, times=1000)

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.store.conftest import S3Place, initialised
-from tests.integration.store.proxy import (
+from tests.faults import (
     CUT,
     LOSE,
     REFUSE,
@@ -17,6 +16,7 @@ from tests.integration.store.proxy import (
     parts,
     puts,
 )
+from tests.integration.store.conftest import S3Place, initialised
 from tests.services import Minio
 from tests.store_contents import Bytes, blob_of, noise
 from tests.store_contract import BLOB, DATA, Place
@@ -29,7 +29,7 @@ from waybill.store.store import Store
 
 @pytest.fixture(scope="module")
 def proxy(minio: Minio) -> Iterator[Faults]:
-    with faulty(minio) as faults:
+    with faulty(minio.endpoint) as faults:
         yield faults
 
 
