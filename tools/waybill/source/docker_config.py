@@ -76,7 +76,7 @@ def _login(entry: Mapping[str, str]) -> Login | None:
         return Login(identity_token=token)
     name, password = entry.get("username", ""), entry.get("password", "")
     if told := entry.get("auth"):
-        name, _, password = base64.b64decode(told).decode().partition(":")
+        name, _, password = base64.b64decode(told, validate=True).decode().partition(":")
     return Login(name, password.rstrip("\0")) if name else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import ssl
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class Web:
         known = _presenting(trusting(reach.ca_bundle), reach)
         self._known = httpx2.Client(verify=known, timeout=_TIMEOUT)
         self._stranger = httpx2.Client(verify=stranger, timeout=_TIMEOUT)
+        for client in (self._known, self._stranger):
+            weakref.finalize(self, client.close)
 
     def ask(
         self,

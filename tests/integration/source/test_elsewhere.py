@@ -1,0 +1,111 @@
+"""A revision in another store, and in another hub, as a source."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.bundle.conftest import Process
+from tests.integration.hub.conftest import hub_process
+from tests.integration.source.conftest import FILES, Pack, contents, write
+from tests.services import Minio
+from waybill.errors import BadValue, NotAStore, RepoNotFound, RevisionNotFound, WaybillError
+from waybill.manifest import Manifest
+from waybill.source.base import Origin
+from waybill.source.connect import open_source
+from waybill.source.reach import Reach
+
+
+def load(store: str, model: Path, folder: Path, *options: object) -> str:
+    """A store that holds the model as acme/demo; the model's commit there."""
+    Process(("store", "init", store, *options)).run()
+    Process(("pack", model, "--as", "acme/demo", "--out", folder)).run()
+    Process(("sideload", folder, "--to", store, "--tag", "v1", *options)).run()
+    reach = Reach(endpoint=str(options[1])) if options else Reach()
+    return str(open_source(f"store+{store}#acme/demo", reach).origin.commit)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("elsewhere")
+    load((folder / "store").as_uri(), write(folder / "model"), folder / "loaded")
+    return (folder / "store").as_uri()
+
+
+@pytest.fixture
+def hub(store: str, tmp_path: Path) -> Iterator[str]:
+    with hub_process(store, tmp_path, Manifest(())) as hub:
+        yield hub.url
+
+
+@pytest.mark.parametrize("revision", ["", "@main", "@v1"])
+def test_a_revision_of_a_store_is_read_by_branch_or_tag(revision: str, store: str) -> None:
+    source = open_source(f"store+{store}#acme/demo{revision}")
+    assert contents(source) == FILES
+    assert all(file.digest for file in source.files())
+
+
+def test_what_comes_from_a_store_is_the_same_revision(store: str, pack: Pack) -> None:
+    source = open_source(f"store+{store}#acme/demo")
+    bundle = pack(f"store+{store}#acme/demo")
+    revision = bundle.index.revisions[0]
+    assert source.origin == Origin(store, "acme/demo", revision.manifest.commit, "apache-2.0")
+    assert str(revision.repo) == "acme/demo"
+
+
+def test_an_upstream_commit_goes_on_with_the_revision(
+    store: str, tmp_path: Path, pack: Pack
+) -> None:
+    folder = shutil.copytree(store.removeprefix("file://"), tmp_path / "store")
+    store = folder.as_uri()
+    commit = str(open_source(f"store+{store}#acme/demo").origin.commit)
+    upstream = "a" * 40
+    place = folder / f"repos/models/acme/demo/aliases/{upstream}"
+    place.parent.mkdir(parents=True)
+    place.write_text(f"{commit}\n")
+    for revision in ("main", upstream, commit):
+        source = open_source(f"store+{store}#acme/demo@{revision}")
+        assert source.origin.commit == upstream
+    bundle = pack(f"store+{store}#acme/demo")
+    assert bundle.index.revisions[0].upstream == upstream
+
+
+def test_a_store_in_a_bucket_is_read_in_the_same_way(
+    minio: Minio, bucket: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", minio.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", minio.secret_key)
+    place = f"s3://{bucket}/models"
+    load(place, model, tmp_path / "loaded", "--endpoint", minio.endpoint)
+    source = open_source(f"store+{place}#acme/demo@v1", Reach(endpoint=minio.endpoint))
+    assert contents(source) == FILES
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        ("#acme/other", RepoNotFound),
+        ("#acme/demo@v2", RevisionNotFound),
+        ("/other#acme/demo", NotAStore),
+        ("#demo", BadValue),
+    ],
+)
+def test_what_a_store_does_not_have_is_told(
+    end: str, error: type[WaybillError], store: str
+) -> None:
+    with pytest.raises(error):
+        open_source(f"store+{store}{end}").files()
+
+
+def test_a_bundle_is_not_written_into_the_store_it_comes_from(store: str) -> None:
+    source = open_source(f"store+{store}#acme/demo")
+    assert source.holds(Path(store.removeprefix("file://")) / "out")
+
+
+def test_a_revision_of_a_hub_is_read_and_stays_the_same(
+    hub: str, store: str, tmp_path: Path
+) -> None:
+    home = {"HF_HOME": str(tmp_path / "huggingface")}
+    told = Process(("pack", f"hub+{hub}#acme/demo@v1", "--out", tmp_path / "out"), home).run()
+    assert str(open_source(f"store+{store}#acme/demo").origin.commit) in told
