@@ -29,9 +29,10 @@ FILES = {
 
 def believed(model: Path, how: str, flag: str, file: Path) -> bool:
     """What `model_signing verify` says of the directory and its model.sig."""
-    command = [Path(sys.executable).with_name("model_signing"), "verify", how, model]
-    options = ["--signature", model / "model.sig", flag, file]
-    told = subprocess.run([*command, *options], capture_output=True, text=True)
+    program = Path(sys.executable).with_name("model_signing")
+    options = ["--signature", str(model / "model.sig"), flag, str(file)]
+    command = [str(program), "verify", how, str(model), *options]
+    told = subprocess.run(command, capture_output=True, text=True)
     assert ("succeeded" in told.stdout) == (told.returncode == 0), told.stderr
     return told.returncode == 0
 

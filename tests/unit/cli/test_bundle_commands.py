@@ -29,6 +29,7 @@ def test_pack_tells_what_it_made(waybill: Waybill, model: Path, tmp_path: Path) 
         "bytes": sum(path.stat().st_size for path in (tmp_path / "out").glob("part-*")),
         "parts": 3,
         "base": None,
+        "keyId": None,
         "reused": 0,
     }
     again = waybill(*command)
@@ -138,7 +139,8 @@ def test_verify_without_a_part_is_not_a_success(waybill: Waybill, bundle: Path) 
     (bundle / "part-00002.tar").unlink()
     ran = waybill("verify", bundle, "--json")
     assert ran.code == 2
-    assert ran.result == {"parts": 3, "good": 2, "missing": ["part-00002.tar"], "wrong": {}}
+    told = {"parts": 3, "good": 2, "missing": ["part-00002.tar"], "wrong": {}, "untrusted": []}
+    assert ran.result == told
     assert "not on these media: part-00002.tar" in waybill("verify", bundle).out
 
 

@@ -26,19 +26,19 @@ def snapshot(store: Store, files: int) -> Snapshot:
 def test_the_least_recently_used_goes_first(store: Store) -> None:
     recent = Recent(capacity=10)
     for files in (3, 4, 2):
-        recent.put(("repo", str(files)), snapshot(store, files))
-    assert recent.get(("repo", "3"))
-    recent.put(("repo", "5"), snapshot(store, 5))
-    assert [bool(recent.get(("repo", name))) for name in "3425"] == [True, False, True, True]
+        recent.put((None, "repo", str(files)), snapshot(store, files))
+    assert recent.get((None, "repo", "3"))
+    recent.put((None, "repo", "5"), snapshot(store, 5))
+    assert [bool(recent.get((None, "repo", name))) for name in "3425"] == [True, False, True, True]
 
 
 def test_one_larger_than_all_room_is_kept_alone(store: Store) -> None:
     recent = Recent(capacity=2)
-    recent.put(("repo", "1"), snapshot(store, 1))
-    recent.put(("repo", "5"), snapshot(store, 5))
-    recent.put(("repo", "5"), snapshot(store, 5))
+    recent.put((None, "repo", "1"), snapshot(store, 1))
+    recent.put((None, "repo", "5"), snapshot(store, 5))
+    recent.put((None, "repo", "5"), snapshot(store, 5))
     assert len(recent) == 1
-    assert recent.get(("repo", "5"))
+    assert recent.get((None, "repo", "5"))
 
 
 def test_a_commit_and_an_alias_are_read_once(

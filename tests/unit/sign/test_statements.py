@@ -43,7 +43,8 @@ def cyclonedx() -> Draft7Validator:
 
 def bom(facts: dict[str, Any]) -> dict[str, Any]:
     found = Statement.parse(bom_statement(manifest(), "Acme/Demo", facts, "1.0"), "here")
-    assert (found.predicate_type, found.subjects) == (BOM, {manifest().descriptor.digest})
+    assert found.predicate_type == BOM
+    assert found.subjects == {manifest().descriptor.digest}
     predicate: dict[str, Any] = found.predicate
     return predicate
 
