@@ -286,6 +286,25 @@ def test_a_flood_of_junk_is_not_read_to_its_end(tmp_path: Path) -> None:
         check(policy, *[b"junk"] * ENVELOPES, good)
 
 
+def test_the_example_in_the_guide_is_a_policy(tmp_path: Path) -> None:
+    guide = Path(__file__).parents[3] / "tools/docs/signing.md"
+    text = guide.read_text().partition("```yaml\n")[2].partition("```")[0]
+    made, authority = signer(), Authority()
+    for kind, pem in (
+        ("PUBLIC KEY", public_pem(made.private)),
+        ("CERTIFICATE", certificate_pem(authority.certificate)),
+    ):
+        begin, end = (text.index(f"-----{word} {kind}-----") for word in ("BEGIN", "END"))
+        body = pem.strip().replace("\n", "\n      ")
+        text = text[:begin] + body + text[end + len(f"-----END {kind}-----") :]
+    (tmp_path / "trust.yaml").write_text(text)
+    policy = Policy.load(tmp_path / "trust.yaml")
+    check(policy, dsse.sign(said(OURS), made))
+    check(policy, repo="acme/playground")
+    with pytest.raises(Unsigned, match=r"release .* or company \(CN=model release,O=Acme\)"):
+        check(policy)
+
+
 PEM = public_pem(signer().private)
 RULE = {"signedBy": ["a"], "unsigned": "refuse"}
 BAD: dict[str, tuple[dict[str, Any], str]] = {

@@ -113,6 +113,9 @@ def _json(path: Path) -> Any:
 
 def _sign_directory(args: argparse.Namespace, console: Console, signer: Signer) -> Report:
     source = DirectorySource(Path(args.store))
+    if not oms.is_known(signer):
+        why = "model_signing knows no Ed25519 keys: use an ECDSA P-256 one for model.sig"
+        raise BadValue(what="--key", value=str(args.key), why=why)
     files = [file for file in source.files() if not oms.is_ignored(file.path)]
     if links := [file.path for file in files if (source.root / file.path).is_symlink()]:
         why = f"{links[0]} is a link, and model_signing reads none: pull into a directory instead"

@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from waybill import digest as digests
 from waybill.digest import Digest
-from waybill.errors import BadKey
 from waybill.manifest import STATEMENT, canonical
 from waybill.sign import dsse, keys
 from waybill.sign.keys import Signer
@@ -30,13 +29,13 @@ def is_ignored(path: str) -> bool:
     return path.partition("/")[0] in IGNORED
 
 
-def signature(name: str, files: Mapping[str, Digest], signer: Signer) -> bytes:
-    """The signature file of these files, by path. Raises BadKey for a key that OMS has no word for.
+def is_known(signer: Signer) -> bool:
+    """Whether the format has a word for this kind of key: it knows no Ed25519."""
+    return isinstance(signer.private, ec.EllipticCurvePrivateKey)
 
-    `name` is that of the directory, and says nothing.
-    """
-    if not isinstance(signer.private, ec.EllipticCurvePrivateKey):
-        raise BadKey(path=NAME, why="model_signing knows no Ed25519 keys, but ECDSA P-256")
+
+def signature(name: str, files: Mapping[str, Digest], signer: Signer) -> bytes:
+    """The signature file of these files, by path; `name` is the directory's, and says nothing."""
     envelope = json.loads(dsse.sign(_statement(name, files), signer))
     signatures = [{"sig": one["sig"], "keyid": ""} for one in envelope["signatures"]]
     return canonical(
