@@ -5,10 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults import (
+    BROKEN,
     CUT,
     LOSE,
     REFUSE,
+    SLOW_DOWN,
     Faults,
+    Rule,
     anything,
     completes,
     faulty,
@@ -23,6 +26,7 @@ from tests.store_contract import BLOB, DATA, Place
 from tests.store_contract_refs import MAIN, REPO, add, move
 from waybill.digest import PIECE
 from waybill.errors import StoreUnreachable
+from waybill.store import s3_patience
 from waybill.store.connect import Access
 from waybill.store.store import Store
 
@@ -105,9 +109,22 @@ def test_a_blob_in_pieces_arrives_in_spite_of_it(
     store.verify(blob_of(data))
 
 
-def test_an_answer_that_is_cut_is_no_whole_object(store: Store, proxy: Faults) -> None:
+def test_an_answer_that_is_cut_now_and_then_is_read_to_its_end(store: Store, proxy: Faults) -> None:
     store.upload(BLOB, Bytes(DATA))
-    proxy.next(CUT, gets, times=100)
+    proxy.next(CUT, gets, times=3)
+    store.verify(BLOB)
+    assert proxy.times == 0
+    proxy.next(CUT, gets, times=3)
+    assert store.read(BLOB.digest) == DATA
+
+
+def test_an_answer_that_is_always_cut_is_no_whole_object(
+    store: Store, proxy: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_patience, "READING", 0.2)
+    monkeypatch.setattr(s3_patience, "_FIRST", 0.01)
+    store.upload(BLOB, Bytes(DATA))
+    proxy.next(CUT, gets, times=1000)
     with pytest.raises(StoreUnreachable):
         store.verify(BLOB)
     with pytest.raises(StoreUnreachable):
@@ -116,7 +133,25 @@ def test_an_answer_that_is_cut_is_no_whole_object(store: Store, proxy: Faults) -
     store.verify(BLOB)
 
 
-def test_a_server_that_stays_away_is_unreachable(store: Store, proxy: Faults) -> None:
+@pytest.mark.parametrize("fault", [REFUSE, SLOW_DOWN, BROKEN])
+@pytest.mark.parametrize("step", [puts, parts, completes])
+def test_a_server_that_fails_for_a_while_is_waited_for(
+    fault: str, step: Rule, store: Store, proxy: Faults
+) -> None:
+    """More often than botocore would ask, which gives up within a second."""
+    data = DATA if step is puts else noise(PIECE + 1)
+    proxy.next(fault, step, times=6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(s3_patience, "_FIRST", 0.01)
+        store.upload(blob_of(data), Bytes(data))
+    assert proxy.times == 0
+    store.verify(blob_of(data))
+
+
+def test_a_server_that_stays_away_is_unreachable(
+    store: Store, proxy: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_patience, "WRITING", 0)
     proxy.next(REFUSE, anything, times=1000)
     with pytest.raises(StoreUnreachable, match="cannot be reached") as caught:
         store.upload(BLOB, Bytes(DATA))

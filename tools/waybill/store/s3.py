@@ -22,11 +22,12 @@ import botocore.exceptions
 from botocore.config import Config
 
 from waybill import digest as digests
-from waybill.errors import PruneHeldUp
+from waybill.errors import PruneHeldUp, StoreUnreachable
 from waybill.manifest import Descriptor
 from waybill.store.base import Advance, Backend, Content, Stat, again
 from waybill.store.s3_copy import copy
 from waybill.store.s3_errors import ABSENT, LOST, PAST_END, code_of, translated
+from waybill.store.s3_patience import Body, be_patient
 from waybill.store.s3_probe import probe
 from waybill.store.s3_signed import Expired, send_signed
 from waybill.store.s3_upload import CHECKED, IN_FLIGHT, Target, put, sha256_header
@@ -83,13 +84,15 @@ class S3Backend:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        return session.client(
+        client: S3Client = session.client(
             "s3",
             endpoint_url=endpoint,
             config=config,
             verify=self._ca_bundle,
             region_name=session.region_name or "us-east-1",
         )
+        be_patient(client)
+        return client
 
     # Small objects.
 
@@ -104,25 +107,33 @@ class S3Backend:
         found = self._get(key)
         return found[0] if found else None
 
-    def _get(self, key: str) -> tuple[bytes, str] | None:
+    def _get(self, key: str, tries: int = 4) -> tuple[bytes, str] | None:
         answer = self._optional("get_object", Key=self._prefix + key)
         if answer is None:
             return None
-        with translated(self):
-            return answer["Body"].read(), answer["ETag"]
+        try:
+            with translated(self):
+                return answer["Body"].read(), answer["ETag"]
+        except StoreUnreachable:
+            if tries == 1:
+                raise
+        # Cut in the middle. From its start: by now it may be another object.
+        return self._get(key, tries - 1)
 
     def open(self, key: str, offset: int, length: int) -> IO[bytes] | None:
         if length <= 0:
             return io.BytesIO() if self.stat(key) else None
-        span = f"bytes={offset}-{offset + length - 1}"
+
+        def body(at: int) -> Any:
+            span = f"bytes={offset + at}-{offset + length - 1}"
+            answer = self.client.get_object(Bucket=self.bucket, Key=self._prefix + key, Range=span)
+            return answer["Body"]
+
         try:
             with translated(self, keep=ABSENT | PAST_END):
-                answer = self.client.get_object(
-                    Bucket=self.bucket, Key=self._prefix + key, Range=span
-                )
+                return Body(self, body(0), body)  # type: ignore[return-value]
         except botocore.exceptions.ClientError as error:
             return io.BytesIO() if code_of(error) in PAST_END else None
-        return _Body(answer["Body"], self)  # type: ignore[return-value]
 
     def create(self, key: str, data: bytes) -> bool:
         return self._put_if(key, data, IfNoneMatch="*")
@@ -260,22 +271,3 @@ class S3Backend:
     def _is_beside(self, other: S3Backend) -> bool:
         """Whether one server answers for both."""
         return bool(self.client.meta.endpoint_url == other.client.meta.endpoint_url)
-
-
-class _Body(io.RawIOBase):
-    """A response body whose network errors are ours."""
-
-    def __init__(self, body: Any, place: S3Backend) -> None:
-        self._body, self._place = body, place
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        with translated(self._place):
-            data: bytes = self._body.read(None if size < 0 else size)
-            return data
-
-    def close(self) -> None:
-        self._body.close()
-        super().close()

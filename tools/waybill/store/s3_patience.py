@@ -1,0 +1,107 @@
+"""How long an S3 server that fails is waited for.
+
+botocore tries again for less than a second. That is right for a question: somebody waits for the
+answer, and a server that was never there is told at once. What writes comes late, after hours of
+sending perhaps, and a server that is started again or moved to another machine is back within a
+minute or two: so it is asked again for as long, ever more seldom. What reads goes on from where the
+connection broke; not for as long, because a client of the hub waits behind it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from io import RawIOBase
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ConnectionError as NotConnected
+from botocore.exceptions import HTTPClientError
+
+from waybill.errors import StoreUnreachable
+from waybill.store.s3_errors import Place, translated
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+WRITING = 120.0
+READING = 30.0
+"""Seconds since the first failure of the same request."""
+_FIRST, _LONGEST = 0.5, 15.0
+"""Seconds of a pause; each is twice the one before, shortened by chance so that many clients do
+not come back at one moment."""
+_WRITES = (
+    "PutObject", "CreateMultipartUpload", "UploadPart", "UploadPartCopy", "ListParts",
+    "ListMultipartUploads", "CompleteMultipartUpload", "AbortMultipartUpload",
+)  # fmt: skip
+_PASSING = {429, 500, 502, 503, 504}
+_FAILED_SINCE = "waybill-failed-since"
+
+
+def be_patient(client: S3Client) -> None:
+    """What writes is tried again for WRITING seconds; what the server refuses is not."""
+    for operation in _WRITES:
+        handler: Any = _pause_before_retry
+        client.meta.events.register(f"needs-retry.s3.{operation}", handler)
+
+
+def _pause_before_retry(
+    attempts: int,
+    response: tuple[Any, Any] | None,
+    caught_exception: Exception | None,
+    request_dict: dict[str, Any],
+    **_: object,
+) -> float | None:
+    """Seconds; None leaves it to botocore."""
+    if response is not None and response[0].status_code not in _PASSING:
+        return None
+    if response is None and not isinstance(caught_exception, NotConnected | HTTPClientError):
+        return None
+    since = request_dict["context"].setdefault(_FAILED_SINCE, time.monotonic())
+    return _pause(attempts) if time.monotonic() < since + WRITING else None
+
+
+def _pause(attempts: int) -> float:
+    longest = min(_LONGEST, _FIRST * 2.0 ** min(attempts - 1, 10))
+    return random.uniform(longest / 2, longest)  # noqa: S311 - not a secret
+
+
+def _pauses(seconds: float) -> Iterator[float]:
+    end, attempts = time.monotonic() + seconds, 1
+    while time.monotonic() < end:
+        yield _pause(attempts)
+        attempts += 1
+
+
+class Body(RawIOBase):
+    """The bytes of an object, over as many connections as it takes. Errors are ours."""
+
+    def __init__(self, place: Place, body: Any, reopen: Callable[[int], Any]) -> None:
+        """`body` is botocore's; `reopen` gives another one, from an offset on."""
+        self._place, self._body, self._reopen = place, body, reopen
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        for pause in _pauses(READING):
+            try:
+                return self._read(size)
+            except StoreUnreachable:
+                time.sleep(pause)
+        return self._read(size)
+
+    def _read(self, size: int) -> bytes:
+        with translated(self._place):
+            self._body = self._body or self._reopen(self._at)
+            body, self._body = self._body, None
+            data: bytes = body.read(None if size < 0 else size)
+        self._body = body
+        self._at += len(data)
+        return data
+
+    def close(self) -> None:
+        if self._body:
+            self._body.close()
+        super().close()
