@@ -12,7 +12,7 @@ import pytest
 from waybill.errors import BeingPruned, NoConditionalWrites, PruneHeldUp
 from waybill.store import layout, lease
 from waybill.store.filesystem import FilesystemBackend
-from waybill.store.lease import LAPSED, VALID, held, settle, wait
+from waybill.store.lease import LAPSED, VALID, held, last_prune, settle, wait
 from waybill.store.store import Store
 
 KEY = "repos/models/a/b/revisions/x"
@@ -51,15 +51,27 @@ def test_one_has_it_and_gives_it_back(store: Store) -> None:
         assert mine.until > time.time() + VALID - 5
         with pytest.raises(BeingPruned, match="is being pruned by me"), held(store, "you"):
             pass
-    assert store.backend.stat(layout.LEASE) is None
+    first = last_prune(store)
+    assert first
     with held(store, "you"):
-        pass
+        assert last_prune(store) is None
+    assert last_prune(store) not in (None, first)
 
 
 def test_it_is_given_back_when_the_work_fails(store: Store) -> None:
     with pytest.raises(KeyError), held(store, "me"):
         raise KeyError
-    assert store.backend.stat(layout.LEASE) is None
+    assert last_prune(store)
+
+
+def test_while_a_deletion_is_unanswered_it_is_not_given_back(store: Store) -> None:
+    with held(store, "me") as mine:
+        mine.answered = False
+    with pytest.raises(BeingPruned), held(store, "you"):
+        pass
+    pass_time(store, LAPSED + 1)
+    with held(store, "you"):
+        pass
 
 
 def test_one_that_lapsed_is_taken_over_and_its_holder_notices(store: Store) -> None:
@@ -121,10 +133,10 @@ def test_a_writer_waits_until_the_lease_is_gone(
 
     def act() -> None:
         if len(slept) > 3:
-            mine.release()
+            mine.give_back()
 
     slept = when_asleep(monkeypatch, act)
-    assert wait(store) is None
+    assert wait(store) == store.backend.read(layout.LEASE)
     assert len(slept) == 4
 
 
@@ -158,18 +170,39 @@ def test_what_was_taken_away_is_written_again(store: Store) -> None:
     assert len(written) == 2 and store.backend.read(KEY) == b"1"
 
 
-def test_past_a_lapsed_lease_one_writes_twice(store: Store) -> None:
-    """The second write waits for a deletion under way: its lock is that of all writes."""
-    lease.Lease(store, "me")
-    pass_time(store, LAPSED + 1)
-    written: list[int] = []
+def test_past_a_lapsed_lease_nobody_deletes_any_more(store: Store) -> None:
+    """Not even one who fell asleep between his look at the clock and the deletion."""
+    mine, fell_asleep, awake = lease.Lease(store, "me"), threading.Event(), threading.Event()
+    store.backend.create(KEY, b"1")
+    order: list[str] = []
 
-    def write() -> None:
-        written.append(1)
-        store.backend.create(KEY, b"1")
+    unlink = Path.unlink
 
-    settle(store, write, [KEY])
-    assert len(written) == 2
+    def delete(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "x":
+            fell_asleep.set()
+            awake.wait(9)
+            order.append("deleted")
+        unlink(path, missing_ok)
+
+    def settled() -> None:
+        settle(store, lambda: store.backend.create(KEY, b"1"), [KEY])
+        order.append("settled")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", delete)
+        pruner = threading.Thread(target=store.backend.delete, args=(KEY, mine.until))
+        pruner.start()
+        fell_asleep.wait(9)
+        pass_time(store, LAPSED + 1)
+        writer = threading.Thread(target=settled)
+        writer.start()
+        writer.join(0.1)
+        awake.set()
+        pruner.join(9)
+    writer.join(9)
+    assert order == ["deleted", "settled"]
+    assert store.backend.read(KEY) == b"1"
 
 
 def test_two_writers_of_the_same_do_not_chase_each_other(store: Store) -> None:

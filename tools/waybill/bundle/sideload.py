@@ -19,6 +19,7 @@ from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.trust import Policy
 from waybill.store.base import Advance, no_progress
 from waybill.store.layout import Ref
+from waybill.store.lease import last_prune
 from waybill.store.publish import Publication, Resend, publish
 from waybill.store.store import Head, Store
 from waybill.store.work import Stoppable, parallel
@@ -65,6 +66,8 @@ class Loading:
     """Those of the missing that are there, and not as they should be."""
     heads: dict[tuple[str, Ref], Head | None]
     decision: Decision
+    since: str | None
+    """The last prune of the store before it was asked what it has."""
 
     @classmethod
     def plan(
@@ -83,7 +86,7 @@ class Loading:
         cargo.trust(policy)
         store.require_writable()
         wanted = {d: blob for one in cargo.revisions for d, blob in one.manifest.blobs.items()}
-        look = _Look(store, check, Stoppable(advance))
+        since, look = last_prune(store), _Look(store, check, Stoppable(advance))
         good = parallel(look, wanted.values(), 16, look.advance.stop)
         missing = tuple(b for b, is_good in zip(wanted.values(), good, strict=True) if not is_good)
         cargo.require(store, missing)
@@ -93,7 +96,7 @@ class Loading:
             for one in cargo.revisions
             for ref in decision.refs
         }
-        return cls(cargo, store, missing, frozenset(look.damaged), heads, decision)
+        return cls(cargo, store, missing, frozenset(look.damaged), heads, decision, since)
 
     @property
     def size(self) -> int:
@@ -130,7 +133,7 @@ class Loading:
         what = Publication(repo, manifest, tuple(said), tuple(upstreams))
         notes = [
             f"the upstream commit {name} stands for another packing of it already"
-            for name in publish(self.store, what, resend)
+            for name in publish(self.store, what, resend, self.since)
         ]
         for ref in self.decision.refs:
             self._move(revision, ref)

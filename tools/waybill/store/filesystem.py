@@ -136,13 +136,12 @@ class FilesystemBackend:
 
     def delete(self, key: str, until: float) -> bool:
         path = self._path(key)
-        # Under the lock, and so before whatever a writer replaces from now on.
-        with self.errors(), self._locked():
+        with self.errors(), self._locked() as lock:
             try:
                 with path.open("rb") as stream:
                     if not _try_lock(stream):
                         return False
-                    if self.now() > until:
+                    if _touch(lock) > until:
                         raise PruneHeldUp(url=self.url)
                     path.unlink()
             except FileNotFoundError:
@@ -152,11 +151,13 @@ class FilesystemBackend:
             return True
 
     def now(self) -> float:
-        """By the clock of the file server, where the directory lies on one."""
+        """By the clock of the file server, where the directory lies on one.
+
+        A deletion that began before is over then, however long its process slept in its middle.
+        """
         try:
-            with self._place(".lock").open("ab") as stream:
-                os.utime(stream.fileno())
-                return os.fstat(stream.fileno()).st_mtime
+            with self._locked() as lock:
+                return _touch(lock)
         except OSError:
             # Who may not write here only looks.
             return time.time()
@@ -222,10 +223,10 @@ class FilesystemBackend:
             path.unlink(missing_ok=True)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[IO[bytes]]:
         with self._place(".lock").open("ab") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+            yield stream
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -288,6 +289,12 @@ def _files_below(directory: Path) -> Iterator[Path]:
 
 def _unused(name: str) -> str:
     return f"{name}-{secrets.token_hex(8)}"
+
+
+def _touch(stream: IO[bytes]) -> float:
+    """Now, as the clock says that dates files here."""
+    os.utime(stream.fileno())
+    return os.fstat(stream.fileno()).st_mtime
 
 
 def _try_lock(stream: IO[bytes]) -> bool:

@@ -24,11 +24,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from waybill.errors import BeingPruned, PruneHeldUp, WaybillError
 from waybill.manifest import canonical
 from waybill.store import layout
-from waybill.store.base import Backend
+from waybill.store.base import Backend, Stat
 from waybill.store.store import Store
 
 RENEWED = 60.0
@@ -40,46 +41,68 @@ PATIENCE = 900.0
 POLL = 1.0
 
 
-def settle(store: Store, write: Callable[[], object], keys: Sequence[str]) -> None:
+def settle(store: Store, write: Callable[[], object], keys: Sequence[str]) -> str | None:
     """Write, so that no prune takes it away: step 3 above up to looking at the blobs.
 
     `write` makes what `keys` name, or makes it young; it is called again when a prune was faster.
-    Raises BeingPruned.
+    What `ended` says of the lease then. Raises BeingPruned.
     """
     backend = store.backend
-    lapsed: bytes | None = None
+
+    def look() -> list[Stat | None]:
+        return [backend.stat(key) for key in keys]
+
+    free = wait(store)
     write()
-    seen = [backend.stat(key) for key in keys]
+    seen = look()
     while True:
-        found = wait(store)
-        now = [backend.stat(key) for key in keys]
-        if now == seen and None not in now and found == lapsed:
-            return
-        if None in now or found != lapsed:
-            # In a directory a write also waits for a deletion that is under way, however long the
-            # one who prunes sleeps in the middle of it.
+        found, now = wait(store), look()
+        if (found, now) == (free, seen) and None not in now:
+            return ended(found)
+        if found != free or None in now:
+            # Not when it was only another writer of the same: they would chase each other.
             write()
-            now = [backend.stat(key) for key in keys]
-        seen, lapsed = now, found
+            now = look()
+        free, seen = found, now
 
 
-def wait(store: Store) -> bytes | None:
-    """Return once nobody may delete: None, or the lease that has lapsed. Raises BeingPruned."""
-    backend, end = store.backend, time.monotonic() + PATIENCE
-    while backend.stat(layout.LEASE) is not None:
-        if lapsed := _lapsed(backend):
-            return lapsed
-        if time.monotonic() > end:
-            raise _being_pruned(store)
-        time.sleep(POLL)
+def last_prune(store: Store) -> str | None:
+    """Which prune was the last to end, "" for none; None while one may be at work.
+
+    As long as the answer is the same, nothing was deleted.
+    """
+    return ended(store.backend.read(layout.LEASE))
+
+
+def ended(lease: bytes | None) -> str | None:
+    """As `last_prune`, of the lease as it was read."""
+    if lease is None:
+        return ""
+    with suppress(ValueError, KeyError, TypeError):
+        facts = json.loads(lease)
+        return str(facts["id"]) if facts["ended"] else None
     return None
 
 
-def _lapsed(backend: Backend) -> bytes | None:
+def wait(store: Store) -> bytes | None:
+    """Return once nobody may delete: the lease, given back or lapsed. Raises BeingPruned."""
+    end = time.monotonic() + PATIENCE
+    while not (found := _free(store.backend))[0]:
+        if time.monotonic() > end:
+            raise _being_pruned(store)
+        time.sleep(POLL)
+    return found[1]
+
+
+def _free(backend: Backend) -> tuple[bool, bytes | None]:
+    """Whether the lease is there to take, and what it holds."""
+    data = backend.read(layout.LEASE)
+    if ended(data) is not None:
+        return True, data
     # The time first: a lease is never taken for older than it is.
     now, data = backend.now(), backend.read(layout.LEASE)
     stat = backend.stat(layout.LEASE)
-    return data if stat and now - stat.modified > LAPSED else None
+    return stat is not None and now - stat.modified > LAPSED, data
 
 
 def _being_pruned(store: Store) -> BeingPruned:
@@ -102,21 +125,28 @@ def held(store: Store, by: str) -> Iterator[Lease]:
     finally:
         done.set()
         thread.join()
-        lease.release()
+        lease.give_back()
 
 
 class Lease:
     """The right to delete. It is lost when it could not be renewed in time."""
 
+    answered = True
+    """Whether all deletions that were sent are done; others may still come to the store."""
+
     def __init__(self, store: Store, by: str) -> None:
         """Take it. Raises BeingPruned when another has it."""
         self._store, self._backend = store, store.backend
-        self._facts = {"id": str(uuid.uuid4()), "by": by}
-        self._renewals, self._lost = 0, False
-        if not self._backend.create(layout.LEASE, self._data):
-            lapsed = _lapsed(self._backend)
-            if lapsed is None or not self._backend.replace(layout.LEASE, self._data, lapsed):
-                raise _being_pruned(store)
+        self._facts: dict[str, Any] = {
+            "id": str(uuid.uuid4()),
+            "by": by,
+            "ended": False,
+            "renewals": 0,
+        }
+        self._lost = False
+        free, before = _free(self._backend)
+        if not free or not self._backend.replace(layout.LEASE, self._data, before):
+            raise _being_pruned(store)
         self._until = self._modified() + VALID
 
     @property
@@ -134,9 +164,7 @@ class Lease:
                 self.renew()
 
     def renew(self) -> None:
-        old = self._data
-        self._renewals += 1
-        if self._backend.replace(layout.LEASE, self._data, old):
+        if self._replace(renewals=self._facts["renewals"] + 1):
             modified = self._modified()
             # Too late, although nobody took it: writers may have gone past it meanwhile.
             self._lost = modified > self._until
@@ -144,15 +172,19 @@ class Lease:
         else:
             self._lost = True
 
-    def release(self) -> None:
-        """What is lost belongs to another, or lapses."""
-        if not self._lost:
+    def give_back(self) -> None:
+        """What is lost belongs to another. What is unanswered must lapse."""
+        if not self._lost and self.answered:
             with suppress(WaybillError):
-                self._backend.delete(layout.LEASE, self._until)
+                self._replace(ended=True)
+
+    def _replace(self, **facts: Any) -> bool:
+        old, self._facts = self._data, {**self._facts, **facts}
+        return self._backend.replace(layout.LEASE, self._data, old)
 
     @property
     def _data(self) -> bytes:
-        return canonical({**self._facts, "renewals": self._renewals})
+        return canonical(self._facts)
 
     def _modified(self) -> float:
         stat = self._backend.stat(layout.LEASE)

@@ -21,7 +21,7 @@ from waybill.store import layout, sync
 from waybill.store.audit import DAMAGE, Inventory, inventory
 from waybill.store.base import Advance, BytesContent, no_progress
 from waybill.store.layout import Ref, RepoId
-from waybill.store.lease import settle
+from waybill.store.lease import last_prune, settle
 from waybill.store.publish import hold
 from waybill.store.store import RECORD_TYPE, Head, Store
 from waybill.store.work import Stoppable, parallel
@@ -57,6 +57,8 @@ class Mirroring:
     missing: tuple[Descriptor, ...]
     steps: tuple[RefStep, ...]
     wrong: dict[str, WaybillError]
+    since: str | None
+    """The last prune of the target before it was asked what it has."""
 
     @property
     def bytes(self) -> int:
@@ -86,11 +88,11 @@ def plan(source: Store, target: Store, repo: RepoId | None = None) -> Mirroring:
     # Refs before revisions: so what they name is among those, whoever writes meanwhile.
     steps = tuple(_steps(source, target, repo, wrong))
     found = inventory(source, repo)
-    blobs = list(found.blobs.values())
+    blobs, since = list(found.blobs.values()), last_prune(target)
     here = parallel(target.has, blobs)
     missing = tuple(blob for blob, there in zip(blobs, here, strict=True) if not there)
     target.require_room(missing)
-    return Mirroring(source, target, found, missing, steps, found.wrong | wrong)
+    return Mirroring(source, target, found, missing, steps, found.wrong | wrong, since)
 
 
 def _steps(
@@ -145,14 +147,16 @@ def _revisions(
     mirroring: Mirroring, lost: set[Digest], wrong: dict[str, WaybillError]
 ) -> dict[tuple[str, str], tuple[str, ...]]:
     """Repo and commit of each revision that the target has now, and its names that it lacks."""
-    source, brought = mirroring.source, {}
+    source, target, brought = mirroring.source, mirroring.target, {}
     upstreams = _upstreams(source, {RepoId.parse(repo) for repo, _ in mirroring.found.manifests})
     for (repo, commit), manifest in mirroring.found.manifests.items():
         if lost & manifest.blobs.keys():
             continue
         names, name = upstreams[repo, commit], RepoId.parse(repo)
         try:
-            brought[repo, commit] = sync.complete(source, mirroring.target, name, manifest, names)
+            brought[repo, commit] = sync.complete(
+                source, target, name, manifest, names, mirroring.since
+            )
         except DAMAGE as error:
             wrong[f"{repo} at {commit}"] = error
     return brought

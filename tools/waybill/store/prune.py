@@ -10,6 +10,7 @@ Revisions go first, then what is said of them, then blobs: whatever a crash leav
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,11 +19,11 @@ from datetime import UTC, datetime
 from functools import partial
 
 from waybill import digest as digests
-from waybill.errors import BadFile, BadValue
+from waybill.errors import BadFile, BadValue, StoreUnreachable
 from waybill.manifest import CONFIG_TYPE, Descriptor, canonical
 from waybill.store import layout
 from waybill.store.audit import DAMAGE
-from waybill.store.base import Advance, Stat, no_progress
+from waybill.store.base import Advance, Backend, Stat, no_progress
 from waybill.store.layout import RepoId
 from waybill.store.lease import Lease
 from waybill.store.store import Head, Store
@@ -30,6 +31,8 @@ from waybill.store.work import Stoppable, parallel
 
 DAY = 86_400.0
 FORMAT = 1
+_PAUSES = (0.1, 1.0, 5.0)
+"""Seconds between two tries of a deletion that the store does not answer."""
 _ORDER = (layout.REPOS, layout.BLOBS, layout.UPLOADS)
 
 Place = tuple[RepoId, str]
@@ -106,15 +109,29 @@ def carry_out(plan: Plan, lease: Lease, advance: Advance = no_progress) -> None:
 
     `advance` is told bytes. Raises PruneHeldUp; the next run goes on.
     """
-    stoppable, backend = Stoppable(advance), plan.store.backend
+    stoppable, unanswered = Stoppable(advance), list[str]()
 
     def delete(one: Candidate) -> None:
-        backend.delete(one.stat.key, lease.until)
+        _delete(plan.store.backend, one.stat.key, lease, unanswered)
         stoppable(one.stat.size)
 
+    lease.answered = False
     for turn in sorted({_turn(one) for one in plan.doomed}):
         parallel(delete, [one for one in plan.doomed if _turn(one) == turn], stop=stoppable.stop)
+    lease.answered = not unanswered
     _note(plan, lease)
+
+
+def _delete(backend: Backend, key: str, lease: Lease, unanswered: list[str]) -> None:
+    for pause in _PAUSES:
+        try:
+            backend.delete(key, lease.until)
+        except StoreUnreachable:
+            unanswered.append(key)
+            time.sleep(pause)
+        else:
+            return
+    backend.delete(key, lease.until)
 
 
 def _note(plan: Plan, lease: Lease) -> None:

@@ -57,18 +57,23 @@ class Publication:
         ]
 
 
-def publish(store: Store, what: Publication, resend: Resend) -> tuple[str, ...]:
+def publish(
+    store: Store, what: Publication, resend: Resend, since: str | None = None
+) -> tuple[str, ...]:
     """Make a revision known whose blobs were sent. A ref may move to it afterwards.
 
-    The upstream commits that stand for another packing. Raises BeingPruned, and what `resend` does.
+    `since`: what `last_prune` said before anybody asked for the blobs; while it says so, they are
+    there. Returns the upstream commits that stand for another packing. Raises BeingPruned, and what
+    `resend` does.
     """
     commit = what.manifest.commit
     while True:
         what.write(store)
         known = {name: store.alias(what.repo, name) in (None, commit) for name in what.upstreams}
         aliased = [name for name, ours in known.items() if ours]
-        settle(store, partial(what.write, store), what.keys(aliased))
-        if not (gone := missing(what.manifest, store)):
+        last = settle(store, partial(what.write, store), what.keys(aliased))
+        untouched = last is not None and last == since
+        if untouched or not (gone := missing(what.manifest, store)):
             return tuple(name for name, ours in known.items() if not ours)
         # It may take long, and then the revision is not as young as it has to be.
         resend(gone)

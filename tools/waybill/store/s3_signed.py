@@ -10,12 +10,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-_TRIES = 4
 
 
 class Expired(Exception):
@@ -23,20 +21,12 @@ class Expired(Exception):
 
 
 def send_signed(client: S3Client, method: str, url: str) -> None:
-    """Raises Expired, or what botocore raises: ClientError with the server's word, no answer."""
+    """Once. Raises Expired, or what botocore raises: a ClientError, or that no answer came."""
     # Of the client itself: it knows the CA bundle, the proxies and the connections.
     session: Any = client._endpoint.http_session  # type: ignore[attr-defined]
-    for last in (*[False] * (_TRIES - 1), True):
-        try:
-            answer = session.send(AWSRequest(method, url).prepare())
-        except HTTPClientError:
-            if last:
-                raise
-            continue
-        if answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
-            return
-        if last or answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise _refusal(method, answer.status_code, answer.content)
+    answer = session.send(AWSRequest(method, url).prepare())
+    if answer.status_code >= HTTPStatus.MULTIPLE_CHOICES:
+        raise _refusal(method, answer.status_code, answer.content)
 
 
 def _refusal(method: str, status: int, body: bytes) -> Exception:

@@ -12,6 +12,7 @@ from waybill.manifest import Descriptor, Manifest
 from waybill.store import layout
 from waybill.store.base import Advance, no_progress
 from waybill.store.layout import RepoId
+from waybill.store.lease import last_prune
 from waybill.store.publish import Publication, missing, publish
 from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
@@ -62,28 +63,33 @@ def copy_revision(
     `advance` is told the bytes of what was missing. Raises RepoNotFound or RevisionNotFound;
     BlobMissing or Corrupt, which name the source and leave the target without the revision.
     """
-    manifest = source.manifest(repo, commit)
+    manifest, since = source.manifest(repo, commit), last_prune(target)
     wanted = missing(manifest, target)
     send_all(source, target, wanted, advance)
     upstreams = [name for name, known in source.aliases(repo).items() if known == commit]
-    unaliased = complete(source, target, repo, manifest, upstreams)
+    unaliased = complete(source, target, repo, manifest, upstreams, since)
     sent = sum(blob.size for blob in wanted)
     return Copied(len(wanted), sent, len(manifest.blobs) - len(wanted), unaliased)
 
 
 def complete(
-    source: Store, target: Store, repo: RepoId, manifest: Manifest, upstreams: Sequence[str]
+    source: Store,
+    target: Store,
+    repo: RepoId,
+    manifest: Manifest,
+    upstreams: Sequence[str],
+    since: str | None,
 ) -> tuple[str, ...]:
     """Make a revision known whose blobs the target has, and what is said about it.
 
-    Those of `upstreams` that stand for another packing in the target.
+    `since` is as for `publish`. Those of `upstreams` that stand for another packing in the target.
     """
     statements = tuple(
         (source.read(blob.digest), blob.media_type)
         for blob in source.referrers(repo, manifest.commit)
     )
     what = Publication(repo, manifest, statements, tuple(upstreams))
-    return publish(target, what, partial(send_all, source, target))
+    return publish(target, what, partial(send_all, source, target), since)
 
 
 def send_all(
