@@ -104,7 +104,8 @@ def test_the_job_sees_the_root_keys_only_where_it_makes_users(render: Render) ->
     assert "credentials" not in mounted
     [credentials] = pod_spec(job(objects))["volumes"]
     names = [source["secret"]["name"] for source in credentials["projected"]["sources"]]
-    assert names == ["t-minio-root", "hubs", "t-objectstore-sideload", "t-objectstore-promote"]
+    ours = [f"t-objectstore-{user}" for user in ("sideload", "promote", "prune")]
+    assert names == ["t-minio-root", "hubs", *ours]
 
 
 def test_the_job_gets_a_new_name_with_whatever_it_does(render: Render) -> None:

@@ -26,12 +26,13 @@ ALL = {
     "t-objectstore-hub": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
     "t-objectstore-sideload": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
     "t-objectstore-promote": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
+    "t-objectstore-prune": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
     "t-keycloak-admin": {"KC_BOOTSTRAP_ADMIN_USERNAME", "KC_BOOTSTRAP_ADMIN_PASSWORD"},
     "t-keycloak-postgresql": {"POSTGRES_USER", "POSTGRES_PASSWORD"},
     "t-oidc-gateway": {"clientId", "clientSecret"},
 }
 MINE = {"existingSecret": "mine"}
-USERS = {"hub": MINE, "sideload": MINE, "promote": MINE}
+USERS = {"hub": MINE, "sideload": MINE, "promote": MINE, "prune": MINE}
 GIVEN: dict[str, Any] = {
     "global": {"objectStore": {"users": USERS}},
     "minio": MINE,

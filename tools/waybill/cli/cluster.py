@@ -43,8 +43,8 @@ def register(commands: Commands) -> None:
         required=True,
         type=Path,
         metavar="DIR",
-        help="folders root, hub, sideload and promote, each with a file for AWS_ACCESS_KEY_ID "
-        "and one for AWS_SECRET_ACCESS_KEY",
+        help="folders root, hub, sideload, promote and prune, each with a file for "
+        "AWS_ACCESS_KEY_ID and one for AWS_SECRET_ACCESS_KEY",
     )
     store.add_argument(
         "--wait", type=float, default=300, metavar="SECONDS", help="for the server (default: 300)"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from minio import MinioAdmin
     from minio.error import MinioAdminException
 
-USERS = ("hub", "sideload", "promote")
+USERS = ("hub", "sideload", "promote", "prune")
 ROOT = "root"
 _PAUSE = 2
 """Seconds between two tries while the server is not there."""
@@ -65,6 +65,7 @@ def policy(user: str, bucket: str, prefix: str = "") -> dict[str, Any]:
 
     hub: read. sideload: write blobs, revisions, branches and tags; make the store, and delete
     what its probe wrote. promote: write these and pins, which decide what an environment runs.
+    prune: delete contents and revisions, while it holds the lease; write nothing that is read.
     """
     objects = f"arn:aws:s3:::{bucket}/{prefix}/".replace("//", "/")
     refs = [f"{layout.REFS}models/*/*/{kind}/*" for kind in layout.REF_KINDS]
@@ -74,6 +75,7 @@ def policy(user: str, bucket: str, prefix: str = "") -> dict[str, Any]:
         "hub": [],
         "sideload": [layout.STORE, probes, *content, *(ref for ref in refs if "/pins/" not in ref)],
         "promote": [*content, *refs],
+        "prune": [],
     }[user]
     own = {"Condition": {"StringLike": {"s3:prefix": [f"{prefix}/*"]}}} if prefix else {}
     listing = _on(f"arn:aws:s3:::{bucket}", [""], "ListBucket")
@@ -86,6 +88,9 @@ def policy(user: str, bucket: str, prefix: str = "") -> dict[str, Any]:
         ]
     if probes in writes:
         statements.append(_on(objects, [probes], "DeleteObject"))
+    if user == "prune":
+        statements.append(_on(objects, [*content, f"{layout.UPLOADS}*"], "DeleteObject"))
+        statements.append(_on(objects, [layout.LEASE, layout.CANDIDATES], "PutObject"))
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -50,7 +50,7 @@ template:
                 items:
                   - {key: MINIO_ROOT_USER, path: root/AWS_ACCESS_KEY_ID}
                   - {key: MINIO_ROOT_PASSWORD, path: root/AWS_SECRET_ACCESS_KEY}
-            {{- range $user := list "hub" "sideload" "promote" }}
+            {{- range $user := list "hub" "sideload" "promote" "prune" }}
             - secret:
                 name: {{ include "waybill.objectStore.secret" (list $ $user) }}
                 items:
