@@ -99,6 +99,7 @@ def test_dev_has_these_arrows_and_no_other(render: Render) -> None:
     assert arrows(render(*CASES["dev"]), "egress") == {
         ("gateway", "keycloak", 8080),
         ("gateway", "vllm", 8000),
+        ("import", "minio", 9000),
         ("keycloak", "keycloak", 7800),
         ("keycloak", "keycloak", 57800),
         ("keycloak-realm", "keycloak", 8080),

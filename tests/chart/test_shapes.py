@@ -101,6 +101,7 @@ def test_no_key_is_left_out() -> None:
     shapes = chart.load(Path()).schema["$defs"]
     external = shapes["model"]["properties"]["external"]
     assert PROFILE.keys() | {"enabled"} == shapes["profile"]["properties"].keys()
-    assert MODEL.keys() | {"enabled"} == shapes["model"]["properties"].keys()
+    # `source` is for `waybill deploy`, and no template's.
+    assert MODEL.keys() | {"enabled", "source"} == shapes["model"]["properties"].keys()
     assert EXTERNAL.keys() == external["properties"].keys()
     assert FURTHER.keys() | {"enabled"} == shapes["issuer"]["properties"].keys()

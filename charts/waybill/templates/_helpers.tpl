@@ -18,11 +18,11 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
-{{/* labels: (list $ COMPONENT); all engines have the name vllm, as NetworkPolicies select them by it */}}
+{{/* labels: (list $ COMPONENT); all engines have the name vllm and all imports import, as NetworkPolicies select them by it */}}
 {{- define "waybill.labels" -}}
 {{- $root := index . 0 -}}
 {{ include "waybill.selectorLabels" . }}
-app.kubernetes.io/name: {{ regexReplaceAll "^vllm-.*" (index . 1) "vllm" }}
+app.kubernetes.io/name: {{ regexReplaceAll "^(vllm|import)-.*" (index . 1) "${1}" }}
 app.kubernetes.io/part-of: waybill
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | default $root.Chart.Version | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}

@@ -3,7 +3,7 @@
 {{- $v := .Values -}}
 {{- $keycloak := and $v.keycloak.enabled (ne $v.global.oidc.mode "external") -}}
 {{- $minio := and $v.minio.enabled (ne $v.global.objectStore.mode "external") -}}
-{{- $parts := dict "test" true -}}
+{{- $parts := dict "import" true "test" true -}}
 {{- range $part, $there := dict
       "gateway" $v.gateway.enabled
       "keycloak" $keycloak

@@ -7,7 +7,7 @@ What contradicts itself, as sentences: what is wrong, where, and what to do. Eac
 {{- $v := .Values -}}{{- $found := list -}}
 {{- $signedIn := or (and $v.modelHub.enabled $v.modelHub.auth.enabled) (and $v.gateway.enabled $v.gateway.auth.enabled) -}}
 {{- range list
-      (dict "path" "global.objectStore" "key" "endpoint" "ours" "minio" "needed" $v.modelHub.enabled)
+      (dict "path" "global.objectStore" "key" "endpoint" "ours" "minio" "needed" (or $v.modelHub.enabled $v.import.enabled))
       (dict "path" "global.oidc" "key" "issuer" "ours" "keycloak" "needed" $signedIn) -}}
 {{- $contract := get $v.global (trimPrefix "global." .path) -}}
 {{- $enabled := (get $v .ours).enabled -}}
@@ -132,10 +132,22 @@ What contradicts itself, as sentences: what is wrong, where, and what to do. Eac
 {{- dict "problems" $found | toJson -}}
 {{- end -}}
 
+{{/* Whether an import is told what to import, and has keys for a store that is not ours. */}}
+{{- define "waybill.problems.import" -}}
+{{- $v := .Values -}}{{- $store := $v.global.objectStore -}}{{- $found := list -}}
+{{- if and $v.import.enabled (not $v.import.args) -}}
+{{- $found = append $found "import.enabled is true and nothing says what to import: leave it false, and call `waybill sideload --in-cluster`, which sets it for one Job" -}}
+{{- end -}}
+{{- if and $v.import.enabled (eq $store.mode "external") (not $store.users.sideload.existingSecret) -}}
+{{- $found = append $found "global.objectStore.mode is external, and nobody makes the keys with which imports write to it: set global.objectStore.users.sideload.existingSecret" -}}
+{{- end -}}
+{{- dict "problems" $found | toJson -}}
+{{- end -}}
+
 {{/* problems: $ → all sentences, a line each */}}
 {{- define "waybill.problems" -}}
 {{- $all := list -}}
-{{- range $part := list "connections" "identity" "models" "pins" "engines" "trust" "network" -}}
+{{- range $part := list "connections" "identity" "models" "pins" "engines" "trust" "import" "network" -}}
 {{- $all = concat $all (include (printf "waybill.problems.%s" $part) $ | fromJson).problems -}}
 {{- end -}}
 {{- $all | uniq | join "\n" -}}

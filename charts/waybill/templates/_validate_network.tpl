@@ -8,6 +8,9 @@
 {{- $needs = append $needs (list "vllm" "modelHub.delivery is redirect and global.objectStore.mode is external") -}}
 {{- end -}}
 {{- end -}}
+{{- if and (eq $v.global.objectStore.mode "external") $v.import.enabled -}}
+{{- $needs = append $needs (list "import" "global.objectStore.mode is external") -}}
+{{- end -}}
 {{- $abroad := list -}}
 {{- if eq $v.global.oidc.mode "external" -}}
 {{- $abroad = append $abroad "global.oidc.mode is external" -}}

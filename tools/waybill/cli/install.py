@@ -47,6 +47,11 @@ def register(commands: Commands) -> None:
 def add_release(parser: argparse.ArgumentParser, *, nargs: str | None = None) -> None:
     """The environment, and where its chart and values are."""
     parser.add_argument("environment", metavar="ENV", nargs=nargs, help="name of the environment")
+    add_chart(parser)
+
+
+def add_chart(parser: argparse.ArgumentParser) -> None:
+    """What renders an environment's release besides its own files."""
     parser.add_argument(
         "--chart", metavar="PATH", help=f"the chart (default: {helm.CHART} in the project)"
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +14,9 @@ from typing import Any
 from tqdm import tqdm
 
 from waybill.store.base import Advance
+
+_EVERY = 30.0
+"""Seconds between two lines of progress where no terminal shows a bar."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Report:
 
 
 class Console:
-    """Human words go to stderr, the result to stdout; bars only on a terminal."""
+    """Human words go to stderr, the result to stdout; bars only on a terminal, elsewhere lines."""
 
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
         self._json, self._quiet = as_json, quiet
@@ -35,10 +40,12 @@ class Console:
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
-        """A bar over `total` bytes; yields the function to call with each further count."""
-        hidden = self._quiet or not sys.stderr.isatty()
+        """Over `total` bytes, 0 if unknown; yields the function to call with each further count."""
+        if not sys.stderr.isatty():
+            yield _Lines(label, total, self.note)
+            return
         with tqdm(
-            total=total, desc=label, unit="B", unit_scale=True, disable=hidden, leave=False
+            total=total, desc=label, unit="B", unit_scale=True, disable=self._quiet, leave=False
         ) as bar:
 
             def advance(count: int) -> None:
@@ -52,6 +59,23 @@ class Console:
             print(json.dumps(told), flush=True)
         elif report.text:
             print(report.text, flush=True)
+
+
+class _Lines:
+    """Now and then a line, so that the log of a Job shows that it goes on. Threads may share it."""
+
+    def __init__(self, label: str, total: int, note: Callable[[str], None]) -> None:
+        self._label, self._note = label, note
+        self._of = f" of {human(total)}" if total else ""
+        self._done, self._next = 0, time.monotonic() + _EVERY
+        self._lock = threading.Lock()
+
+    def __call__(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            if (now := time.monotonic()) >= self._next:
+                self._next = now + _EVERY
+                self._note(f"{self._label}: {human(self._done)}{self._of}")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

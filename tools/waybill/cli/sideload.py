@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from waybill.bundle.cargo import BundleCargo, Cargo
 from waybill.bundle.direct import SourceCargo
@@ -23,9 +26,11 @@ from waybill.cli.arguments import (
     paced,
     policy_of,
 )
+from waybill.cli.in_cluster import add_in_cluster, job_of, refuse_in_cluster
 from waybill.cli.output import Console, Report, human
 from waybill.cli.sign import add_key, signer_of
 from waybill.cli.sources import FORMS, add_source, source_of
+from waybill.deliver import import_job
 from waybill.errors import BadValue
 from waybill.store.layout import Ref
 
@@ -64,12 +69,16 @@ def register(commands: Commands) -> None:
     add_source(parser)
     add_key(parser)
     add_trust(parser)
+    add_in_cluster(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent")
     add_reason(parser)
     parser.set_defaults(run=_sideload)
 
 
 def _sideload(args: argparse.Namespace, console: Console) -> Report:
+    if args.in_cluster:
+        return _inside(args, console)
+    refuse_in_cluster(args)
     cargo = _cargo(args, console)
     refs = [Ref("heads", args.branch), *([Ref("tags", args.tag)] if args.tag else [])]
     decision = Decision(tuple(refs), args.by, args.why or f"sideloaded from {_origin(args)}")
@@ -77,23 +86,49 @@ def _sideload(args: argparse.Namespace, console: Console) -> Report:
     check = Check.REPAIR if args.repair else Check(args.verify)
     with console.progress("look", 0) as advance:
         loading = Loading.plan(cargo, store, decision, check, advance, policy)
-    total = len({d for one in cargo.revisions for d in one.manifest.blobs})
-    missing, damaged = len(loading.missing), len(loading.damaged)
-    sent = {"store": store.url, "blobs": total, "missing": missing, "damaged": damaged}
-    what = f"{missing} of {total} blobs ({human(loading.size)}), {total - missing} are there"
-    if damaged:
-        what += f"; {damaged} of these {'were' if not args.dry_run else 'are'} damaged"
+    sent: dict[str, Any] = {
+        "store": store.url,
+        "blobs": len({d for one in cargo.revisions for d in one.manifest.blobs}),
+        "missing": len(loading.missing),
+        "damaged": len(loading.damaged),
+        "bytes": loading.size,
+    }
     if args.dry_run:
-        return Report(f"would send {what}", {**sent, "bytes": loading.size, "dryRun": True})
+        return Report(f"would send {_amount(sent, 'are')}", {**sent, "dryRun": True})
     with console.progress("sideload", loading.size) as advance:
         loaded = loading.run(paced(args, advance))
-    lines = [f"{one.repo} at {one.commit} is in {store.url}: sent {what}" for one in loaded]
-    lines += [f"note: {note}" for one in loaded for note in one.notes]
     revisions = [
         {"repo": one.repo, "commit": one.commit, "refs": list(one.moved), "notes": list(one.notes)}
         for one in loaded
     ]
-    return Report("\n".join(lines), {**sent, "bytes": loading.size, "revisions": revisions})
+    return _loaded({**sent, "revisions": revisions})
+
+
+def _inside(args: argparse.Namespace, console: Console) -> Report:
+    job, cluster = job_of(args)
+    if args.dry_run:
+        return Report(yaml.safe_dump(job, sort_keys=False, width=1000).rstrip(), {"job": job})
+    name = job["metadata"]["name"]
+    done = import_job.carry_out(job, cluster, console.note)
+    if not done:
+        return Report(f"{name} is done, but its log is gone: waybill status says what is there")
+    return replace(_loaded(done), data={**done, "job": name})
+
+
+def _loaded(data: Mapping[str, Any]) -> Report:
+    """What is in the store now; `data` may come from a Job."""
+    lines = []
+    for one in data["revisions"]:
+        name = f"{one['repo']} at {one['commit']}"
+        lines.append(f"{name} is in {data['store']}: sent {_amount(data, 'were')}")
+    lines += [f"note: {note}" for one in data["revisions"] for note in one["notes"]]
+    return Report("\n".join(lines), dict(data))
+
+
+def _amount(data: Mapping[str, Any], verb: str) -> str:
+    missing, total, damaged = (data[key] for key in ("missing", "blobs", "damaged"))
+    what = f"{missing} of {total} blobs ({human(data['bytes'])}), {total - missing} are there"
+    return f"{what}; {damaged} of these {verb} damaged" if damaged else what
 
 
 def _origin(args: argparse.Namespace) -> str:

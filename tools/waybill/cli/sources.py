@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,21 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def source_of(args: argparse.Namespace) -> Wanted:
-    """What the arguments, or the manifest that they name, say. Raises what `open_source` does."""
+def said_of(args: argparse.Namespace) -> Mapping[str, Any]:
+    """What the arguments, or the manifest that they name, say, under the keys of a manifest.
+
+    Raises BadFile, and BadValue where nothing names a source.
+    """
     said = dict(imports.load(args.manifest)) if args.manifest else {}
     said |= {key: value for key, value in _arguments(args).items() if value}
     if not said.get("source"):
         raise BadValue(what="source", value="", why="say where the model comes from")
+    return said
+
+
+def source_of(args: argparse.Namespace) -> Wanted:
+    """The source that they name, opened. Raises what `said_of` and `open_source` do."""
+    said = said_of(args)
     reach = {name.replace("-", "_"): said.get(_camel(name)) for name in REACH}
     return Wanted(
         open_source(said["source"], Reach(**reach, roots=_roots(args))),

@@ -125,6 +125,19 @@ class Cluster:
         found = self._read(f"list {kind}", path, labelSelector=selector)
         return [{"kind": name, **each} for each in json.loads(found)["items"]]
 
+    def create(self, kind: str, body: Object) -> bool:
+        """False when there is one of this name already: it is left as it is."""
+        path, name = _KINDS[kind]
+        what = f"create the {name} {body['metadata']['name']}"
+        path = path.format(namespace=self.namespace)
+        return bool(self._answer(what, path, "POST", body, unless=_EXISTS)[0])
+
+    def delete(self, kind: str, name: str) -> None:
+        """With all that it owns, which may take a moment longer; it may have gone already."""
+        path = f"{_KINDS[kind][0].format(namespace=self.namespace)}/{name}"
+        body = {"propagationPolicy": "Background"}
+        self._answer(f"delete the {_KINDS[kind][1]} {name}", path, "DELETE", body, unless=_ABSENT)
+
     def events(self, name: str) -> list[Object]:
         """What happened to the object of this name, the newest last."""
         path = f"/api/v1/namespaces/{self.namespace}/events"
@@ -140,6 +153,16 @@ class Cluster:
                 if said := self._read("read logs", path, **tail):
                     return said.decode(errors="replace")
         return ""
+
+    def lines(self, pod: str, container: str, since: str) -> list[tuple[str, str]]:
+        """Times and lines of a container's log that are later than `since`, one of these times."""
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
+        query = {"container": container, "timestamps": "true", "sinceTime": since}
+        with suppress(ClusterForbidden):  # it does not run yet: 400
+            said = self._read("read logs", path, **query).decode(errors="replace")
+            stamped = [line.partition(" ") for line in said.splitlines()]
+            return [(at, line) for at, _, line in stamped if at > since]
+        return []
 
     def annotate(self, pod: str, key: str, value: str) -> None:
         """A pod that has gone meanwhile needs none."""
@@ -197,10 +220,12 @@ class Cluster:
         *,
         query: Mapping[str, str] | None = None,
         absent: bytes | None = None,
+        unless: int = 0,
     ) -> tuple[bytes, str | None]:
         """Body and date of the answer as they came: models would cost time, and lose fields.
 
-        `absent` is the body where there is nothing at this path, which fails without it.
+        `absent` is the body where there is nothing at this path, which fails without it. The body
+        is empty where the server answers with the status `unless`.
         """
 
         def call() -> tuple[bytes, str | None]:
@@ -220,7 +245,7 @@ class Cluster:
                 raise ApiException(http_resp=answer, body=said.decode(errors="replace"))
             return said, answer.headers.get("Date")
 
-        found = self._ask(what, call, unless=0 if absent is None else _ABSENT)
+        found = self._ask(what, call, unless=unless if absent is None else _ABSENT)
         return found or (absent or b"", None)
 
     def _ask(self, what: str, call: Callable[[], Answer], *, unless: int) -> Answer | None:

@@ -50,8 +50,8 @@ class Installed:
 class Helm:
     """One release of one chart in one namespace; `files` are the values files, the last one wins.
 
-    `texts` are values that are the text of a file, and win over all. `unpinned` is the path of the
-    pins file where there is none.
+    `texts` are values that are the text of a file, and `sets` are values by their path; they win
+    over all. `unpinned` is the path of the pins file where there is none.
     Every method raises HelmMissing, HelmFailed, ClusterUnreachable.
     """
 
@@ -62,6 +62,7 @@ class Helm:
     context: str | None = None
     unpinned: Path | None = None
     texts: Mapping[str, Path] = field(default_factory=dict)
+    sets: Mapping[str, Any] = field(default_factory=dict)
 
     def template(self) -> list[Manifest]:
         """All objects of the chart, hooks and tests too, without asking a cluster."""
@@ -115,6 +116,7 @@ class Helm:
         return [
             *(f"--values={file}" for file in self.files),
             *(f"--set-file={key}={path}" for key, path in texts.items()),
+            *(f"--set-json={key}={json.dumps(value)}" for key, value in self.sets.items()),
         ]
 
     def _where(self) -> list[str]:

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from waybill.deliver import redaction, rollout
 from waybill.deliver.rollout import Object
@@ -16,14 +16,14 @@ from waybill.errors import ClusterUnreachable, WaybillError
 
 WORKLOADS = ("deployments", "statefulsets", "jobs")
 _EVERY = 1.0
-_GRACE = 30.0
+GRACE = 30.0
 """Seconds that something may look hopeless: Secrets, volumes and quota come a moment after it."""
 _SILENCE = 60.0
-"""Seconds for which an API server may not answer: it restarts, or its balancer moves."""
 _LOG_LINES = 20
 _NO_SECRET = re.compile(r"(?i)(user|username|id)$")
 """Keys of Secrets whose value is a name: to hide it would hide the names of pods, too."""
 
+Answer = TypeVar("Answer")
 Seen = tuple[list[Object], list[Object]]
 """Workloads and pods."""
 
@@ -36,6 +36,25 @@ class Cluster(Protocol):
     def log(self, pod: str, container: str, lines: int) -> str: ...
 
 
+class Patient:
+    """Asks an API server that may be silent for a minute: it restarts, or its balancer moves."""
+
+    def __init__(self) -> None:
+        self._silent_since: float | None = None
+
+    def __call__(self, ask: Callable[[], Answer]) -> Answer | None:
+        """None while it is silent. Raises ClusterUnreachable after that minute."""
+        try:
+            found = ask()
+        except ClusterUnreachable:
+            self._silent_since = self._silent_since or time.monotonic()
+            if time.monotonic() - self._silent_since > _SILENCE:
+                raise
+            return None
+        self._silent_since = None
+        return found
+
+
 class Watch:
     """A release's workloads and pods, from just before it is applied.
 
@@ -46,7 +65,7 @@ class Watch:
         self._cluster, self._selector, self._note = cluster, selector, note
         self._before = {each["metadata"]["uid"] for kind in self._seen() for each in kind}
         self._since: dict[str, float] = {}
-        self._silent_since: float | None = None
+        self._patient = Patient()
         self._told = ""
 
     def glance(self) -> str:
@@ -82,15 +101,8 @@ class Watch:
         return seen(self._cluster, self._selector)
 
     def _answered(self) -> Seen | None:
-        try:
-            found = self._seen()
-        except ClusterUnreachable:
-            self._silent_since = self._silent_since or time.monotonic()
-            if time.monotonic() - self._silent_since > _SILENCE:
-                raise
-            return None
-        self._silent_since = None
-        return rollout.without_hooks(*found)
+        found = self._patient(self._seen)
+        return rollout.without_hooks(*found) if found else None
 
     def _new(self, objects: list[Object]) -> list[Object]:
         return [each for each in objects if each["metadata"]["uid"] not in self._before]
@@ -101,7 +113,7 @@ class Watch:
         self._since = {each.uid: self._since.get(each.uid, now) for each in troubles}
         for each in troubles:
             at_once = each.final and each.uid not in self._before
-            if at_once or now - self._since[each.uid] > _GRACE:
+            if at_once or now - self._since[each.uid] > GRACE:
                 return each.why
         return ""
 

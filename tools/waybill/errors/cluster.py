@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from waybill.errors.base import WaybillError
+from waybill.errors.base import Interrupted, WaybillError
 
 
 class ClusterUnreachable(WaybillError):
@@ -66,6 +66,24 @@ class RolloutFailed(WaybillError):
         "helm rollback {release} --namespace {namespace} undoes it"
     )
     exit_code = 1
+
+
+class ImportFailed(WaybillError):
+    """A Job that loads a model inside the cluster has ended badly, or cannot begin."""
+
+    sentence = "the import {job} in {namespace} failed: {why}"
+    hint = "{advice}"
+    exit_code = 1
+
+
+class ImportGoesOn(Interrupted):
+    """The user stopped watching an import, which does not stop by that."""
+
+    sentence = "the import goes on in the cluster, as the Job {job} in {namespace}"
+    hint = (
+        "run the same command again to watch it; "
+        "kubectl delete job {job} --namespace {namespace} ends it"
+    )
 
 
 class NamespaceMissing(WaybillError):
