@@ -50,6 +50,15 @@ class AccessDenied(WaybillError):
     status = 503
 
 
+class ClockWrong(WaybillError):
+    """The store takes no request whose date is too far from its own clock."""
+
+    sentence = "the store {url} refuses access, for this machine's clock is {off}"
+    hint = "set the clock right, here or on the server (timedatectl, NTP), and run it again"
+    exit_code = 1
+    status = 503
+
+
 class StoreFull(WaybillError):
     """There is no room left for what is being written."""
 

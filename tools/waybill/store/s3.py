@@ -247,8 +247,8 @@ class S3Backend:
             except botocore.exceptions.ClientError as error:
                 if code_of(error) not in LOST:
                     raise
-                # Another writer finished the same blob, and with it our upload …
-                if self.stat(key) is not None:
+                # Another writer finished the same blob, …
+                if self._is_there(target, key):
                     return False
                 # … or the server dropped our unfinished upload: begin anew, once.
                 put(target, blob, content, again(advance))
@@ -266,7 +266,13 @@ class S3Backend:
                 if code_of(error) not in LOST:
                     raise
                 # Another writer's blob is there meanwhile, or our unfinished copy is not.
-                return self.stat(key) is not None
+                return self._is_there(target, key)
+
+    def _is_there(self, target: Target, key: str) -> bool:
+        """Whether another writer's blob is there; what we had begun ends then."""
+        if found := self.stat(key) is not None:
+            target.clear()
+        return found
 
     def _is_beside(self, other: S3Backend) -> bool:
         """Whether one server answers for both."""

@@ -61,13 +61,10 @@ def _copy(
     if _whole(etags, wanted) != wanted:
         target.call("abort_multipart_upload", UploadId=upload)
         return False
-    parts = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
-    target.call(
-        "complete_multipart_upload",
-        UploadId=upload,
-        MultipartUpload={"Parts": parts},
-        **target.condition,
-    )
+    parts: list[dict[str, Any]] = [
+        {"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)
+    ]
+    target.complete(upload, parts)
     return True
 
 

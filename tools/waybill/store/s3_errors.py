@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol
 
 import botocore.exceptions as aws
 
-from waybill.errors import AccessDenied, BucketNotFound, Corrupt, StoreFull, StoreUnreachable
+from waybill.errors import (
+    AccessDenied,
+    BucketNotFound,
+    ClockWrong,
+    Corrupt,
+    StoreFull,
+    StoreUnreachable,
+)
 
 ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 PAST_END = frozenset({"416", "InvalidRange"})
 LOST = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict", "NoSuchUpload"})
 _DENIED = {
     "401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch",
-    "ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "AllAccessDisabled",
+    "ExpiredToken", "InvalidToken", "InvalidTokenId", "RequestTimeTooSkewed", "AllAccessDisabled",
 }  # fmt: skip
 _FULL = {"507", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded"}
 _WRONG = {
     "BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch",
     "XAmzContentSHA256Mismatch", "IncompleteBody",
 }  # fmt: skip
+
+_SKEW = 14 * 60
+"""Seconds. S3 allows 15 minutes."""
 
 
 class Place(Protocol):
@@ -63,12 +75,25 @@ def _client_error(place: Place, error: aws.ClientError, code: str, what: str) ->
     if code == "NoSuchBucket":
         return BucketNotFound(bucket=place.bucket, url=place.url)
     if code in _DENIED:
-        return AccessDenied(url=place.url, why=why)
+        off = _clock_off(error)
+        return ClockWrong(url=place.url, off=off) if off else AccessDenied(url=place.url, why=why)
     if code in _FULL:
         return StoreFull(url=place.url, why=why)
     if code in _WRONG:
         return Corrupt(what=what, expected="bytes that match their SHA-256", found=why)
     return StoreUnreachable(url=place.url, why=why)
+
+
+def _clock_off(error: aws.ClientError) -> str:
+    """How far this clock is from the server's, if so far that it refuses; a HEAD has no code."""
+    headers: Any = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        ahead = time.time() - parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError):
+        ahead = 0.0
+    if abs(ahead) > _SKEW:
+        return f"{abs(ahead) / 60:,.0f} minutes {'ahead of' if ahead > 0 else 'behind'} its own"
+    return "far from its own" if code_of(error) == "RequestTimeTooSkewed" else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -11,9 +11,12 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
 
 from waybill import digest as digests
 from waybill.digest import CHUNK, PIECE, Digest
@@ -59,11 +62,34 @@ class Target:
             raise failed.error from None
 
     def unfinished(self) -> str | None:
-        """The newest unfinished upload of this key. MinIO lists only the exact key."""
+        """The newest unfinished upload of this key."""
+        return next(iter(self._unfinished()), None)
+
+    def _unfinished(self) -> list[str]:
+        """Newest first. MinIO lists only the exact key."""
         found = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.key)
         same = [upload for upload in found.get("Uploads", []) if upload["Key"] == self.key]
-        newest = max(same, key=lambda upload: upload["Initiated"], default=None)
-        return str(newest["UploadId"]) if newest else None
+        same.sort(key=lambda upload: upload["Initiated"], reverse=True)
+        return [upload["UploadId"] for upload in same]
+
+    def complete(self, upload: str, parts: list[dict[str, Any]]) -> None:
+        """Make the blob visible, and end what else was begun for it."""
+        self.call(
+            "complete_multipart_upload",
+            UploadId=upload,
+            MultipartUpload={"Parts": parts},
+            **self.condition,
+        )
+        self.clear()
+
+    def clear(self) -> None:
+        """Once the blob is there: end uploads of it whose beginning was never answered, and those
+        of other machines, which find the blob instead. The server would keep their parts for long.
+        """
+        # A policy may not allow it: it is a matter of room alone.
+        with suppress(ClientError):
+            for upload in self._unfinished():
+                self.call("abort_multipart_upload", UploadId=upload)
 
     def begin(self, **options: str) -> str:
         """A new upload of this key."""
@@ -158,12 +184,7 @@ class _Multipart:
             {"PartNumber": number, "ETag": etag, "ChecksumSHA256": checksum}
             for number, (checksum, etag) in enumerate(parts, 1)
         ]
-        self.target.call(
-            "complete_multipart_upload",
-            UploadId=self._id,
-            MultipartUpload={"Parts": named},
-            **self.target.condition,
-        )
+        self.target.complete(self._id, named)
 
     @property
     def _in_flight(self) -> int:
