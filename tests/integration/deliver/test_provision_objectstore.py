@@ -6,6 +6,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ from waybill.store import layout
 from waybill.store.base import BytesContent, no_progress
 from waybill.store.connect import Access, connect
 from waybill.store.layout import Ref, RepoId
+from waybill.store.lease import held, last_prune
+from waybill.store.prune import Plan, Retention, carry_out, survey
 from waybill.store.s3 import S3Backend
 from waybill.store.store import Store
 
@@ -142,6 +145,44 @@ def test_writers_delete_nothing_that_is_stored(place: Place, user: str, bundled:
     ):
         with pytest.raises(AccessDenied):
             delete(store, key)
+
+
+def prune(store: Store) -> Plan:
+    with held(store, "a test") as lease:
+        plan = survey(store, Retention(age=0))
+        carry_out(plan, lease)
+    return plan
+
+
+def test_prune_deletes_what_no_ref_needs_and_writes_nothing_else(
+    place: Place, bundled: str
+) -> None:
+    store, data = place.store("prune"), noise(100, seed=9)
+    place.store("sideload").upload(blob_of(data), BytesContent(data))
+    # What is of this second has the age 0, if the server's clock goes on.
+    time.sleep(1.1)
+    noted = prune(store)
+    assert layout.blob(blob_of(data).digest) in {one.stat.key for one in noted.noted}
+    assert len(prune(store).doomed) == len(noted.noted)
+    assert not store.has(blob_of(data)) and store.revisions(BUNDLED) == [bundled]
+    for attempt in (
+        lambda: store.upload(blob_of(data), BytesContent(data)),
+        lambda: store.backend.create(f"{layout.REPOS}x", b"x"),
+        lambda: move(store, BUNDLED, Ref("heads", "other"), bundled),
+        lambda: store.backend.delete(layout.STORE, store.backend.now() + 60),
+        lambda: store.backend.delete(layout.ref(BUNDLED, MAIN), store.backend.now() + 60),
+    ):
+        with pytest.raises(AccessDenied):
+            attempt()
+
+
+@pytest.mark.parametrize("user", ["hub", "sideload", "promote"])
+def test_others_do_not_prune(place: Place, user: str, bundled: str) -> None:  # noqa: ARG001
+    store = place.store(user)
+    assert survey(store, Retention()).doomed == ()
+    with pytest.raises(AccessDenied):
+        prune(store)
+    assert last_prune(place.store("hub")) is not None
 
 
 def test_promote_does_not_make_stores(place: Place) -> None:

@@ -48,6 +48,13 @@ def test_promote_writes_pins_and_deletes_nothing() -> None:
     assert allowed("promote", "DeleteObject") == []
 
 
+def test_prune_deletes_contents_and_writes_its_own_notes_alone() -> None:
+    deletes = [f"{OBJECTS}{key}" for key in ("blobs/sha256/*", "repos/*", "uploads/*")]
+    assert allowed("prune", "DeleteObject") == deletes
+    writes = [f"{OBJECTS}leases/{key}" for key in ("prune", "candidates")]
+    assert allowed("prune", "PutObject") == writes
+
+
 def test_no_action_is_a_pattern() -> None:
     for user in USERS:
         for statement in policy(user, "b", "")["Statement"]:
