@@ -133,6 +133,12 @@ def project(tmp_path_factory: pytest.TempPathFactory, kube: Kube) -> Iterator[Pr
 
 
 @pytest.fixture(scope="session")
+def dev_store(project: Project, kube: Kube) -> None:
+    """Once dev is installed: its store, as this machine reaches it."""
+    project.reaches(kube, "dev")
+
+
+@pytest.fixture(scope="session")
 def chat_models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two versions of one chat model."""
     folder = tmp_path_factory.mktemp("chat")

@@ -25,6 +25,7 @@ class Kube:
         config.load_kube_config()  # type: ignore[no-untyped-call]
         self.core: Any = client.CoreV1Api()
         self.apps: Any = client.AppsV1Api()
+        self.batch: Any = client.BatchV1Api()
 
     def make_namespace(self, name: str) -> None:
         """With the Pod Security Standard `restricted` enforced: nothing of ours may need more."""

@@ -22,10 +22,10 @@ def pack_and_sideload(project: Project, source: Path, repo: str, folder: Path) -
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("dev_store")
 def test_embeddings_answer_through_hub_and_gateway(
     project: Project, kube: Kube, tmp_path: Path
 ) -> None:
-    project.reaches(kube, "dev")
     commit = pack_and_sideload(project, Path(needs("WAYBILL_TEST_MODEL")), MINILM, tmp_path)
     project.waybill("pin", "dev", "minilm", f"{MINILM}@{commit}")
     project.values["global"]["models"]["minilm"] = {"enabled": True, "profile": "cpu"}

@@ -22,6 +22,7 @@ ALLOWED = {
     "minio": set(),
     "keycloak": set(),
     "minio-provision": {"minio"},
+    "import": {"minio"},
     "keycloak-realm": {"keycloak"},
     "secrets": {"apiserver"},
     "test": {"gateway", "model-hub"},

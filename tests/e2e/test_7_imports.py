@@ -1,0 +1,151 @@
+"""Models that a Job imports inside of the cluster: from a claim, and from a bucket with a Secret."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import CHART, DEV, RELEASE, Clock, Project
+from tests.e2e.kube import Kube, until
+
+CLAIM, REPO = "model-storage", "acme/demo"
+WEIGHTS = 4_000_000
+CLAIMED = """
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: model-storage}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadOnlyMany]
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: ""
+  claimRef: {namespace: NAMESPACE, name: model-storage}
+  hostPath: {path: "FOLDER", type: Directory}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: model-storage, namespace: NAMESPACE}
+spec:
+  accessModes: [ReadOnlyMany]
+  storageClassName: ""
+  volumeName: model-storage
+  resources: {requests: {storage: 1Gi}}
+"""
+
+
+@pytest.fixture(scope="module")
+def model(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model's directory on the claim, which a pod without rights may read."""
+    volume = tmp_path_factory.mktemp("volume")
+    folder = volume / "acme/demo"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "demo"}')
+    (folder / "model.safetensors").write_bytes(os.urandom(WEIGHTS))
+    for each in (volume, *volume.rglob("*")):
+        each.chmod(0o755 if each.is_dir() else 0o644)
+    kube.apply(CLAIMED.replace("NAMESPACE", DEV).replace("FOLDER", str(volume)))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_job_stays(kube: Kube, project: Project) -> Iterator[None]:
+    """With the release as it is, and with nothing of an earlier test at work."""
+    project.install("dev", "--timeout", "300")
+    yield
+    for job in jobs(kube):
+        kube.batch.delete_namespaced_job(job.metadata.name, DEV, propagation_policy="Background")
+
+
+def jobs(kube: Kube) -> list[Any]:
+    found = kube.batch.list_namespaced_job(DEV, label_selector="app.kubernetes.io/name=import")
+    return list(found.items)
+
+
+def command(project: Project, source: str, *flags: str) -> tuple[str, ...]:
+    values = project.folder / "more-dev.yaml"
+    where = ("--to", "dev", "--chart", str(CHART), "--values", str(values))
+    return ("sideload", source, "--in-cluster", *where, *flags)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("dev_store")
+def test_a_claim_is_imported(project: Project, kube: Kube, model: Path) -> None:
+    flags = ("--as", REPO, "--tag", "v1", "--why", "brought on a volume")
+    with Clock("import of a small model from a claim"):
+        done = project.waybill(*command(project, f"pvc://{CLAIM}/acme/demo", *flags))
+    (revision,) = done["revisions"]
+    assert revision["repo"] == REPO and done["missing"] == done["blobs"] == 3
+    assert done["job"].startswith(f"{RELEASE}-import-") and not jobs(kube)
+    # From here, with the keys that this machine has: all is there, and it is the same revision.
+    again = project.waybill("sideload", str(model), "--as", REPO, *project.loading("dev"))
+    assert again["missing"] == 0
+    assert again["revisions"][0]["commit"] == revision["commit"]
+
+
+@pytest.mark.usefixtures("model")
+def test_a_claim_or_secret_that_is_not_there_is_named(project: Project, kube: Kube) -> None:
+    refused = project.waybill(*command(project, "pvc://models/demo", "--as", REPO), code=2)
+    assert f"{DEV} has no claim models; it has " in refused["error"]["message"]
+    assert CLAIM in refused["error"]["message"]
+    flags = ("--as", REPO, "--source-secret", "none")
+    refused = project.waybill(*command(project, f"pvc://{CLAIM}", *flags), code=2)
+    assert "'none'" in refused["error"]["message"] and not jobs(kube)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("model")
+def test_a_failure_is_told_in_the_commands_own_words(project: Project, kube: Kube) -> None:
+    for _ in range(2):  # the second one replaces what is left of the first
+        failed = project.waybill(*command(project, f"pvc://{CLAIM}/gone", "--as", REPO), code=1)
+        assert "/mnt/source/gone" in failed["error"]["message"]
+        assert failed["error"]["code"] == "ImportFailed"
+    assert len(jobs(kube)) == 1
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("model")
+def test_ctrl_c_leaves_it_at_work_and_the_same_command_meets_it(
+    project: Project, kube: Kube
+) -> None:
+    slow = ("--as", "acme/slow", "--exclude", "config.json", "--limit-rate", "100kB")
+    call = command(project, f"pvc://{CLAIM}/acme/demo", *slow)
+    where = ("--project", str(project.folder), "--json")
+    with subprocess.Popen(
+        [sys.executable, "-m", "waybill", *call, *where],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=project.env,
+    ) as watching:
+        until("the import runs", lambda: any(job.status.ready for job in jobs(kube)), 60)
+        watching.send_signal(signal.SIGINT)
+        out, _ = watching.communicate(timeout=60)
+    assert watching.returncode == 130 and "goes on in the cluster" in out
+    (job,) = jobs(kube)
+    done = project.waybill(*call)
+    assert done["job"] == job.metadata.name and "is at work already" in done["stderr"]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("dev_store")
+def test_a_bucket_is_read_with_the_secrets_credentials(project: Project, kube: Kube) -> None:
+    keys = kube.secret(DEV, f"{RELEASE}-objectstore-sideload")
+    profile = "".join(f"{key.lower()} = {value}\n" for key, value in keys.items())
+    secret = {"credentials": f"[source]\n{profile}"}
+    about = {"name": "source-keys", "namespace": DEV}
+    kube.apply(
+        yaml.safe_dump(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": about, "stringData": secret}
+        )
+    )
+    endpoint = f"http://{RELEASE}-minio.{DEV}.svc:9000"
+    flags = ("--as", "acme/card", "--source-endpoint", endpoint, "--source-secret", "source-keys")
+    done = project.waybill(*command(project, "s3://waybill/store.json", *flags))
+    assert done["revisions"][0]["repo"] == "acme/card"
+    assert all(value not in done["stderr"] for value in keys.values())
