@@ -1,4 +1,4 @@
-"""Models that a Job imports inside of the cluster: from a claim, and from a bucket with a Secret."""
+"""Models that a Job imports inside: from a claim, and from a bucket with a Secret."""
 
 import os
 import signal
