@@ -105,6 +105,27 @@ def test_only_what_is_missing_is_sent_again(
     elsewhere.verify(BLOB)
 
 
+def test_what_is_proved_is_read_once_and_what_is_there_not_at_all(
+    store: Store, place: Place
+) -> None:
+    pieces = pieces_of(DATA)
+    with pytest.raises(SourceUnreachable):
+        store.upload(BLOB, Bytes(DATA, breaks=2 * PIECE, pieces=pieces, proved=True))
+    content = Bytes(DATA, pieces=pieces, proved=True)
+    with counted(elsewhere := place.open()) as sent:
+        elsewhere.upload(BLOB, content)
+    assert sent == [3]
+    assert content.read == SIZE - 2 * PIECE
+    elsewhere.verify(BLOB)
+
+
+def test_bytes_that_are_not_what_is_proved_never_become_visible(store: Store) -> None:
+    pieces = pieces_of(DATA)
+    with pytest.raises(Corrupt):
+        store.upload(BLOB, Bytes(b"?" + DATA[1:], pieces=pieces, proved=True))
+    assert_absent(store, BLOB)
+
+
 def test_machines_take_turns(store: Store, place: Place, s3: S3Client) -> None:
     for number in (1, 2):
         machine = place.open()

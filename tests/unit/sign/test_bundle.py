@@ -31,6 +31,7 @@ from waybill.bundle.base import Base
 from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Loading
+from waybill.bundle.trusted import require_trust
 from waybill.errors import BadFile, Unsigned, UntrustedSignature
 from waybill.manifest import STATEMENT_TYPE
 from waybill.sign.dsse import ENVELOPE_TYPE, Envelope
@@ -244,3 +245,17 @@ def test_the_signature_of_another_bundle_lets_nothing_in(
     rewrite_index(tmp_path / "two", facts)
     with pytest.raises(BadFile, match="is about another manifest"):
         load(tmp_path / "two", store, policy(tmp_path, made))
+
+
+def test_a_bundle_is_trusted_when_a_signature_of_its_index_is_asked_for(
+    model: Path, tmp_path: Path
+) -> None:
+    made, out = signer(), tmp_path / "out"
+    plan(model).run([out], signer=made)
+    asking = policy(tmp_path, made)
+    assert require_trust(Bundle.open([out]), asking).trusted
+    assert not require_trust(Bundle.open([out]), None).trusted
+    nobody = Policy.load(policy_file(tmp_path / "all.yaml", default={"unsigned": "allow"}))
+    assert not require_trust(Bundle.open([out]), nobody).trusted
+    (out / "bundle.sig").unlink()
+    assert not require_trust(Bundle.open([out]), asking).trusted

@@ -27,8 +27,8 @@ class Cargo(Protocol):
 
     def content(self, blob: Digest) -> Content: ...
 
-    def trust(self, policy: Policy | None) -> None:
-        """Raises Unsigned, UntrustedSignature."""
+    def trust(self, policy: Policy | None) -> Cargo:
+        """The same, as far as the policy lets it in. Raises Unsigned, UntrustedSignature."""
 
     def require(self, store: Store, missing: Sequence[Descriptor]) -> None:
         """Raises what keeps the missing blobs from being sent, before the first byte."""
@@ -56,8 +56,8 @@ class BundleCargo:
     def content(self, blob: Digest) -> Content:
         return self.bundle.content(blob)
 
-    def trust(self, policy: Policy | None) -> None:
-        require_trust(self.bundle, policy)
+    def trust(self, policy: Policy | None) -> BundleCargo:
+        return BundleCargo(require_trust(self.bundle, policy))
 
     def require(self, store: Store, missing: Sequence[Descriptor]) -> None:
         """Raises BaseMissing, PartTruncated, ForeignPart; PartMissing unless there is a tray."""

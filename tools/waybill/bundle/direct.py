@@ -40,6 +40,7 @@ class SourceContent:
     source: Source
     file: SourceFile
     pieces: tuple[Digest, ...] | None
+    proved: bool = False
 
     @property
     def size(self) -> int:
@@ -104,11 +105,12 @@ class SourceCargo:
         file = self._files[blob]
         return SourceContent(self.source, file, self.known[file.path].pieces or None)
 
-    def trust(self, policy: Policy | None) -> None:
+    def trust(self, policy: Policy | None) -> SourceCargo:
         if policy:
             one = self.revision
             digest = one.manifest.descriptor.digest
             policy.check(str(one.repo), digest, one.signatures, trust.now())
+        return self
 
     def require(self, store: Store, missing: Sequence[Descriptor]) -> None:  # noqa: ARG002
         """Raises SourceChanged when a file is another one than it was."""

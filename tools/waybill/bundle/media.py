@@ -30,11 +30,15 @@ from waybill.store.base import Limited
 
 @dataclass(frozen=True)
 class Bundle:
-    """`folders` are the directories of the media, in any order; a tray waits for their parts."""
+    """`folders` are the directories of the media, in any order; a tray waits for their parts.
+
+    `trusted`: the index has a signature that a trust policy asks for, and it was checked.
+    """
 
     index: Index
     folders: tuple[Path, ...]
     tray: Tray | None = None
+    trusted: bool = False
 
     @classmethod
     def open(cls, folders: Sequence[Path]) -> Bundle:
@@ -119,6 +123,10 @@ class BundleContent:
     @property
     def size(self) -> int:
         return self.bundle.index.blobs[self.blob].size
+
+    @property
+    def proved(self) -> bool:
+        return self.bundle.trusted
 
     @property
     def pieces(self) -> tuple[Digest, ...] | None:

@@ -83,7 +83,7 @@ class Loading:
 
         Raises Unsigned, UntrustedSignature, StoreTooSmall, Corrupt, and what the cargo lacks.
         """
-        cargo.trust(policy)
+        cargo = cargo.trust(policy)
         store.require_writable()
         wanted = {d: blob for one in cargo.revisions for d, blob in one.manifest.blobs.items()}
         since, look = last_prune(store), _Look(store, check, Stoppable(advance))

@@ -44,6 +44,7 @@ class Content(Protocol):
     """Bytes of known size that can be opened at any offset, as often as needed.
 
     `pieces` are the digests of each 64 MiB where they are known beforehand, else None.
+    `proved`: whom we trust has signed that the pieces make up the blob, so that checking them does.
     `rereadable`: reading a piece a second time, soon after the first, costs next to nothing.
     Streams raise WaybillErrors that name the origin; an OSError would be put down to the store.
     """
@@ -52,6 +53,8 @@ class Content(Protocol):
     def size(self) -> int: ...
     @property
     def pieces(self) -> Sequence[Digest] | None: ...
+    @property
+    def proved(self) -> bool: ...
     @property
     def rereadable(self) -> bool: ...
     def open(self, offset: int, length: int) -> IO[bytes]: ...
@@ -139,6 +142,7 @@ class BytesContent:
 
     data: bytes
     pieces: None = None
+    proved: bool = False
     rereadable: bool = True
 
     @property

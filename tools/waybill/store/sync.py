@@ -28,6 +28,7 @@ class StoreContent:
     store: Store
     blob: Descriptor
     pieces: None = None
+    proved: bool = False
 
     @property
     def size(self) -> int:
