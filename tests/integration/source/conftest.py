@@ -50,7 +50,8 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of who runs the tests, for this process and those it starts; and no long pauses."""
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(streams, "PAUSES", (0.01,) * len(streams.PAUSES))
+    monkeypatch.setattr(streams, "ASKING", (0.01,) * len(streams.ASKING))
+    monkeypatch.setattr(streams, "READING", (0.01,) * len(streams.READING))
     for name in ("WAYBILL_HTTP_TOKEN", "NETRC", "DOCKER_CONFIG", "WAYBILL_SOURCE_ROOTS"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):

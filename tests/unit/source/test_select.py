@@ -33,6 +33,21 @@ def test_what_serving_may_need_is_kept_beside_safetensors(path: str) -> None:
     assert kept(ST, path) == {ST, path}
 
 
+def test_a_lora_adapter_is_packed_without_its_pickle_and_its_training() -> None:
+    adapter = {"adapter_model.safetensors", "adapter_config.json", "README.md"}
+    left = {"adapter_model.bin", "training_args.bin", "optimizer.pt"}
+    assert kept(*adapter, *left, allow_pickle=False) == adapter
+    with pytest.raises(PickleRefused, match=r"adapter_model\.bin"):
+        of("adapter_model.bin", "adapter_config.json")
+
+
+def test_of_several_quantisations_all_are_kept_or_those_that_are_chosen() -> None:
+    files = ["demo-Q4_K_M.gguf", "demo-Q8_0.gguf", "config.json", "README.md"]
+    assert kept(*files) == set(files)
+    chosen = of(*files, choice=Choice(include=["*Q4_K_M*", "*.json"]))
+    assert {file.path for file in chosen.kept} == {"demo-Q4_K_M.gguf", "config.json"}
+
+
 @pytest.mark.parametrize(
     ("path", "why"),
     [

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, TypeVar
 
 from waybill.digest import CHUNK
-from waybill.errors import SourceUnreachable, StoreUnreachable
+from waybill.errors import SourceUnreachable
 
-PAUSES = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before each further try, while nothing comes."""
+ASKING = (0.5, 1.0, 2.0)
+READING = (*ASKING, 4.0, 8.0, 15.0)
+"""Seconds before each further try, while nothing comes. An answer somebody waits for; a stream may
+have run for hours, and a server that is started again is back soon."""
 
 Result = TypeVar("Result")
-_TRANSIENT = (SourceUnreachable, StoreUnreachable)
 
 
-def patiently(work: Callable[[], Result]) -> Result:
+def patiently(work: Callable[[], Result], pauses: Sequence[float] | None = None) -> Result:
     """The result of `work`; what could not be reached is asked again. Raises SourceUnreachable."""
-    for pause in PAUSES:
+    for pause in ASKING if pauses is None else pauses:
         try:
             return work()
-        except _TRANSIENT:
+        except SourceUnreachable:
             time.sleep(pause)
     return work()
 
@@ -51,7 +52,7 @@ class _Resumed(io.RawIOBase):
         wanted = min(len(buffer), self._size - self._at)
         if wanted <= 0:
             return 0
-        data = patiently(lambda: self._read(wanted))
+        data = patiently(lambda: self._read(wanted), READING)
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -78,10 +79,13 @@ class _Resumed(io.RawIOBase):
 
 
 class Chunked(io.RawIOBase):
-    """An iterator of chunks as a stream; `end` is called when it is closed."""
+    """An iterator of chunks as a stream; `end` is called when it is closed.
+
+    It gives what is there: a buffer that waits for more would lose it when the line breaks.
+    """
 
     def __init__(self, chunks: Iterator[bytes], end: Callable[[], None]) -> None:
-        self._chunks, self._end = chunks, end
+        self._chunks, self._end = filter(None, chunks), end
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:

@@ -7,11 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO
 
-from waybill.errors import SourceUnreachable, StoreUnreachable
 from waybill.manifest import Manifest
 from waybill.source.base import Origin, SourceFile
 from waybill.source.card import license_of
-from waybill.source.streams import resumed
 from waybill.store.layout import RepoId
 from waybill.store.store import Store
 
@@ -53,15 +51,8 @@ class StoreSource:
         ]
 
     def open(self, file: SourceFile, offset: int = 0) -> IO[bytes]:
-        blob = self._manifest.by_path[file.path].descriptor
-
-        def open_at(at: int) -> IO[bytes]:
-            try:
-                return self._store.open(blob, at)
-            except StoreUnreachable as error:
-                raise SourceUnreachable(source=self, why=error.facts["why"]) from error
-
-        return resumed(open_at, offset, file.size, self)
+        """Errors are those of the store, which waits for its server by itself."""
+        return self._store.open(self._manifest.by_path[file.path].descriptor, offset)
 
     def is_unchanged(self, file: SourceFile) -> bool:  # noqa: ARG002
         """A revision does not change."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import ssl
 import weakref
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,6 @@ from typing import IO
 
 import httpx2
 
-from waybill.digest import CHUNK
 from waybill.errors import (
     BadFile,
     SourceNotFound,
@@ -122,19 +120,22 @@ class Web:
         if "content-encoding" in response.headers:
             response.close()
             raise self._unreachable("it sends another encoding than it was asked for")
-        stream = io.BufferedReader(Chunked(self._chunks(response), response.close), CHUNK)
+        chunks = Chunked(self._chunks(response), response.close)
+        stream: IO[bytes] = chunks  # type: ignore[assignment]
         if offset and response.status_code != httpx2.codes.PARTIAL_CONTENT:
             skip(stream, offset)
         return stream
 
     def _chunks(self, response: httpx2.Response) -> Iterator[bytes]:
         with self._errors():
-            yield from response.iter_raw(CHUNK)
+            yield from response.iter_raw()
 
     def read(self, response: httpx2.Response, limit: int) -> bytes:
         """A small body, whole. Raises SourceUnreachable when it is not small."""
+        data = b""
         with self.body(response) as stream:
-            data = stream.read(limit + 1)
+            while len(data) <= limit and (chunk := stream.read(limit)):
+                data += chunk
         if len(data) > limit:
             raise self._unreachable(f"it sends more than {limit:,} bytes of a list")
         return data
