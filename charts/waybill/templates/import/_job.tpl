@@ -102,6 +102,7 @@ template:
 - {name: NETRC, value: /etc/waybill/source/netrc}
 {{- end }}
 {{- include "waybill.caEnv" $root }}
+{{- include "waybill.env" $root.Values.import.env }}
 {{- end -}}
 
 {{/*
