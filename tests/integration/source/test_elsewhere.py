@@ -1,17 +1,29 @@
 """A revision in another store, and in another hub, as a source."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import set_client_factory
+from huggingface_hub.utils._http import default_client_factory
 
 from tests.integration.bundle.conftest import Process
+from tests.integration.gateway.certificates import Authority
 from tests.integration.hub.conftest import hub_process
 from tests.integration.source.conftest import FILES, Pack, contents, write
+from tests.integration.source.website import website
 from tests.services import Minio
-from waybill.errors import BadValue, NotAStore, RepoNotFound, RevisionNotFound, WaybillError
-from waybill.manifest import Manifest
+from waybill.errors import (
+    BadValue,
+    NotAStore,
+    RepoNotFound,
+    RevisionNotFound,
+    SourceUnreachable,
+    WaybillError,
+)
+from waybill.manifest import Manifest, git_blob_id
 from waybill.source.base import Origin
 from waybill.source.connect import open_source
 from waybill.source.reach import Reach
@@ -101,6 +113,33 @@ def test_what_a_store_does_not_have_is_told(
 def test_a_bundle_is_not_written_into_the_store_it_comes_from(store: str) -> None:
     source = open_source(f"store+{store}#acme/demo")
     assert source.holds(Path(store.removeprefix("file://")) / "out")
+
+
+def test_a_hub_has_to_be_trusted(tmp_path: Path, default_client: None) -> None:  # noqa: ARG001
+    authority, commit = Authority.new(), "c" * 40
+    authority.context("localhost", tmp_path / "server")
+    (tmp_path / "ca.crt").write_text(authority.pem)
+    file = {"rfilename": "config.json", "size": 2, "blobId": git_blob_id(b"{}")}
+    told = {"id": "acme/demo", "sha": commit, "siblings": [file]}
+    for path, data in {
+        "api/models/acme/demo/revision/main": json.dumps(told).encode(),
+        f"acme/demo/resolve/{commit}/config.json": b"{}",
+    }.items():
+        (tmp_path / "files" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "files" / path).write_bytes(data)
+    with website(tmp_path / "files", tmp_path / "server") as site:
+        url = f"hub+{site.url}#acme/demo"
+        with pytest.raises(SourceUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+            open_source(url).files()
+        trusting = Reach(ca_bundle=str(tmp_path / "ca.crt"))
+        assert contents(open_source(url, trusting)) == {"config.json": b"{}"}
+
+
+@pytest.fixture
+def default_client() -> Iterator[None]:
+    """What one source trusts, the client library trusts for the whole process."""
+    yield
+    set_client_factory(default_client_factory)
 
 
 def test_a_revision_of_a_hub_is_read_and_stays_the_same(

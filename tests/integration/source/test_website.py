@@ -5,10 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.bundle.conftest import Process
 from tests.integration.bundle.wire import wire_to
 from tests.integration.gateway.certificates import Authority
-from tests.integration.source.conftest import FILES, Pack, contents, packed_from_directory
+from tests.integration.source.conftest import (
+    FILES,
+    PART_SIZE,
+    Pack,
+    contents,
+    packed_from_directory,
+)
 from tests.integration.source.website import Website, website
+from tests.store_contents import noise
+from waybill.digest import PIECE
 from waybill.errors import (
     BadFile,
     Corrupt,
@@ -137,6 +146,28 @@ def test_a_connection_that_breaks_is_gone_on_with_by_range(site: Website) -> Non
             assert stream.read() == MODEL
     assert wire.cuts == 3
     assert sum(range_ is not None for _, _, range_, _ in site.asked) == 3
+
+
+def test_a_packing_that_was_killed_goes_on_in_the_middle_of_a_file(
+    tmp_path: Path, pack: Pack
+) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.safetensors").write_bytes(noise(3 * PIECE, 5))
+    out = tmp_path / "out"
+    with website(tmp_path / "files") as site:
+        arguments = (f"{site.url}/a.safetensors", "--as", "acme/demo", "--part-size", PART_SIZE)
+        process = Process(("pack", *arguments, "--out", out))
+        assert process.kill_when(lambda: (out / "part-00001.tar").exists())
+        site.asked.clear()
+        bundle = pack(*arguments)
+    # The first part is not written again; its bytes are read for the digest of the whole file.
+    assert [span for method, _, span, _ in site.asked if method == "GET"] == [
+        None,
+        f"bytes={PIECE}-",
+        f"bytes={2 * PIECE}-",
+    ]
+    expected = pack(tmp_path / "files", *arguments[1:], out="from-directory")
+    assert bundle.index.parts == expected.index.parts
 
 
 def test_a_file_that_changes_meanwhile_is_never_mixed(site: Website, sums: Path) -> None:

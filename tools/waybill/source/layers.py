@@ -114,8 +114,13 @@ class Forward:
             self.close()
             self._raw = self._open_layer()
             self._stream, self._at = unpacked(self._raw, True), 0
-        skip(self._stream, at - self._at)
-        data = self._stream.read(size)
+        try:
+            skip(self._stream, at - self._at)
+            data = self._stream.read(size)
+        except BaseException:
+            # Nobody knows how far it came.
+            self.close()
+            raise
         self._at = at + len(data)
         return data
 

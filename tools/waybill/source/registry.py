@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import IO
 from urllib.parse import urlencode
 
@@ -82,7 +83,10 @@ class Registry:
         if not realm.startswith("https://" if self._base.startswith("https") else "http"):
             raise self._refused("its token service is not reached by https")
         query = {name: asked[name] for name in ("service", "scope") if name in asked}
-        web = Web(Asker(self._source, CHECK), realm, self._reach)
+        # The client certificate is for the registry.
+        reach = replace(self._reach, client_certificate=None, client_key=None)
+        own = realm.startswith(f"{self._base}/")
+        web = Web(Asker(self._source, CHECK), realm, self._reach if own else reach)
         if login and login.identity_token:
             form = {"grant_type": "refresh_token", "refresh_token": login.identity_token}
             response = web.post(realm, {**query, **form, "client_id": "waybill"})
