@@ -24,7 +24,8 @@ from waybill.errors import (
 from waybill.manifest import STATEMENT_TYPE, File, Manifest
 from waybill.store import layout
 from waybill.store.layout import Ref, RepoId
-from waybill.store.store import RECORD_TYPE, Head, Store
+from waybill.store.record import RECORD_TYPE, Head
+from waybill.store.store import Store
 
 if TYPE_CHECKING:
     from tests.store_contract import Overwrite, Place

@@ -7,7 +7,8 @@ from waybill.manifest import File, Manifest, git_blob_id
 from waybill.store.base import BytesContent
 from waybill.store.filesystem import FilesystemBackend
 from waybill.store.layout import Ref, RepoId
-from waybill.store.store import Head, Store
+from waybill.store.record import Head
+from waybill.store.store import Store
 
 REPO = RepoId("Acme", "Tiny-Model")
 UPSTREAM = "a" * 40

@@ -15,7 +15,8 @@ from waybill.release import move, pin, promote, rollback
 from waybill.release.promote import Promotion
 from waybill.store.base import BytesContent
 from waybill.store.layout import Ref, RepoId
-from waybill.store.store import Record, Store
+from waybill.store.record import Record
+from waybill.store.store import Store
 
 REPO = RepoId("Acme", "Chat")
 OTHER = RepoId("acme", "embed")

@@ -21,7 +21,8 @@ from waybill.store.base import Advance, no_progress
 from waybill.store.layout import Ref
 from waybill.store.lease import last_prune
 from waybill.store.publish import Publication, Resend, publish
-from waybill.store.store import Head, Store
+from waybill.store.record import Head
+from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
 
 _BLOBS_AT_ONCE = 4

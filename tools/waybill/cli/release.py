@@ -17,7 +17,7 @@ from waybill.release.move import Move
 from waybill.release.promote import Promotion
 from waybill.release.status import Cell, Place
 from waybill.store.layout import RepoId
-from waybill.store.store import Record
+from waybill.store.record import Record
 from waybill.store.sync import Copied
 
 SHORT = 8

@@ -13,7 +13,7 @@ from waybill.hub.state import flag, hub_of, repo_of, revision_of
 from waybill.hub.tree import lfs_sizes
 from waybill.manifest import File
 from waybill.store.layout import Ref
-from waybill.store.store import Head
+from waybill.store.record import Head
 
 
 async def model(request: Request) -> Response:

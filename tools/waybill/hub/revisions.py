@@ -18,7 +18,8 @@ from waybill.manifest import Manifest
 from waybill.sign.trust import Policy
 from waybill.store import evidence, layout
 from waybill.store.layout import Ref, RepoId
-from waybill.store.store import Head, Store
+from waybill.store.record import Head
+from waybill.store.store import Store
 
 FILES_IN_MEMORY = 100_000
 """Files of all manifests together that are kept: about 200 MB when all of it is used."""

@@ -10,7 +10,7 @@ from waybill.deliver.environments import Environment, Environments
 from waybill.errors import BlobMissing, Corrupt, UnknownModel, WaybillError
 from waybill.release import move
 from waybill.store.layout import Ref, RepoId
-from waybill.store.store import Record
+from waybill.store.record import Record
 from waybill.store.work import parallel
 
 

@@ -20,7 +20,8 @@ from waybill.manifest import Manifest
 from waybill.store import evidence
 from waybill.store.layout import Ref, RepoId
 from waybill.store.publish import hold
-from waybill.store.store import Head, Store
+from waybill.store.record import Head
+from waybill.store.store import Store
 
 
 @dataclass(frozen=True)

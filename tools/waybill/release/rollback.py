@@ -13,7 +13,7 @@ from waybill.release import move
 from waybill.release.move import Move
 from waybill.store.layout import Ref, RepoId
 from waybill.store.publish import complete
-from waybill.store.store import Record
+from waybill.store.record import Record
 
 
 def plan(

@@ -11,7 +11,7 @@ from waybill.deliver.environments import Environment, Environments
 from waybill.deliver.pins import Pin, Pins
 from waybill.errors import WaybillError
 from waybill.store.layout import Ref, RepoId
-from waybill.store.store import Head
+from waybill.store.record import Head
 from waybill.store.work import parallel
 
 

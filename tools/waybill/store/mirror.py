@@ -23,7 +23,8 @@ from waybill.store.base import Advance, BytesContent, no_progress
 from waybill.store.layout import Ref, RepoId
 from waybill.store.lease import last_prune, settle
 from waybill.store.publish import hold
-from waybill.store.store import RECORD_TYPE, Head, Store
+from waybill.store.record import RECORD_TYPE, Head
+from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
 
 

@@ -26,7 +26,8 @@ from waybill.store.audit import DAMAGE
 from waybill.store.base import Advance, Backend, Stat, no_progress
 from waybill.store.layout import RepoId
 from waybill.store.lease import Lease
-from waybill.store.store import Head, Store
+from waybill.store.record import Head
+from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
 
 DAY = 86_400.0

@@ -10,7 +10,6 @@ import json
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import IO, Any
@@ -34,51 +33,9 @@ from waybill.manifest import CONFIG_TYPE, MANIFEST_TYPE, Descriptor, Manifest, c
 from waybill.store import layout
 from waybill.store.base import Advance, Backend, BytesContent, Content, Stat, no_progress
 from waybill.store.layout import Ref, RepoId
+from waybill.store.record import RECORD_TYPE, Head, Record
 
 FORMAT = 1
-RECORD_TYPE = "application/vnd.waybill.record.v1+json"
-
-
-@dataclass(frozen=True)
-class Record:
-    """One step of a ref's history; `previous` is the digest of the record before it."""
-
-    repo: str
-    ref: str
-    commit: str
-    previous: str | None
-    by: str
-    at: str
-    why: str
-    plan: str | None = None
-    evidence: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """Of the ref that it is a step of."""
-        kind, _, name = self.ref.partition("/")
-        return layout.ref(RepoId.parse(self.repo), Ref(kind, name))
-
-    @property
-    def data(self) -> bytes:
-        return canonical({**asdict(self), "evidence": list(self.evidence)})
-
-    @classmethod
-    def parse(cls, data: bytes) -> Record:
-        value = json.loads(data)
-        return cls(**{**value, "evidence": tuple(value["evidence"])})
-
-
-@dataclass(frozen=True)
-class Head:
-    """What a ref holds: the digest of its newest record, and that record."""
-
-    digest: Digest
-    record: Record
-
-    @property
-    def commit(self) -> str:
-        return self.record.commit
 
 
 class Store:
