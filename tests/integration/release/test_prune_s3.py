@@ -12,6 +12,11 @@ import pytest
 
 from tests.integration.release.test_promote_s3 import waybill
 from tests.unit.release.world import REPO, World
+from waybill.bundle.cargo import BundleCargo
+from waybill.bundle.media import Bundle
+from waybill.bundle.pack import Packing
+from waybill.bundle.sideload import Decision, Loading
+from waybill.source.directory import DirectorySource
 from waybill.store import layout
 from waybill.store.audit import audit, inventory
 from waybill.store.layout import Ref
@@ -62,14 +67,14 @@ def assert_sound(store: Store) -> None:
     assert audit(store, inventory(store)).wrong == {}
 
 
-def pack(world: World, name: str, files: dict[str, bytes]) -> str:
+def pack(world: World, name: str, files: dict[str, bytes]) -> Path:
     """A bundle of these files, as the repo of the world."""
     source = world.project / f"source-{name}"
     source.mkdir()
     for path, data in files.items():
         (source / path).write_bytes(data)
-    out = str(world.project / f"bundle-{name}")
-    run(world, "pack", str(source), "--as", str(REPO), "--out", out)
+    out = world.project / f"bundle-{name}"
+    Packing.plan(DirectorySource(source), REPO).run([out])
     return out
 
 
@@ -84,9 +89,10 @@ def many(seed: int) -> dict[str, bytes]:
 @pytest.fixture
 def pruned(world: World, s3: "S3Client") -> Store:
     """Three models were loaded long ago, one after the other; the first is needed no more."""
+    store, main = world.store("test"), Decision((Ref("heads", "main"),), "a test", "to see")
     for seed in (1, 2, 3):
-        run(world, "sideload", pack(world, str(seed), many(seed)), "--to", "test")
-    store = world.store("test")
+        bundle = Bundle.open([pack(world, str(seed), many(seed))])
+        Loading.plan(BundleCargo(bundle), store, main).run()
     age(s3, store)
     noted = run(world, "prune", "test", "--keep", "2", "--delete")
     assert len(noted["noted"]["revisions"]) == 1 and noted["deleted"]["keys"] == []
