@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import IO
 
 import httpx2
@@ -45,12 +46,18 @@ class Web:
     def __init__(self, asker: Asker, origin: str, reach: Reach) -> None:
         """Raises BadFile for a CA bundle or a client certificate that cannot be used."""
         self._asker, self._origin = asker, httpx2.URL(origin)
-        stranger = trusting(reach.ca_bundle)
-        known = _presenting(trusting(reach.ca_bundle), reach)
-        self._known = httpx2.Client(verify=known, timeout=_TIMEOUT)
-        self._stranger = httpx2.Client(verify=stranger, timeout=_TIMEOUT)
-        for client in (self._known, self._stranger):
-            weakref.finalize(self, client.close)
+        self._ca_bundle = reach.ca_bundle
+        self._known = self._client(_presenting(trusting(reach.ca_bundle), reach))
+
+    @cached_property
+    def _stranger(self) -> httpx2.Client:
+        """For servers that we are sent on to."""
+        return self._client(trusting(self._ca_bundle))
+
+    def _client(self, context: ssl.SSLContext) -> httpx2.Client:
+        client = httpx2.Client(verify=context, timeout=_TIMEOUT)
+        weakref.finalize(self, client.close)
+        return client
 
     def ask(
         self,
