@@ -19,17 +19,19 @@ from waybill.bundle.pack import Packing
 from waybill.bundle.sideload import Decision, Loading
 from waybill.deliver import environments
 from waybill.errors import BeingPruned, BlobMissing, RevisionNotFound, WaybillError
+from waybill.manifest import STATEMENT_TYPE
 from waybill.release import move, pin
 from waybill.source.directory import DirectorySource
 from waybill.store import mirror, prune, sync
 from waybill.store.audit import audit, inventory
 from waybill.store.lease import held, last_prune
 from waybill.store.prune import Retention
+from waybill.store.publish import hold
 from waybill.store.store import Store
 
 RETENTION = Retention(keep=2)
 Write = Callable[[World, Store], object]
-"""A writer that makes a ref of dev's store stand at the first revision again."""
+"""A writer that makes a ref of dev's store stand at the first revision again, or speaks of it."""
 
 
 def sweep(store: Store) -> prune.Plan:
@@ -84,7 +86,13 @@ def pinned(world: World, store: Store) -> None:
     move.carry_out([step], by="a", why="b")
 
 
-WRITERS: list[Write] = [copy, mirrored, sideload, pinned]
+def told(world: World, store: Store) -> None:
+    hold(store, REPO, old(world), ((b"a statement", STATEMENT_TYPE),))
+
+
+WRITERS: list[Write] = [copy, mirrored, sideload, pinned, told]
+HOLDERS = (pinned, told)
+"""They have nothing to send again."""
 writers = pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
 
 
@@ -105,7 +113,9 @@ def assert_written(world: World, write: Write, error: WaybillError | None) -> No
     """The writer did its work, or said why not; and what it did outlives the next prune."""
     assert_sound(world)
     if error:
-        assert write is pinned and isinstance(error, (BlobMissing, RevisionNotFound))
+        assert write in HOLDERS and isinstance(error, (BlobMissing, RevisionNotFound))
+    elif write is told:
+        assert len(world.store("dev").referrers(REPO, old(world))) > 1
     else:
         assert old(world) in {head.commit for head in world.store("dev").refs().values()}
     sweep(world.store("dev"))

@@ -110,11 +110,12 @@ def test_what_is_to_be_deleted_after_the_end_stays(store: Store) -> None:
 
 def test_it_is_renewed_by_itself(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEWED", 0.001)
+    before = threading.active_count()
     with held(store, "me") as mine:
         first = mine.until
         while mine.until == first:
             time.sleep(0.001)
-    assert threading.active_count() == 1
+    assert threading.active_count() <= before
 
 
 def test_a_store_without_conditional_writes_is_not_pruned(tmp_path: Path) -> None:

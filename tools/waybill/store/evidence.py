@@ -15,7 +15,7 @@ from waybill.sign.keys import Signer
 from waybill.sign.statements import Statement
 from waybill.sign.trust import ENVELOPES, Policy
 from waybill.store.layout import RepoId
-from waybill.store.publish import Publication, complete, publish
+from waybill.store.publish import hold
 from waybill.store.store import Store
 
 
@@ -74,5 +74,4 @@ def add_signed(
     Raises BlobMissing for a revision that is not whole, BeingPruned.
     """
     said = (statement, STATEMENT_TYPE), (dsse.sign(statement, signer), ENVELOPE_TYPE)
-    what = Publication(repo, manifest, said)
-    publish(store, what, lambda _: complete(store, repo, manifest.commit))
+    hold(store, repo, manifest.commit, said)

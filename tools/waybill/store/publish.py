@@ -21,39 +21,44 @@ from waybill.store.work import parallel
 
 Resend = Callable[[Sequence[Descriptor]], object]
 """Sends blobs that a prune has taken away."""
+Statements = tuple[tuple[bytes, str], ...]
+"""Contents with their media types."""
 
 
 @dataclass(frozen=True)
 class Publication:
     """A revision and what is said of it.
 
-    `statements` are contents with their media types, `upstreams` the commits that it stands for.
+    `upstreams` are the commits that it stands for.
     """
 
     repo: RepoId
     manifest: Manifest
-    statements: tuple[tuple[bytes, str], ...] = ()
+    statements: Statements = ()
     upstreams: tuple[str, ...] = ()
 
     def write(self, store: Store) -> None:
+        store.add_revision(self.repo, self.manifest)
+        _renew(store, self.repo, self.manifest)
+        self.say(store)
+
+    def say(self, store: Store) -> None:
+        """All but the revision itself."""
         repo, commit = self.repo, self.manifest.commit
-        store.add_revision(repo, self.manifest)
-        _renew(store, repo, self.manifest)
         for data, media_type in self.statements:
             store.add_referrer(repo, commit, data, media_type)
         for upstream in self.upstreams:
             store.add_alias(repo, upstream, commit)
 
-    def keys(self, aliased: Sequence[str]) -> list[str]:
-        """All that `write` makes."""
+    def keys(self) -> list[str]:
+        """What has to be there after `say`; an alias may be that of another revision."""
         repo, commit = self.repo, self.manifest.commit
         statements = [digests.of(data) for data, _ in self.statements]
-        config = digests.of(self.manifest.config)
         return [
             layout.revision(repo, commit),
-            *map(layout.blob, (self.manifest.descriptor.digest, config, *statements)),
+            *map(layout.blob, statements),
             *(layout.referrer(repo, commit, digest) for digest in statements),
-            *(layout.alias(repo, upstream) for upstream in aliased),
+            *(layout.alias(repo, upstream) for upstream in self.upstreams),
         ]
 
 
@@ -66,31 +71,33 @@ def publish(
     there. Returns the upstream commits that stand for another packing. Raises BeingPruned, and what
     `resend` does.
     """
-    commit = what.manifest.commit
+    repo, manifest = what.repo, what.manifest
+    own = [manifest.descriptor.digest, digests.of(manifest.config)]
+    keys = what.keys() + [layout.blob(digest) for digest in own]
     while True:
-        what.write(store)
-        known = {name: store.alias(what.repo, name) in (None, commit) for name in what.upstreams}
-        aliased = [name for name, ours in known.items() if ours]
-        last = settle(store, partial(what.write, store), what.keys(aliased))
+        last = settle(store, partial(what.write, store), keys)
         untouched = last is not None and last == since
-        if untouched or not (gone := missing(what.manifest, store)):
-            return tuple(name for name, ours in known.items() if not ours)
+        if untouched or not (gone := missing(manifest, store)):
+            names = what.upstreams
+            return tuple(name for name in names if store.alias(repo, name) != manifest.commit)
         # It may take long, and then the revision is not as young as it has to be.
         resend(gone)
 
 
-def hold(store: Store, repo: RepoId, commit: str) -> Manifest:
-    """A revision that is there already, for a ref that is to move to it.
+def hold(store: Store, repo: RepoId, commit: str, statements: Statements = ()) -> Manifest:
+    """A revision that is there already, for a ref that is to move to it, or for what is said of it.
 
     Raises RepoNotFound, RevisionNotFound, BlobMissing, Corrupt, BeingPruned.
     """
-    manifest = store.manifest(repo, commit)
+    what = Publication(repo, store.manifest(repo, commit), statements)
 
     def write() -> None:
-        if not _renew(store, repo, manifest):
+        # Never made anew: who only holds it has no blobs to send.
+        if not _renew(store, repo, what.manifest):
             raise store.not_found(repo, commit)
+        what.say(store)
 
-    settle(store, write, [layout.revision(repo, commit)])
+    settle(store, write, what.keys())
     return complete(store, repo, commit)
 
 
