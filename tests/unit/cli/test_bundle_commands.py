@@ -42,7 +42,12 @@ def test_pack_tells_what_it_made(waybill: Waybill, model: Path, tmp_path: Path) 
 def test_pack_as_a_dry_run_writes_nothing(waybill: Waybill, model: Path, tmp_path: Path) -> None:
     ran = waybill("pack", model, "--as", "Acme/Demo", "--out", tmp_path / "out", "--dry-run")
     assert ran.code == 0
-    assert ran.out.startswith("Acme/Demo: 8 files in 1 part, ")
+    assert "Acme/Demo: 8 files in 1 part of at most 4.0 GB, " in ran.out
+    assert re.search(r"^model\.safetensors +13\.0 kB$", ran.out, re.MULTILINE)
+    told = waybill("pack", model, "--as", "Acme/Demo", "--dry-run", "--json").result
+    assert {one["path"]: one["size"] for one in told["packed"]} == {
+        path: len(data) for path, data in FILES.items()
+    }
     assert not (tmp_path / "out").exists()
 
 

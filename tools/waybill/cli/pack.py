@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from waybill.bundle.base import Base
 from waybill.bundle.cut import PART_SIZE
 from waybill.bundle.format import INDEX
 from waybill.bundle.pack import Packing
 from waybill.cli.arguments import Commands, open_store, size
-from waybill.cli.output import Console, Report, counted, human
+from waybill.cli.output import Console, Report, counted, human, table
 from waybill.cli.sign import add_key, signer_of
 from waybill.cli.sources import FORMS, add_source, source_of
 from waybill.errors import BadValue
@@ -73,12 +74,7 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
     }
     left_out = f"; {len(packing.there)} are with {base.name} already" if base else ""
     if args.dry_run:
-        text = (
-            f"{packing.repo}: {counted(files, 'file')} in {counted(parts, 'part')}, "
-            f"{human(packing.size)}; {counted(len(packing.selection.dropped), 'file')} dropped"
-            f"{left_out}"
-        )
-        return Report(text, {**data, "dryRun": True})
+        return _dry(packing, data, left_out)
     with console.progress("pack", packing.size) as advance:
         packed = packing.run(args.out, advance, signer)
     revision = packed.index.revisions[0]
@@ -90,6 +86,25 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
     )
     data["keyId"] = signer.key_id if signer else None
     return Report(text, {**data, "commit": revision.manifest.commit, "reused": packed.reused})
+
+
+def _dry(packing: Packing, data: dict[str, Any], left_out: str) -> Report:
+    """Each file with its size, and on how many parts, or media of that size, they would come."""
+    rows = [
+        (file.path, human(file.size), "there already" if file.path in packing.there else "")
+        for file in packing.selection.kept
+    ]
+    text = (
+        f"{packing.repo}: {counted(data['files'], 'file')} in {counted(data['parts'], 'part')} "
+        f"of at most {human(packing.part_size)}, {human(packing.size)}; "
+        f"{counted(len(packing.selection.dropped), 'file')} dropped{left_out}"
+    )
+    packed = [
+        {"path": file.path, "size": file.size, "there": file.path in packing.there}
+        for file in packing.selection.kept
+    ]
+    data = {**data, "partSize": packing.part_size, "packed": packed, "dryRun": True}
+    return Report(f"{table(('file', 'size', ''), rows)}\n\n{text}", data)
 
 
 def _base(args: argparse.Namespace) -> Base:
