@@ -35,6 +35,10 @@ from waybill.store.s3_upload import CHECKED, IN_FLIGHT, Target, put, sha256_head
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+_APPEARING = (0.0, 0.5, 1.0, 2.0)
+"""Seconds: an upload that another writer completes is gone a moment before its blob is there, and
+to begin anew is to send all of it again."""
+
 
 class S3Backend:
     """Keys below `prefix` of one bucket. Clients are made once and shared by all threads."""
@@ -243,16 +247,15 @@ class S3Backend:
         target = Target(self.client, self.bucket, self._prefix + key, self._pool, replace)
         with translated(self, what=f"the content of {blob.digest}"):
             try:
-                put(target, blob, content, advance)
+                return put(target, blob, content, advance)
             except botocore.exceptions.ClientError as error:
                 if code_of(error) not in LOST:
                     raise
                 # Another writer finished the same blob, …
-                if self._is_there(target, key):
+                if _appears(target):
                     return False
                 # … or the server dropped our unfinished upload: begin anew, once.
-                put(target, blob, content, again(advance))
-        return True
+                return put(target, blob, content, again(advance))
 
     def copy(self, key: str, blob: Descriptor, origin: Backend, advance: Advance) -> bool:
         if not isinstance(origin, S3Backend) or not self._is_beside(origin):
@@ -266,14 +269,18 @@ class S3Backend:
                 if code_of(error) not in LOST:
                     raise
                 # Another writer's blob is there meanwhile, or our unfinished copy is not.
-                return self._is_there(target, key)
-
-    def _is_there(self, target: Target, key: str) -> bool:
-        """Whether another writer's blob is there; what we had begun ends then."""
-        if found := self.stat(key) is not None:
-            target.clear()
-        return found
+                return _appears(target)
 
     def _is_beside(self, other: S3Backend) -> bool:
         """Whether one server answers for both."""
         return bool(self.client.meta.endpoint_url == other.client.meta.endpoint_url)
+
+
+def _appears(target: Target) -> bool:
+    """Whether another writer's blob is there; what we had begun ends then."""
+    for pause in _APPEARING:
+        time.sleep(pause)
+        if target.is_there():
+            target.clear()
+            return True
+    return False

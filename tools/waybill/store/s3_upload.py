@@ -23,6 +23,7 @@ from waybill.digest import CHUNK, PIECE, Digest
 from waybill.errors import Corrupt
 from waybill.manifest import Descriptor
 from waybill.store.base import Advance, Content
+from waybill.store.s3_errors import ABSENT, code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -60,6 +61,15 @@ class Target:
             return getattr(self.client, operation)(Bucket=self.bucket, Key=self.key, **arguments)
         except _BodyFailed as failed:
             raise failed.error from None
+
+    def is_there(self) -> bool:
+        try:
+            self.client.head_object(Bucket=self.bucket, Key=self.key)
+        except ClientError as error:
+            if code_of(error) in ABSENT:
+                return False
+            raise
+        return True
 
     def unfinished(self) -> str | None:
         """The newest unfinished upload of this key."""
@@ -105,11 +115,13 @@ class Target:
             yield from page.get("Parts", [])
 
 
-def put(target: Target, blob: Descriptor, content: Content, advance: Advance) -> None:
-    """Write the blob. Raises Corrupt, or botocore's ClientError with the server's word."""
+def put(target: Target, blob: Descriptor, content: Content, advance: Advance) -> bool:
+    """Write the blob; False when another writer has done it meanwhile.
+
+    Raises Corrupt, or botocore's ClientError with the server's word.
+    """
     if blob.size > PIECE:
-        _Multipart(target, blob, content, advance).run()
-        return
+        return _Multipart(target, blob, content, advance).run()
     target.call(
         "put_object",
         Body=_Span(content.open, blob, blob.size, advance),
@@ -118,6 +130,7 @@ def put(target: Target, blob: Descriptor, content: Content, advance: Advance) ->
         Metadata={CHECKED: "sha256"},
         **target.condition,
     )
+    return True
 
 
 def sha256_header(digest: Digest) -> str:
@@ -131,8 +144,19 @@ class _Multipart:
     blob: Descriptor
     content: Content
     advance: Advance
+    _id: str = ""
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        # First, because an upload that is not there may be one that was completed just now.
+        upload = self.target.unfinished()
+        if upload is None and not self.target.replace and self.target.is_there():
+            self.advance(self.blob.size)
+            return False
+        self._id = upload or self.target.begin(ChecksumAlgorithm="SHA256")
+        self._send_all()
+        return True
+
+    def _send_all(self) -> None:
         whole = hashlib.sha256()
         parts: list[Future[_Sent]] = []
         try:
@@ -197,10 +221,6 @@ class _Multipart:
     def _in_flight(self) -> int:
         """Pieces that are buffered cost 64 MiB each, so only one of those is on its way."""
         return IN_FLIGHT if self.content.rereadable else 1
-
-    @cached_property
-    def _id(self) -> str:
-        return self.target.unfinished() or self.target.begin(ChecksumAlgorithm="SHA256")
 
     @cached_property
     def _sent(self) -> dict[int, _Sent]:
