@@ -54,10 +54,14 @@ def model(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def no_job_stays(kube: Kube, project: Project) -> Iterator[None]:
-    """With the release as it is, and with nothing of an earlier test at work."""
+@pytest.fixture(scope="module", autouse=True)
+def dev(project: Project) -> None:
+    """With all that earlier tests have changed."""
     project.install("dev", "--timeout", "300")
+
+
+@pytest.fixture(autouse=True)
+def no_job_stays(kube: Kube) -> Iterator[None]:
     yield
     for job in jobs(kube):
         kube.batch.delete_namespaced_job(job.metadata.name, DEV, propagation_policy="Background")
@@ -107,11 +111,13 @@ def test_a_failure_is_told_in_the_commands_own_words(project: Project, kube: Kub
         assert "/mnt/source/gone" in failed["error"]["message"]
         assert failed["error"]["code"] == "ImportFailed"
     assert len(jobs(kube)) == 1
+    # It is no part of the release, which is as well as before.
+    assert project.install("dev", "--timeout", "60")["changes"] == []
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("model")
-def test_ctrl_c_leaves_it_at_work_and_the_same_command_meets_it(
+def test_neither_ctrl_c_nor_the_end_of_a_pod_ends_it_and_the_same_command_meets_it(
     project: Project, kube: Kube
 ) -> None:
     slow = ("--as", "acme/other", "--limit-rate", "200kB")
@@ -129,8 +135,10 @@ def test_ctrl_c_leaves_it_at_work_and_the_same_command_meets_it(
         out, _ = watching.communicate(timeout=60)
     assert watching.returncode == 130 and "goes on in the cluster" in out
     (job,) = jobs(kube)
+    kube.kill(DEV, job.metadata.labels[Kube.COMPONENT])
     done = project.waybill(*call)
     assert done["job"] == job.metadata.name and "is at work already" in done["stderr"]
+    assert done["revisions"][0]["repo"] == "acme/other"
 
 
 @pytest.mark.timeout(300)
