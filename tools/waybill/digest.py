@@ -19,9 +19,13 @@ _PATTERN = re.compile(r"sha256:[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+def is_digest(text: str) -> bool:
+    return _PATTERN.fullmatch(text) is not None
+
+
 def parse(text: str) -> Digest:
     """Raises BadValue unless `text` is a SHA-256 digest."""
-    if not _PATTERN.fullmatch(text):
+    if not is_digest(text):
         raise BadValue(what="digest", value=text, why="it is not sha256: and 64 hex digits")
     return Digest(text)
 

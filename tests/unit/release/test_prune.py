@@ -209,12 +209,28 @@ def test_a_pruned_store_is_copied_with_its_whole_history(dev: Store, tmp_path: P
     assert len(list(target.history(REPO, Ref.pin("dev", "chat")))) == 5
 
 
+def test_what_is_pruned_while_somebody_reads_is_not_wrong(dev: Store, tmp_path: Path) -> None:
+    target = connect((tmp_path / "copy").as_uri())
+    target.init()
+    prune(dev)
+    found, mirroring = inventory(dev), mirror.plan(dev, target)
+    prune(dev)
+    assert audit(dev, found).wrong == {}
+    done = mirror.carry_out(mirroring)
+    assert (done.revisions, done.moved, done.wrong) == (3, 1, {}) and sound(target)
+    lost = dev.backend.local_path(layout.blob(digests.of(content(4)["model.safetensors"])))
+    assert lost
+    lost.unlink()
+    assert len(audit(dev, found).wrong) == 1, "what is lost by itself is still told"
+
+
 # The command.
 
 
 def test_without_delete_nothing_is_written(world: World, dev: Store, run: Run) -> None:
     before = bytes_below(folder(world))
     told = run("prune", "dev")
+    assert told == run("prune", "dev", "--dry-run")
     assert f"would note acme/chat at {COMMITS[1]}" in told and "kept 3 revisions" in told
     assert bytes_below(folder(world)) == before
     assert last_prune(dev) == ""

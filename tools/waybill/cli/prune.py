@@ -33,11 +33,14 @@ def register(commands: Commands) -> None:
         metavar="AGE",
         help="keep what was written later, as 36h or 30d (default: 7d)",
     )
-    parser.add_argument(
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, and write nothing (default)"
+    )
+    how.add_argument(
         "--delete",
         action="store_true",
-        help="delete what an earlier run with --delete noted, and note what the next one may "
-        "delete; without it nothing is written",
+        help="delete what an earlier run with --delete noted, and note what the next may delete",
     )
     parser.add_argument("--verbose", action="store_true", help="list what is kept, and why")
     parser.set_defaults(run=_prune)

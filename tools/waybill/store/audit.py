@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from waybill import digest as digests
 from waybill.digest import Digest
 from waybill.errors import (
     BadFile,
@@ -50,7 +51,10 @@ class Inventory:
 
 
 def inventory(store: Store, repo: RepoId | None = None) -> Inventory:
-    """Raises StoreUnreachable and its like; damaged manifests go to `wrong`."""
+    """Raises StoreUnreachable and its like; damaged manifests go to `wrong`.
+
+    What is pruned meanwhile is not there.
+    """
     _ = store.facts
     found = Inventory({}, {}, {})
     for stat in store.backend.list(layout.revisions(repo) if repo else layout.REPOS):
@@ -62,7 +66,8 @@ def inventory(store: Store, repo: RepoId | None = None) -> Inventory:
             manifest = store.manifest(owner, commit)
             statements = store.referrers(owner, commit)
         except DAMAGE as error:
-            found.wrong[f"{owner} at {commit}"] = error
+            if store.backend.stat(stat.key):
+                found.wrong[f"{owner} at {commit}"] = error
             continue
         found.manifests[str(owner), commit] = manifest
         config = Descriptor.of(manifest.config, CONFIG_TYPE)
@@ -83,8 +88,18 @@ def audit(store: Store, found: Inventory, advance: Advance = no_progress) -> Aud
             wrong[blob.digest] = error
 
     parallel(check, found.blobs.values(), 4, stoppable.stop)
+    forget_pruned(store, wrong)
     _audit_refs(store, wrong)
     return Audit(len(found.manifests), len(found.blobs), found.size, wrong)
+
+
+def forget_pruned(store: Store, wrong: dict[str, WaybillError]) -> None:
+    """What is missing and no revision names any more was pruned meanwhile."""
+    missing = {what for what, error in wrong.items() if isinstance(error, BlobMissing)}
+    if missing:
+        for what in missing - inventory(store).blobs.keys():
+            if digests.is_digest(what):
+                del wrong[what]
 
 
 def _audit_refs(store: Store, wrong: dict[str, WaybillError]) -> None:

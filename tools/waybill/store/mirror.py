@@ -18,7 +18,7 @@ from waybill.digest import Digest
 from waybill.errors import BadValue, WaybillError
 from waybill.manifest import Descriptor
 from waybill.store import layout, sync
-from waybill.store.audit import DAMAGE, Inventory, inventory
+from waybill.store.audit import DAMAGE, Inventory, forget_pruned, inventory
 from waybill.store.base import Advance, BytesContent, no_progress
 from waybill.store.layout import Ref, RepoId
 from waybill.store.lease import last_prune, settle
@@ -123,6 +123,7 @@ def carry_out(mirroring: Mirroring, advance: Advance = no_progress) -> Mirrored:
     """`advance` is told the bytes of what was missing. Raises RefMoved when another was first."""
     lost = _send(mirroring, advance)
     wrong = mirroring.wrong | {str(digest): error for digest, error in lost.items()}
+    forget_pruned(mirroring.source, wrong)
     brought = _revisions(mirroring, set(lost), wrong)
     moved = sum(_move(mirroring, step, brought, wrong) for step in mirroring.steps)
     unaliased = sorted(name for names in brought.values() for name in names)
@@ -159,7 +160,8 @@ def _revisions(
                 source, target, name, manifest, names, mirroring.since
             )
         except DAMAGE as error:
-            wrong[f"{repo} at {commit}"] = error
+            if source.revision(name, commit):
+                wrong[f"{repo} at {commit}"] = error
     return brought
 
 
