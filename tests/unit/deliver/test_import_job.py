@@ -171,6 +171,13 @@ def test_a_failure_is_told_in_the_words_of_sideload(time: Time) -> None:
     assert cluster.jobs, "it stays, for its log"
 
 
+def test_a_source_that_is_not_reached_may_be_behind_our_own_wall(time: Time) -> None:
+    error = {"code": "SourceUnreachable", "message": "timed out", "hint": "check the address"}
+    failed = pod({"command": "sideload", "error": error}, phase="Failed")
+    found, _ = carried_out(Cluster(time, lambda now: ("Failed" if now else "", [failed])))
+    assert found.advice.startswith("check the address; ") and "network.external" in found.advice
+
+
 def test_a_failure_without_words_is_explained(time: Time) -> None:
     state = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
     status = {"name": "import", "ready": False, "state": state}

@@ -45,6 +45,7 @@ _ELSEWHERE = ("", "file", "store+file")
 _EVERY = 1.0
 _LAST_LINES = 20
 _ADVICE = "mend what is named above and run the command again: it goes on where it stopped"
+_NETWORK = "; imports may go where global.network.external says so, with import in `from`"
 
 
 class Cluster(watch.Cluster, Protocol):
@@ -269,11 +270,13 @@ class Following:
             watch.explain(
                 self._cluster, self._selector, lambda line: self._note(redacted(line, hidden))
             )
+        advice = error.get("hint") or _ADVICE
+        advice += _NETWORK if error.get("code") == "SourceUnreachable" else ""
         return ImportFailed(
             job=self._name,
             namespace=self._cluster.namespace,
             why=redacted(error.get("message", why), hidden),
-            advice=redacted(error.get("hint") or _ADVICE, hidden),
+            advice=redacted(advice, hidden),
         )
 
 
