@@ -65,8 +65,9 @@ class Bundle:
         ]
 
     def path(self, part: Part) -> Path | None:
-        """Where a part lies; None when it is on none of the media."""
-        return next((f / part.name for f in self.folders if (f / part.name).is_file()), None)
+        """Where a part lies, a whole one first; None when it is on none of the media."""
+        found = [path for one in self.folders if (path := one / part.name).is_file()]
+        return min(found, key=lambda path: path.stat().st_size != part.size, default=None)
 
     def require(self, parts: Iterable[Part]) -> None:
         """Raises PartMissing naming all that are missing, PartTruncated, ForeignPart."""
