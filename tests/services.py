@@ -110,9 +110,12 @@ class Minio:
 
 
 @contextmanager
-def minio_server(program: str, folder: Path) -> Iterator[Minio]:
-    address = f"127.0.0.1:{free_port()}"
-    server = Minio(f"http://{address}", "waybill-" + secrets.token_hex(4), secrets.token_hex(16))
+def minio_server(program: str, folder: Path, again: Minio | None = None) -> Iterator[Minio]:
+    """`again`: the one that ran in this folder before."""
+    server = again or Minio(
+        f"http://127.0.0.1:{free_port()}", "waybill-" + secrets.token_hex(4), secrets.token_hex(16)
+    )
+    address = server.endpoint.removeprefix("http://")
     env = {
         "MINIO_ROOT_USER": server.access_key,
         "MINIO_ROOT_PASSWORD": server.secret_key,

@@ -2,7 +2,8 @@
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,15 +45,18 @@ LARGE = digests.of(FILES["model.safetensors"])
 MAIN, PIN = Ref("heads", "main"), Ref.pin("test", "chat")
 
 
-@pytest.fixture(scope="package")
-def starter(minio: Minio, tmp_path_factory: pytest.TempPathFactory) -> Starter:
-    env = {
-        "AWS_ACCESS_KEY_ID": minio.access_key,
-        "AWS_SECRET_ACCESS_KEY": minio.secret_key,
+def keys_of(server: Minio) -> dict[str, str]:
+    return {
+        "AWS_ACCESS_KEY_ID": server.access_key,
+        "AWS_SECRET_ACCESS_KEY": server.secret_key,
         "AWS_EC2_METADATA_DISABLED": "true",
         "WAYBILL_BY": "a test",
     }
-    return Starter(tmp_path_factory.mktemp("said"), env)
+
+
+@pytest.fixture(scope="package")
+def starter(minio: Minio, tmp_path_factory: pytest.TempPathFactory) -> Starter:
+    return Starter(tmp_path_factory.mktemp("said"), keys_of(minio))
 
 
 @pytest.fixture(scope="package")
@@ -137,23 +141,25 @@ class Field:
 
 
 @pytest.fixture
-def field(
-    minio: Minio,
-    s3: "S3Client",
-    starter: Starter,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Field]:
-    """Empty stores `dev` and `test`, whose credentials this process has, too."""
-    for name, value in starter.env.items():
-        monkeypatch.setenv(name, value)
+def field(minio: Minio, s3: "S3Client", starter: Starter, tmp_path: Path) -> Field:
+    return new_field(tmp_path / "project", minio, s3, starter)
+
+
+def new_field(project: Path, server: Minio, s3: "S3Client", starter: Starter) -> Field:
+    """Empty stores `dev` and `test`."""
     bucket = f"faults-{secrets.token_hex(6)}"
     s3.create_bucket(Bucket=bucket)
-    field = Field(tmp_path / "project", bucket, minio, s3, starter)
+    field = Field(project, bucket, server, s3, starter)
     field.place()
     for prefix in ("dev", "test"):
         field.new(prefix)
-    yield field
+    return field
+
+
+def wait_for(reached: Callable[[], bool], command: Command) -> None:
+    while not reached():
+        assert command.process.is_alive(), command.said
+        time.sleep(0.02)
 
 
 def assert_loaded(store: Store, ref: Ref = MAIN) -> None:

@@ -2,8 +2,7 @@
 
 import secrets
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from minio import MinioAdmin
 from minio.credentials.providers import StaticProvider
 
 from tests.faults import faulty
-from tests.integration.faults.commands import PIECE, Command, Trouble
+from tests.integration.faults.commands import PIECE, Trouble
 from tests.integration.faults.conftest import (
     SIZE,
     Field,
@@ -20,6 +19,7 @@ from tests.integration.faults.conftest import (
     assert_nothing_visible,
     assert_one_sentence,
     packing,
+    wait_for,
 )
 from tests.services import Minio
 from tests.unit.bundle.bundles import of_bundle
@@ -37,12 +37,6 @@ def admin(minio: Minio) -> MinioAdmin:
         secure=False,
         credentials=StaticProvider(minio.access_key, minio.secret_key),
     )
-
-
-def wait_for(reached: Callable[[], bool], command: Command) -> None:
-    while not reached():
-        assert command.process.is_alive(), command.said
-        time.sleep(0.02)
 
 
 def half_way(field: Field, bundle: Path) -> int:

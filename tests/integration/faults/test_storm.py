@@ -1,8 +1,11 @@
-"""Servers and networks that fail all the time: sideload, promotion, sync and pull end well."""
+"""Servers that fail all the time, or are away for a while: whatever goes to them ends well."""
 
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tests.faults import (
@@ -13,8 +16,17 @@ from tests.faults import (
     Faults,
     faulty,
 )
-from tests.integration.faults.conftest import FILES, PIN, Field, assert_loaded
-from tests.services import Minio
+from tests.integration.faults.commands import PIECE, Starter
+from tests.integration.faults.conftest import (
+    FILES,
+    PIN,
+    Field,
+    assert_loaded,
+    keys_of,
+    new_field,
+    wait_for,
+)
+from tests.services import Minio, minio_server, needs
 from tests.unit.bundle.bundles import REPO, sound
 from waybill.store.connect import connect
 
@@ -49,3 +61,29 @@ def test_all_ends_well(kind: str, field: Field, proxy: Faults, bundle: Path) -> 
     assert sound(connect(str(field.project / "kept")))
     assert {path: (out / path).read_bytes() for path in FILES} == FILES
     assert field.unfinished("dev") == field.unfinished("test") == []
+
+
+def test_a_server_that_is_started_again_in_the_middle(bundle: Path, tmp_path: Path) -> None:
+    """It is away for longer than botocore would ask."""
+    program, folder = needs("WAYBILL_TEST_MINIO"), tmp_path / "minio"
+    folder.mkdir()
+    with ExitStack() as stack:
+        server = stack.enter_context(minio_server(program, folder))
+        starter = Starter(tmp_path / "said", keys_of(server))
+        client = boto3.client(
+            "s3",
+            endpoint_url=server.endpoint,
+            aws_access_key_id=server.access_key,
+            aws_secret_access_key=server.secret_key,
+            region_name="us-east-1",
+        )
+        field = new_field(tmp_path / "project", server, client, starter)
+        command = field.start("sideload", bundle, "--to", "dev", "--limit-rate", "4MB")
+        wait_for(lambda: field.there("dev") >= PIECE, command)
+        stack.pop_all().close()
+        time.sleep(3)
+        stack.enter_context(minio_server(program, folder, again=server))
+        assert command.end() == 0, command.said
+        assert_loaded(field.store("dev"))
+        assert field.unfinished("dev") == []
+        client.close()
