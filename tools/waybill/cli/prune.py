@@ -64,11 +64,12 @@ def _age(text: str) -> float:
 def _prune(args: argparse.Namespace, console: Console) -> Report:
     store, retention = open_store(args), Retention(args.keep, args.older_than)
     console.note(f"looking at {store.url} ...")
-    if not args.delete:
-        plan = prune.survey(store, retention)
-    else:
+    known: prune.Manifests = {}
+    plan = prune.survey(store, retention, known)
+    if args.delete:
         with lease.held(store, whoami()) as right:
-            plan = prune.survey(store, retention)
+            # Under the lease, where it counts; what is known already is not read again.
+            plan = prune.survey(store, retention, known)
             with console.progress("prune", plan.bytes) as advance:
                 prune.carry_out(plan, right, advance)
     lines = list(_lines(plan, done=args.delete, verbose=args.verbose))

@@ -38,6 +38,8 @@ _ORDER = (layout.REPOS, layout.BLOBS, layout.UPLOADS)
 
 Place = tuple[RepoId, str]
 """A repo (in lower case) and a commit of it."""
+Manifests = dict[Place, frozenset[str]]
+"""The keys of a revision's manifest, config and files, which never change."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,10 @@ class Plan:
         return sum(one.stat.size for one in self.doomed)
 
 
-def survey(store: Store, retention: Retention) -> Plan:
+def survey(store: Store, retention: Retention, known: Manifests | None = None) -> Plan:
     """Writes nothing. What is damaged and needed is raised: nobody knows what it names.
 
+    `known` is filled with what was read, so that the next survey takes less of the writers' time.
     Raises BadFile, BlobMissing, Corrupt, RevisionNotFound, NotAStore, StoreUnreachable.
     """
     _ = store.facts
@@ -89,7 +92,8 @@ def survey(store: Store, retention: Retention) -> Plan:
     for place, stats in said.items():
         if any(now - stat.modified < retention.age for stat in stats):
             why[place].append("young")
-    names = dict(zip(said, parallel(partial(_names, store, why, said), said), strict=True))
+    read = partial(_names, store, why, said, {} if known is None else known)
+    names = dict(zip(said, parallel(read, said), strict=True))
     objects = [*(stat for stats in said.values() for stat in stats), *loose, *_contents(store)]
     kept = records.union(*(names[place] for place in why if place in said))
     going = [
@@ -233,22 +237,29 @@ def _about(store: Store, stat: Stat) -> Place:
 
 
 def _names(
-    store: Store, why: Mapping[Place, object], said: Mapping[Place, Sequence[Stat]], place: Place
+    store: Store,
+    why: Mapping[Place, object],
+    said: Mapping[Place, Sequence[Stat]],
+    known: Manifests,
+    place: Place,
 ) -> set[str]:
     """The keys that a revision needs. Raises what is wrong with one that is kept."""
     keys = {stat.key for stat in said[place]}
     statements = (layout.parse_said(stat.key)[2] for stat in said[place][1:])
     keys |= {layout.BLOBS + statement for statement in statements if statement}
     try:
-        manifest = store.manifest(*place)
+        if place not in known:
+            known[place] = _files(store, place)
     except DAMAGE:
         if place in why:
             raise
-        return keys
+    return keys | known.get(place, frozenset())
+
+
+def _files(store: Store, place: Place) -> frozenset[str]:
+    manifest = store.manifest(*place)
     config = Descriptor.of(manifest.config, CONFIG_TYPE).digest
-    return keys | {
-        layout.blob(one) for one in (manifest.descriptor.digest, config, *manifest.blobs)
-    }
+    return frozenset(map(layout.blob, (manifest.descriptor.digest, config, *manifest.blobs)))
 
 
 def _contents(store: Store) -> Iterator[Stat]:
