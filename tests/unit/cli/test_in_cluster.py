@@ -9,6 +9,7 @@ import pytest
 from tests.unit.cli.conftest import Waybill
 from waybill.cli import output
 from waybill.deliver import import_job
+from waybill.deliver.cluster import Cluster
 from waybill.errors import ImportGoesOn
 
 HELM = r"""#!/bin/sh
@@ -162,3 +163,17 @@ def test_where_no_terminal_is_a_line_tells_of_progress(
     said = capsys.readouterr()
     lines = ["sideload: 1.0 kB of 4.0 kB", "sideload: 4.0 kB of 4.0 kB"]
     assert said.err.splitlines() == lines and not said.out
+
+
+def test_a_manifest_may_name_the_secret(
+    waybill: Waybill, where: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: dict[str, frozenset[str]] = {"one": frozenset({"credentials"}), "other": frozenset()}
+    monkeypatch.setattr(Cluster, "secret_keys", lambda _, name: keys[name])
+    manifest = tmp_path / "import.yaml"
+    manifest.write_text("source: s3://b/x/\nas: a/b\nsecret: one\n")
+    told = values(waybill, "--manifest", manifest, *where)
+    assert told["import.existingSecret"] == "one"
+    assert told["import.args"][-1] == "--source-profile=source"
+    told = values(waybill, "--manifest", manifest, *where, "--source-secret", "other")
+    assert told["import.existingSecret"] == "other"

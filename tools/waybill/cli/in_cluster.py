@@ -66,9 +66,8 @@ def job_of(args: argparse.Namespace) -> tuple[Object, Cluster]:
     args.environment = args.store
     environment, release = release_of(args)
     said = _said(args)
-    wanted = Import(
-        said["source"], tuple(_flags(args, said, environment)), args.source_secret, args.by
-    )
+    secret = args.source_secret or said.get("secret")
+    wanted = Import(said["source"], tuple(_flags(args, said, environment)), secret, args.by)
     cluster = Cluster(release.namespace, release.context)
     return wanted.job(release, cluster), cluster
 

@@ -44,6 +44,7 @@ SCHEMA: dict[str, Any] = {
         "tokenFile": _text(f"File that holds a bearer token, {_HERE}."),
         "clientCertificate": _text(f"PEM file of a client certificate, {_HERE}."),
         "clientKey": _text(f"PEM file of its key, {_HERE}."),
+        "secret": _text("Secret with its credentials, for imports in a cluster alone."),
         "sha256": _text("What the file that an http(s) URL names must have, 64 hex digits."),
     },
 }
