@@ -3,8 +3,8 @@
 import datetime
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 
-import botocore.auth
 import pytest
 
 from tests.faults import LOSE, Faults, faulty
@@ -20,6 +20,8 @@ from waybill.store.s3_signed import Expired, send_signed
 from waybill.store.store import Store
 
 KEY = layout.UPLOADS + "x"
+SIGNERS = ("auth", "crt.auth") if find_spec("awscrt") else ("auth",)
+"""botocore's own, and the one that it takes where awscrt is installed."""
 
 
 @pytest.fixture
@@ -42,7 +44,8 @@ def wrong_clock(patch: pytest.MonkeyPatch, seconds: float) -> None:
         return found.replace(tzinfo=None) if remove_tzinfo else found
 
     patch.setattr(time, "time", lambda: real() + seconds)
-    patch.setattr(botocore.auth, "get_current_datetime", now)
+    for signer in SIGNERS:
+        patch.setattr(f"botocore.{signer}.get_current_datetime", now)
 
 
 def test_a_request_that_hung_is_refused_by_the_server(store: Store) -> None:
