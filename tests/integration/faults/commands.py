@@ -60,19 +60,21 @@ def _quick() -> None:
 
 def _clock(ahead: float) -> None:
     """This process believes that it is `ahead` seconds later: it signs and dates by that."""
-    from datetime import datetime, timedelta
+    import datetime
+    from types import SimpleNamespace
     from typing import Any
 
-    from botocore import auth
+    from botocore import compat
 
-    signing: Any = auth
-    true, true_time = signing.get_current_datetime, time.time
+    class Shifted(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+            return datetime.datetime.now(tz) + datetime.timedelta(seconds=ahead)
 
-    def shifted(remove_tzinfo: bool = True) -> datetime:
-        return true(remove_tzinfo) + timedelta(seconds=ahead)  # type: ignore[no-any-return]
-
-    signing.get_current_datetime = shifted
-    time.time = lambda: true_time() + ahead
+    # All signers, those in C as well, ask one function of this module.
+    vars(compat)["datetime"] = SimpleNamespace(**{**vars(datetime), "datetime": Shifted})
+    true = time.time
+    time.time = lambda: true() + ahead
 
 
 NO_TROUBLE = Trouble()
