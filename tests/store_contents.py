@@ -39,10 +39,8 @@ class Bytes:
         rereadable: bool = True,
         pieces: Sequence[Digest] | None = None,
         breaks: int | None = None,
-        proved: bool = False,
     ) -> None:
         self.data, self.size = data, len(data) if size is None else size
-        self.proved = proved
         self.rereadable, self.pieces, self.breaks = rereadable, pieces, breaks
         self.read = 0
         self._lock = threading.Lock()

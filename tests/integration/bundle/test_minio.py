@@ -87,7 +87,7 @@ def test_what_was_loaded_comes_back_by_pull(
     Process(("pull", "Acme/Demo", *where, "--out", tmp_path / "out"), on_minio.env).run()
     assert of_bundle(tmp_path / "out") == of_bundle(model)
     verified = Process(("verify", "--store", on_minio.url, *where[2:]), on_minio.env).run()
-    assert "1 revision, 5 blobs" in verified
+    assert "1 revision, 7 blobs" in verified
     assert "0 wrong" in verified
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,15 +10,16 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
+from awscrt.checksums import crc32c
 
 from tests.integration.store.conftest import backend_of, initialised, stored_key
 from tests.store_contents import Bytes, blob_of, noise, pieces_of
 from tests.store_contract import Place, assert_absent
+from waybill import digest as digests
 from waybill.digest import PIECE
 from waybill.errors import Corrupt, Interrupted, SourceUnreachable
 from waybill.store import layout
 from waybill.store.base import no_progress
-from waybill.store.s3_upload import sha256_header
 from waybill.store.store import Store
 
 if TYPE_CHECKING:
@@ -38,6 +40,13 @@ def store(place: Place) -> Iterator[Store]:
         )
 
 
+def crcs(data: bytes) -> list[str]:
+    """Of each piece, as the server writes it."""
+    spans = digests.piece_spans(len(data))
+    sums = [crc32c(data[at : at + length]) for at, length in spans]
+    return [base64.b64encode(one.to_bytes(4)).decode() for one in sums]
+
+
 def unfinished(s3: S3Client, store: Store) -> list[str]:
     target = stored_key(store, layout.blob(BLOB.digest))
     found = s3.list_multipart_uploads(Bucket=target["Bucket"], Prefix=target["Key"])
@@ -45,11 +54,11 @@ def unfinished(s3: S3Client, store: Store) -> list[str]:
 
 
 def parts_there(s3: S3Client, store: Store) -> dict[int, str]:
-    """Part number -> SHA-256 of the one unfinished upload, as the server reports them."""
+    """Part number -> CRC-32C of the one unfinished upload, as the server reports them."""
     [upload] = unfinished(s3, store)
     target = stored_key(store, layout.blob(BLOB.digest))
     found = s3.list_parts(**target, UploadId=upload)
-    return {part["PartNumber"]: part["ChecksumSHA256"] for part in found.get("Parts", [])}
+    return {part["PartNumber"]: part["ChecksumCRC32C"] for part in found.get("Parts", [])}
 
 
 @contextmanager
@@ -93,7 +102,7 @@ def test_only_what_is_missing_is_sent_again(
 ) -> None:
     stop_at(store, 2 * PIECE, rereadable=rereadable)
     assert_absent(store, BLOB)
-    expected = [sha256_header(piece) for piece in pieces_of(DATA)]
+    expected = crcs(DATA)
     assert parts_there(s3, store) == {1: expected[0], 2: expected[1]}
     elsewhere, told = place.open(), list[int]()
     with counted(elsewhere) as sent:
@@ -110,8 +119,8 @@ def test_what_is_proved_is_read_once_and_what_is_there_not_at_all(
 ) -> None:
     pieces = pieces_of(DATA)
     with pytest.raises(SourceUnreachable):
-        store.upload(BLOB, Bytes(DATA, breaks=2 * PIECE, pieces=pieces, proved=True))
-    content = Bytes(DATA, pieces=pieces, proved=True)
+        store.upload(BLOB, Bytes(DATA, breaks=2 * PIECE, pieces=pieces))
+    content = Bytes(DATA, pieces=pieces)
     with counted(elsewhere := place.open()) as sent:
         elsewhere.upload(BLOB, content)
     assert sent == [3]
@@ -122,7 +131,7 @@ def test_what_is_proved_is_read_once_and_what_is_there_not_at_all(
 def test_bytes_that_are_not_what_is_proved_never_become_visible(store: Store) -> None:
     pieces = pieces_of(DATA)
     with pytest.raises(Corrupt):
-        store.upload(BLOB, Bytes(b"?" + DATA[1:], pieces=pieces, proved=True))
+        store.upload(BLOB, Bytes(b"?" + DATA[1:], pieces=pieces))
     assert_absent(store, BLOB)
 
 

@@ -19,6 +19,7 @@ from tests.unit.bundle.bundles import (
     plan,
     write,
 )
+from tests.unit.sign.making import signer
 from waybill import __version__
 from waybill import digest as digests
 from waybill.bundle.media import Bundle
@@ -85,20 +86,33 @@ def test_progress_is_told_of_every_byte_of_the_files(model: Path, tmp_path: Path
     assert packing.size == sum(p.stat().st_size for p in (tmp_path / "out").glob("part-*.tar"))
 
 
-def test_the_index_names_digests_pieces_and_git_ids(bundle: Path) -> None:
+def test_the_index_names_digests_and_git_ids(bundle: Path) -> None:
     index = Bundle.open([bundle]).index
     (revision,) = index.revisions
     assert {file.path: file.digest for file in revision.manifest.files} == {
         path: digests.of(data) for path, data in FILES.items()
     }
-    weights = FILES["model.safetensors"]
-    assert index.blobs[digests.of(weights)].pieces == tuple(
-        digests.of(weights[at : at + PIECE]) for at in range(0, len(weights), PIECE)
-    )
+    assert not any(blob.pieces for blob in index.blobs.values())
     by_path = revision.manifest.by_path
     assert by_path["config.json"].git_oid == git_blob_id(FILES["config.json"])
     assert by_path["empty.txt"].git_oid == git_blob_id(b"")
     assert by_path["model.safetensors"].git_oid is None
+
+
+def test_a_signed_index_names_pieces_too(small: None, model: Path, tmp_path: Path) -> None:
+    assert small is None
+    plan(model).run([tmp_path / "out"], signer=signer())
+    weights = FILES["model.safetensors"]
+    pieces = {
+        digest: blob.pieces
+        for digest, blob in Bundle.open([tmp_path / "out"]).index.blobs.items()
+        if blob.pieces
+    }
+    assert pieces == {
+        digests.of(weights): tuple(
+            digests.of(weights[at : at + PIECE]) for at in range(0, len(weights), PIECE)
+        )
+    }
 
 
 def test_every_part_s_digest_is_that_of_its_file(bundle: Path) -> None:

@@ -39,8 +39,7 @@ class SourceContent:
 
     source: Source
     file: SourceFile
-    pieces: tuple[Digest, ...] | None
-    proved: bool = False
+    pieces: None = None
 
     @property
     def size(self) -> int:
@@ -102,8 +101,7 @@ class SourceCargo:
         return {self.known[file.path].digest: file for file in self.selection.kept}
 
     def content(self, blob: Digest) -> Content:
-        file = self._files[blob]
-        return SourceContent(self.source, file, self.known[file.path].pieces or None)
+        return SourceContent(self.source, self._files[blob])
 
     def trust(self, policy: Policy | None) -> SourceCargo:
         if policy:
@@ -151,7 +149,6 @@ class _Look:
         with self.source.open(file) as stream:
             for chunk in digests.chunks(stream):
                 found.update_whole(chunk)
-                found.update_pieces(chunk)
                 self.advance(len(chunk))
         if found.seen != file.size or not self.source.is_unchanged(file):
             raise SourceChanged(path=file.path, source=self.source)

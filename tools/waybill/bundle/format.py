@@ -14,7 +14,7 @@ a range that starts at a multiple of 64 MiB, named with its offset in 20 digits,
 in name order restores the file. Members are named by path, not by digest, because a header
 stands before the bytes whose digest it would need: so each byte is read once.
 
-The digests of a blob's 64 MiB pieces are those of its S3 parts, too.
+A signed index has the digests of a blob's 64 MiB pieces, too, which are those of its S3 parts.
 
 A revision comes with in-toto statements about its manifest digest, and the same ones signed, each
 in a DSSE envelope: the store keeps both.
@@ -118,7 +118,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Blob:
-    """Size, and the digests of the 64 MiB pieces when there is more than one."""
+    """Size; in a signed bundle the digests of the 64 MiB pieces, when there is more than one."""
 
     size: int
     pieces: tuple[Digest, ...]
@@ -267,7 +267,7 @@ class Index:
             blob = self.blobs[digest]
             need(sum(e.length for _, e in places) == blob.size, f"{digest} is not whole")
             pieces = -(-blob.size // digests.PIECE) if blob.size > digests.PIECE else 0
-            need(len(blob.pieces) == pieces, f"{digest} has the wrong number of pieces")
+            need(len(blob.pieces) in (0, pieces), f"{digest} has the wrong number of pieces")
         sizes = dict(self.base.blobs) if self.base else {}
         sizes |= {digest: blob.size for digest, blob in self.blobs.items()}
         for revision in self.revisions:

@@ -63,11 +63,13 @@ class Lanes:
 class FileHash:
     """Whole digest, digests of 64 MiB pieces and git blob id of one file of known size.
 
-    `update_whole` and `update_pieces` may run in lanes of their own.
+    `update_whole` and `update_pieces` may run in lanes of their own. Pieces cost another SHA-256
+    of each byte, so they are for those who sign them.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, with_pieces: bool = False) -> None:
         self.size, self.seen = size, 0
+        self._with_pieces = with_pieces and size > PIECE
         self._whole = hashlib.sha256()
         self._git = git_blob_hasher(size) if size <= TEXT_LIMIT else None
         self._binary = False
@@ -83,7 +85,7 @@ class FileHash:
         self.seen += len(data)
 
     def update_pieces(self, data: bytes) -> None:
-        if self.size <= PIECE:
+        if not self._with_pieces:
             return
         view = memoryview(data)
         while view:

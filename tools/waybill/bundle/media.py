@@ -126,12 +126,9 @@ class BundleContent:
         return self.bundle.index.blobs[self.blob].size
 
     @property
-    def proved(self) -> bool:
-        return self.bundle.trusted
-
-    @property
     def pieces(self) -> tuple[Digest, ...] | None:
-        return self.bundle.index.blobs[self.blob].pieces or None
+        pieces = self.bundle.index.blobs[self.blob].pieces if self.bundle.trusted else ()
+        return pieces or None
 
     @property
     def parts(self) -> list[Part]:

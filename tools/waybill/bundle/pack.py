@@ -115,7 +115,7 @@ class Packing:
             places = outputs.assign(outs, [(part.number, part.size) for part in todo])
             outputs.take(journals)
             reused = len(self.parts) - len(todo)
-            run = _Run(self, journal, advance)
+            run = _Run(self, journal, advance, with_pieces=signer is not None)
             for part in self.parts:
                 run.part(part, places.get(part.number))
             index = self._index(journal, signer)
@@ -170,8 +170,11 @@ class Packing:
 class _Run:
     """Goes through the parts in order; keeps the hash of a file that a part's end has cut."""
 
-    def __init__(self, packing: Packing, journal: Journal, advance: Advance) -> None:
+    def __init__(
+        self, packing: Packing, journal: Journal, advance: Advance, *, with_pieces: bool
+    ) -> None:
         self._source, self._journal, self._advance = packing.source, journal, advance
+        self._with_pieces = with_pieces
         self._files = {file.path: file for file in packing.selection.kept}
         self._open: tuple[str, FileHash] | None = None
 
@@ -221,7 +224,7 @@ class _Run:
         """The hash of the file's bytes before `offset`: kept, or read again after a resume."""
         if self._open and self._open[0] == file.path and self._open[1].seen == offset:
             return self._open[1]
-        known = FileHash(file.size)
+        known = FileHash(file.size, with_pieces=self._with_pieces)
         self._open = (file.path, known)
         if offset:
             with self._source.open(file) as stream:

@@ -93,9 +93,9 @@ class _Check:
 
     def _hash(self, blob: Digest, offset: int) -> FileHash | None:
         """None for an extent whose earlier parts were not read, or a second copy of a file."""
-        size = self._bundle.index.blobs[blob].size
+        facts = self._bundle.index.blobs[blob]
         if offset == 0:
-            self._open[blob] = FileHash(size)
+            self._open[blob] = FileHash(facts.size, with_pieces=bool(facts.pieces))
         known = self._open.get(blob)
         return known if known and known.seen == offset else None
 

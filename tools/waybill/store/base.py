@@ -43,8 +43,8 @@ class Stat:
 class Content(Protocol):
     """Bytes of known size that can be opened at any offset, as often as needed.
 
-    `pieces` are the digests of each 64 MiB where they are known beforehand, else None.
-    `proved`: whom we trust has signed that the pieces make up the blob, so that checking them does.
+    `pieces` are the digests of each 64 MiB where whom we trust has signed that these make up the
+    blob, so that it is enough to check them; else None.
     `rereadable`: reading a piece a second time, soon after the first, costs next to nothing.
     Streams raise WaybillErrors that name the origin; an OSError would be put down to the store.
     """
@@ -53,8 +53,6 @@ class Content(Protocol):
     def size(self) -> int: ...
     @property
     def pieces(self) -> Sequence[Digest] | None: ...
-    @property
-    def proved(self) -> bool: ...
     @property
     def rereadable(self) -> bool: ...
     def open(self, offset: int, length: int) -> IO[bytes]: ...
@@ -142,7 +140,6 @@ class BytesContent:
 
     data: bytes
     pieces: None = None
-    proved: bool = False
     rereadable: bool = True
 
     @property

@@ -7,6 +7,7 @@ import hashlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from awscrt.checksums import crc32c
 from botocore.exceptions import ClientError
 
 from waybill.digest import PIECE
@@ -73,15 +74,17 @@ class _Probe:
         self._need(whole, "listings in pages, whole as soon as the keys are written")
 
     def parts(self) -> None:
-        """A part of 64 MiB with its SHA-256, listed with it, found by its exact key."""
-        upload = self._upload("part", bytes(PIECE))
-        parts = self._call("list_parts", "part", UploadId=upload["UploadId"])["Parts"]
-        self._need("ChecksumSHA256" in parts[0], "checksums in ListParts")
+        """A part of 64 MiB with either checksum, listed with it, found by its exact key."""
+        for algorithm, size in (("CRC32C", 1), ("SHA256", PIECE)):
+            upload = self._upload("part", bytes(size), algorithm)
+            told = self._call("list_parts", "part", UploadId=upload["UploadId"])
+            self._need(f"Checksum{algorithm}" in told["Parts"][0], "checksums in ListParts")
         found = self._client.list_multipart_uploads(
             Bucket=self._bucket, Prefix=self._place + "part"
         )
         self._need(bool(found.get("Uploads")), "a list of unfinished uploads")
-        self._call("abort_multipart_upload", "part", UploadId=upload["UploadId"])
+        for each in found["Uploads"]:
+            self._call("abort_multipart_upload", "part", UploadId=each["UploadId"])
 
     def conditional(self) -> bool:
         """Whether conditions hold; a server that refuses the headers outright is of no use."""
@@ -105,18 +108,20 @@ class _Probe:
             self._call("abort_multipart_upload", "once", UploadId=upload["UploadId"])
         return refused
 
-    def _upload(self, name: str, data: bytes) -> dict[str, Any]:
-        created = self._call("create_multipart_upload", name, ChecksumAlgorithm="SHA256")
-        digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    def _upload(self, name: str, data: bytes, algorithm: str = "SHA256") -> dict[str, Any]:
+        created = self._call("create_multipart_upload", name, ChecksumAlgorithm=algorithm)
+        crc = crc32c(data).to_bytes(4)
+        sums = {"SHA256": hashlib.sha256(data).digest(), "CRC32C": crc}
+        checksum = {f"Checksum{algorithm}": base64.b64encode(sums[algorithm]).decode()}
         part = self._call(
             "upload_part",
             name,
             UploadId=created["UploadId"],
             PartNumber=1,
             Body=data,
-            ChecksumSHA256=digest,
+            **checksum,
         )
-        done = {"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": digest}
+        done = {"PartNumber": 1, "ETag": part["ETag"], **checksum}
         return {"UploadId": created["UploadId"], "MultipartUpload": {"Parts": [done]}}
 
     def _keys(self, below: str, page: int = 1000) -> list[str]:

@@ -1,7 +1,12 @@
 """Blobs into S3: one PUT up to 64 MiB, above that a multipart upload that can be gone on with.
 
 Part n is the bytes from (n - 1) * 64 MiB, on any machine, so what an earlier try sent is
-found by ListParts and used again if its SHA-256 is that of the bytes at hand.
+found by ListParts and used again if its checksum is that of the bytes at hand.
+
+One SHA-256 of each byte is enough, and it costs most of what a client does. Where whom we trust has
+signed the digests of the pieces, the server computes it, part by part, and nothing is hashed here.
+Elsewhere it is computed here, over the whole blob, and the server compares the CRC-32C of each part
+with that of the very bytes that went into it.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
+from awscrt.checksums import crc32c
 from botocore.exceptions import ClientError
 
 from waybill import digest as digests
@@ -35,7 +41,7 @@ IN_FLIGHT = 4
 Opener = Callable[[int, int], IO[bytes]]
 """From offset and length to a stream."""
 _Sent = tuple[str, str]
-"""SHA-256 (as in the header) and ETag of a part that the server has."""
+"""Checksum (as in the header) and ETag of a part that the server has."""
 
 
 @dataclass
@@ -71,9 +77,14 @@ class Target:
             raise
         return True
 
-    def unfinished(self) -> str | None:
-        """The newest unfinished upload of this key."""
-        return next(iter(self._unfinished()), None)
+    def unfinished(self, algorithm: str = "") -> str | None:
+        """The newest unfinished upload of this key whose parts have checksums of this kind."""
+        for upload in self._unfinished():
+            with suppress(ClientError):
+                found = self.call("list_parts", UploadId=upload, MaxParts=1)
+                if found.get("ChecksumAlgorithm", "") == algorithm:
+                    return upload
+        return None
 
     def _unfinished(self) -> list[str]:
         """Newest first. MinIO lists only the exact key."""
@@ -148,11 +159,11 @@ class _Multipart:
 
     def run(self) -> bool:
         # First, because an upload that is not there may be one that was completed just now.
-        upload = self.target.unfinished()
+        upload = self.target.unfinished(self._algorithm)
         if upload is None and not self.target.replace and self.target.is_there():
             self.advance(self.blob.size)
             return False
-        self._id = upload or self.target.begin(ChecksumAlgorithm="SHA256")
+        self._id = upload or self.target.begin(ChecksumAlgorithm=self._algorithm)
         self._send_all()
         return True
 
@@ -164,7 +175,7 @@ class _Multipart:
                 parts.append(self._part(number, offset, length, whole))
                 if len(parts) >= self._in_flight:
                     parts[-self._in_flight].result()
-            if not self._proved:
+            if self.content.pieces is None:
                 self._check(whole.hexdigest())
             self._complete([part.result() for part in parts])
         finally:
@@ -175,31 +186,28 @@ class _Multipart:
     def _part(self, number: int, offset: int, length: int, whole: hashlib._Hash) -> Future[_Sent]:
         """Read one piece into `whole`, unless that is proved; send it, unless the server has it."""
         data = _Piece(self.content, offset, length)
-        sent = self._sent.get(number)
-        if self.content.pieces and (self._proved or sent is None):
-            digest = self.content.pieces[number - 1]
-            if not self._proved:
-                data.read_into(whole)
+        if self.content.pieces is not None:
+            checksum = sha256_header(self.content.pieces[number - 1])
         else:
-            # Of the very bytes that go into `whole`: a second reading may give others.
-            digest = data.read_into(whole, hashlib.sha256())
-        if sent and sent[0] == sha256_header(digest):
+            checksum = data.read_into(whole)
+        sent = self._sent.get(number)
+        if sent and sent[0] == checksum:
             self.advance(length)
             known: Future[_Sent] = Future()
             known.set_result(sent)
             return known
-        return self.target.pool.submit(self._send, number, digest, data)
+        return self.target.pool.submit(self._send, number, checksum, data)
 
-    def _send(self, number: int, digest: Digest, data: _Piece) -> _Sent:
+    def _send(self, number: int, checksum: str, data: _Piece) -> _Sent:
         answer = self.target.call(
             "upload_part",
             UploadId=self._id,
             PartNumber=number,
             Body=_Span(data.open, self.blob, data.length, self.advance),
             ContentLength=data.length,
-            ChecksumSHA256=sha256_header(digest),
+            **{self._header: checksum},
         )
-        return sha256_header(digest), str(answer["ETag"])
+        return checksum, str(answer["ETag"])
 
     def _check(self, found: str) -> None:
         size, what = self.blob.size, f"the content of {self.blob.digest}"
@@ -207,15 +215,18 @@ class _Multipart:
 
     def _complete(self, parts: list[_Sent]) -> None:
         named = [
-            {"PartNumber": number, "ETag": etag, "ChecksumSHA256": checksum}
+            {"PartNumber": number, "ETag": etag, self._header: checksum}
             for number, (checksum, etag) in enumerate(parts, 1)
         ]
         self.target.complete(self._id, named)
 
     @property
-    def _proved(self) -> bool:
-        """The server checks each piece; that they make up the blob was checked by its signer."""
-        return self.content.proved and bool(self.content.pieces)
+    def _algorithm(self) -> str:
+        return "CRC32C" if self.content.pieces is None else "SHA256"
+
+    @property
+    def _header(self) -> str:
+        return f"Checksum{self._algorithm}"
 
     @property
     def _in_flight(self) -> int:
@@ -224,9 +235,9 @@ class _Multipart:
 
     @cached_property
     def _sent(self) -> dict[int, _Sent]:
-        """Part number -> (SHA-256, ETag) of what an earlier try has sent."""
+        """Part number -> (checksum, ETag) of what an earlier try has sent."""
         return {
-            part["PartNumber"]: (part.get("ChecksumSHA256", ""), part["ETag"])
+            part["PartNumber"]: (str(part.get(self._header, "")), part["ETag"])
             for part in self.target.parts(self._id)
         }
 
@@ -252,13 +263,15 @@ class _Piece:
         kept.seek(offset)
         return kept
 
-    def read_into(self, *hashes: hashlib._Hash) -> Digest:
-        """The digest of the last of `hashes`, fed with this piece like all the others."""
+    def read_into(self, whole: hashlib._Hash) -> str:
+        """Feed `whole`; the CRC-32C of the same bytes, as in the header: a second reading may
+        give others."""
+        crc = 0
         with self.open(0, self.length) as stream:
             for chunk in digests.chunks(stream):
-                for sha in hashes:
-                    sha.update(chunk)
-        return digests.from_hex(hashes[-1].hexdigest())
+                whole.update(chunk)
+                crc = crc32c(chunk, crc)
+        return base64.b64encode(crc.to_bytes(4)).decode()
 
 
 class _BodyFailed(BaseException):

@@ -28,7 +28,6 @@ class StoreContent:
     store: Store
     blob: Descriptor
     pieces: None = None
-    proved: bool = False
 
     @property
     def size(self) -> int:
