@@ -7,13 +7,14 @@ prune sees what was written, or the writer sees the prune. In full:
    the store itself refuses what comes later. The lease is another's to take after LAPSED seconds,
    which are more. All of this is by the server's clock.
 2. The holder lists after the lease was taken, keeps what is young, and all that young things name.
-3. A writer writes (so it is young), finds no lease or a lapsed one, and then finds what it wrote as
+3. A writer writes (so it is young), finds the lease given back or lapsed, and then finds what it wrote as
    it was before. A prune that began before that moment has deleted its last. One that begins after
    it sees what was written, and keeps it with all that it names for as long as things are young.
    Now the writer looks at each blob, sends again what is gone, and moves its ref.
 
 A moment is a time of the server's: it does not matter how wrong the clocks of clients are, nor how
-long a client sleeps between two of its calls.
+long who prunes sleeps between two calls. A writer must not sleep longer, between its last look and
+moving its ref, than things are young: an hour at least, a week unless somebody says otherwise.
 """
 
 from __future__ import annotations
