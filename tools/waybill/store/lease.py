@@ -7,8 +7,8 @@ prune sees what was written, or the writer sees the prune. In full:
    the store itself refuses what comes later. The lease is another's to take after LAPSED seconds,
    which are more. All of this is by the server's clock.
 2. The holder lists after the lease was taken, keeps what is young, and all that young things name.
-3. A writer writes (so it is young), finds the lease given back or lapsed, and then finds what it wrote as
-   it was before. A prune that began before that moment has deleted its last. One that begins after
+3. A writer writes (so it is young), finds the lease free or lapsed, and then what it wrote as it
+   was before. A prune that began before that moment has deleted its last. One that begins after
    it sees what was written, and keeps it with all that it names for as long as things are young.
    Now the writer looks at each blob, sends again what is gone, and moves its ref.
 
