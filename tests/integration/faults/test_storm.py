@@ -31,9 +31,9 @@ from tests.unit.bundle.bundles import REPO, sound
 from waybill.store.connect import connect
 
 STORMS = {
-    "answers": (0.2, (SLOW_DOWN, BROKEN)),
-    "connections": (0.15, CONNECTIONS),
-    "all": (0.15, (SLOW_DOWN, BROKEN, *CONNECTIONS, *SLOW)),
+    "answers": (0.1, (SLOW_DOWN, BROKEN)),
+    "connections": (0.12, CONNECTIONS),
+    "all": (0.12, (SLOW_DOWN, BROKEN, *CONNECTIONS, *SLOW)),
 }
 
 
@@ -55,7 +55,7 @@ def test_all_ends_well(kind: str, field: Field, proxy: Faults, bundle: Path) -> 
     field.run("sync", "dev", (field.project / "kept").as_uri())
     out = field.project / "out"
     field.run("pull", REPO, "--from", "dev", "--out", out)
-    assert sum(proxy.done.values()) > 10, proxy.done
+    assert sum(proxy.done.values()) >= 8, proxy.done
     assert_loaded(field.store("dev"))
     assert_loaded(field.store("test"), PIN)
     assert sound(connect(str(field.project / "kept")))
