@@ -1,10 +1,11 @@
 """How long an S3 server that fails is waited for.
 
-botocore tries again for less than a second. That is right for a question: somebody waits for the
-answer, and a server that was never there is told at once. What writes comes late, after hours of
-sending perhaps, and a server that is started again or moved to another machine is back within a
-minute or two: so it is asked again for as long, ever more seldom. What reads goes on from where the
-connection broke; not for as long, because a client of the hub waits behind it.
+botocore tries again for less than a second, or a few where the server asks for it. That is right
+for a question: somebody waits for the answer, and a server that was never there is told at once.
+What writes comes late, after hours of sending perhaps, and a server that is started again or moved
+to another machine is back within a minute or two: so it is asked again for as long, ever more
+seldom. What reads goes on from where the connection broke; not for as long, because a client of the
+hub waits behind it.
 """
 
 from __future__ import annotations
