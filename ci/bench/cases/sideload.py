@@ -23,6 +23,14 @@ done <"$2"
 "$4" mirror --quiet "$3" "bench/$5"
 rm -rf "$3"
 """
+SIGN = """
+umask 077; openssl genpkey -algorithm ed25519 -out "$1/key" 2>/dev/null
+{
+    printf 'keys:\n  bench:\n    publicKey: |\n'
+    openssl pkey -in "$1/key" -pubout | sed 's/^/      /'
+    printf 'default: {signedBy: [bench], unsigned: refuse}\n'
+} >"$1/trust.yaml"
+"""
 MINIO_PY = """
 import os, pathlib, sys
 import minio
@@ -36,6 +44,8 @@ for path in pathlib.Path(sys.argv[1]).iterdir():
 def race(folder: Path, size: int, rounds: int) -> Race:
     source = model(folder / "model", size)
     waybill("pack", source, "--as", REPO, "--out", folder / "bundle")
+    shell(SIGN, folder)
+    waybill("pack", source, "--as", REPO, "--out", folder / "signed", "--key", folder / "key")
     shell('tar -cf "$1" -C "$2" .', folder / "model.tar", source)
     shell('cd "$1" && sha256sum * >"$2"', source, folder / "list")
     with server(folder / "minio") as there:
@@ -61,14 +71,17 @@ def _ways(there: Server, folder: Path, source: Path) -> dict[str, Callable[[], C
 
         return run
 
-    def sideload(bucket: str) -> Cost:
+    def sideload(bundle: str, bucket: str, *more: object) -> Cost:
         where = (f"s3://{bucket}", "--endpoint", there.minio.endpoint)
         waybill("store", "init", *where)
-        return waybill("sideload", folder / "bundle", "--to", *where)
+        return waybill("sideload", folder / bundle, "--to", *where, *more)
 
     tar, told, scratch = folder / "model.tar", folder / "list", folder / "scratch"
     ways = {
-        "waybill sideload": into(sideload),
+        "waybill sideload": into(lambda bucket: sideload("bundle", bucket)),
+        "waybill sideload, signed and trusted": into(
+            lambda bucket: sideload("signed", bucket, "--trust", folder / "trust.yaml")
+        ),
         "untar, openssl dgst, mc mirror": into(
             lambda bucket: shell(UNPACK_CHECK_MIRROR, tar, told, scratch, mc, bucket)
         ),

@@ -40,7 +40,9 @@ class Server:
 
     @cached_property
     def client(self) -> S3Client:
-        return boto3.client("s3", endpoint_url=self.minio.endpoint, region_name="us-east-1")
+        # The default session would remember the keys of the first server.
+        session = boto3.session.Session(region_name="us-east-1")
+        return session.client("s3", endpoint_url=self.minio.endpoint)
 
     def bucket(self) -> str:
         """A new one."""
