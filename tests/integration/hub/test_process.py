@@ -280,4 +280,4 @@ def test_sigterm_ends_a_hub_whose_store_hangs_in_a_download(
                 assert time.monotonic() - begin < 10
             finally:
                 server.send_signal(signal.SIGCONT)
-        assert "still owed" in log.read_text()
+        assert "stopped" in log.read_text()

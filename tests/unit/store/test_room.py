@@ -10,6 +10,7 @@ import pytest
 
 from waybill.errors import Corrupt, StoreTooSmall
 from waybill.manifest import Descriptor
+from waybill.store import filesystem
 from waybill.store.base import BytesContent, no_progress
 from waybill.store.filesystem import FilesystemBackend
 from waybill.store.pace import Paced
@@ -53,6 +54,15 @@ def test_what_an_unfinished_upload_holds_counts(
     (partial,) = (tmp_path / "uploads").iterdir()
     partial.write_bytes(b"x" * 400)
     disk_with(monkeypatch, 600)
+    store.require_room([BLOB])
+
+
+def test_an_upload_that_another_writer_has_just_finished_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_of(tmp_path)
+    gone = tmp_path / "uploads" / f"{BLOB.digest.removeprefix('sha256:')}-0123"
+    monkeypatch.setattr(filesystem, "_files_below", lambda _: iter([gone]))
     store.require_room([BLOB])
 
 

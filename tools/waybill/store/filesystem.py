@@ -173,7 +173,7 @@ class FilesystemBackend:
         wanted = {digests.hex_of(blob.digest) for blob in blobs}
         with self.errors():
             begun = (
-                path.stat().st_size
+                _size(path)
                 for path in _files_below(self._path(layout.UPLOADS))
                 if path.name.partition("-")[0] in wanted
             )
@@ -285,6 +285,14 @@ def _files_below(directory: Path) -> Iterator[Path]:
             yield from _files_below(Path(entry))
         else:
             yield Path(entry)
+
+
+def _size(path: Path) -> int:
+    """Nothing for a file that another writer has moved away meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _unused(name: str) -> str:

@@ -98,6 +98,10 @@ class Body(RawIOBase):
             self._body = self._body or self._reopen(self._at)
             body, self._body = self._body, None
             data: bytes = body.read(None if size < 0 else size)
+        if self.closed:
+            # Meanwhile, by one who did not want to wait for this answer.
+            body.close()
+            return b""
         self._body = body
         self._at += len(data)
         return data
