@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,12 +112,24 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], waybill: Waybill) -> N
     assert caught.value.code == 2
 
 
+@pytest.mark.parametrize("module", cli.MODULES)
+def test_a_command_needs_its_own_module_alone(module: str) -> None:
+    """Else a command would be missing, or all would be as slow as all together."""
+    names = cli.MODULES[module]
+    for name in names:
+        (commands,) = _commands(name)
+        assert tuple(commands.choices) == names
+
+
+def _commands(name: str | None = None) -> list["argparse._SubParsersAction[Any]"]:
+    actions = cli.parser(name)._actions
+    return [action for action in actions if isinstance(action, argparse._SubParsersAction)]
+
+
 def test_every_command_explains_itself(
     waybill: Waybill, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (commands,) = (
-        action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)
-    )
+    (commands,) = _commands()
     for name, command in commands.choices.items():
         with pytest.raises(SystemExit) as caught:
             waybill(name, "--help")
