@@ -12,7 +12,7 @@ import yaml
 from waybill.cli import arguments
 from waybill.cli.arguments import Commands
 from waybill.cli.output import Console, Report, counted, table
-from waybill.deliver import cluster, doctor, helm, install
+from waybill.deliver import cluster, helm, install
 from waybill.deliver.changes import Change
 from waybill.deliver.environments import Environment, Environments
 from waybill.deliver.helm import Helm
@@ -111,6 +111,9 @@ def _told(changes: Sequence[Change]) -> list[str]:
 
 def run_doctor(args: argparse.Namespace, _: Console) -> Report:
     environment, release = release_of(args)
+    # With it comes an HTTP client, which no other command of the chart waits for.
+    from waybill.deliver import doctor
+
     findings = doctor.examine(environment, release)
     rows = [[each.level, each.check, each.message] for each in findings]
     bad = any(each.level == "fail" for each in findings)

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tqdm import tqdm
-
 from waybill.store.base import Advance
 
 _EVERY = 30.0
@@ -44,6 +42,9 @@ class Console:
         if not sys.stderr.isatty():
             yield _Lines(label, total, self.note)
             return
+        # Bars alone need it, and it takes 50 ms.
+        from tqdm import tqdm
+
         with tqdm(
             total=total, desc=label, unit="B", unit_scale=True, disable=self._quiet, leave=False
         ) as bar:
