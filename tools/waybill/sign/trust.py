@@ -122,6 +122,8 @@ class Policy:
     where: str
     repos: Mapping[str, Rule]
     default: Rule
+    keys: Mapping[str, Anchor]
+    """All that it has a name for, whether a rule asks for them or not."""
 
     @classmethod
     def load(cls, path: Path) -> Policy:
@@ -142,7 +144,7 @@ class Policy:
             if pattern.lower() in repos:
                 raise ValueError(f"repos.{pattern}: it stands there twice, as case does not count")
             repos[pattern.lower()] = _rule(f"repos.{pattern}", one, known)
-        return cls(where, repos, _rule("default", value["default"], known))
+        return cls(where, repos, _rule("default", value["default"], known), known)
 
     def rules(self, repo: str) -> list[Rule]:
         """Those of the longest patterns that match; ids of repos compare without case."""
@@ -153,6 +155,16 @@ class Policy:
     def asks(self, repo: str) -> bool:
         """Whether signatures of this repo are looked at."""
         return any(rule.signed_by for rule in self.rules(repo))
+
+    def signers(self, envelope: Envelope, at: datetime | None) -> tuple[str, ...]:
+        """Names of the keys that have signed it, whatever it says; `at` is as for `check`."""
+        return tuple(
+            name
+            for name, anchor in self.keys.items()
+            if any(
+                anchor.objection(envelope.signed, each, at) is None for each in envelope.signatures
+            )
+        )
 
     def check(
         self, repo: str, digest: Digest, envelopes: Iterable[bytes], at: datetime | None

@@ -1,0 +1,106 @@
+"""What is said of a revision in a store, read for people and for gates: by whom, and what.
+
+A store is written to by many, so nothing here is believed: each statement comes with the names of
+those who signed it, as the trust policy knows them, and it is up to the reader whose word counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from waybill import digest as digests
+from waybill.digest import Digest
+from waybill.errors import BadFile, BlobMissing, Corrupt
+from waybill.manifest import STATEMENT_TYPE, Descriptor
+from waybill.sign import predicates, trust
+from waybill.sign.dsse import ENVELOPE_TYPE, LIMIT, Envelope
+from waybill.sign.predicates import Predicate
+from waybill.sign.statements import Statement
+from waybill.sign.trust import Policy
+from waybill.store.layout import RepoId
+from waybill.store.store import Store
+
+STATEMENTS = 1000
+"""As many are looked at of one revision."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One statement about a revision.
+
+    `signers` are the policy's keys that have signed it, by name; `claims` says of each signature
+    whose it says it is. `digest` is that of the envelope, or of a statement nobody has signed.
+    """
+
+    predicate_type: str
+    predicate: Any
+    signers: tuple[str, ...]
+    claims: tuple[str, ...]
+    digest: Digest
+    data: bytes
+    """What lies in the store."""
+    signed: bool
+
+    @cached_property
+    def parsed(self) -> Predicate | None:
+        """As one of `waybill.sign.predicates`; None for those of others, or of a wrong shape."""
+        with suppress(BadFile):
+            return predicates.parse(self.predicate_type, self.predicate, self.digest)
+        return None
+
+
+def gather(
+    store: Store, repo: RepoId, commit: str, policy: Policy | None, at: datetime | None = None
+) -> list[Evidence]:
+    """All that can be read, in order of its digest; the same said unsigned is left out.
+
+    `at`: when certificates have to be good; None asks whether they were when they began. What is
+    damaged, too large, or about another revision is passed over. Raises RepoNotFound,
+    RevisionNotFound.
+    """
+    subject = store.manifest(repo, commit).descriptor.digest
+    kept = sorted(store.referrers(repo, commit), key=lambda blob: blob.digest)[:STATEMENTS]
+    signed, said = (
+        [one for blob in kept if blob.media_type == kind for one in _read(store, blob)]
+        for kind in (ENVELOPE_TYPE, STATEMENT_TYPE)
+    )
+    found = [one for data in signed for one in _envelope(data, subject, policy, at)]
+    known = {digests.of(Envelope.parse(one.data, one.digest).payload) for one in found}
+    found += [one for data in said if digests.of(data) not in known for one in _said(data, subject)]
+    return sorted(found, key=lambda one: one.digest)
+
+
+def _read(store: Store, blob: Descriptor) -> Iterator[bytes]:
+    with suppress(BlobMissing, Corrupt):
+        if blob.size <= LIMIT:
+            yield store.read(blob.digest)
+
+
+def _envelope(
+    data: bytes, subject: Digest, policy: Policy | None, at: datetime | None
+) -> Iterator[Evidence]:
+    digest = digests.of(data)
+    with suppress(BadFile):
+        envelope = Envelope.parse(data, digest)
+        statement = Statement.parse(envelope.payload, digest)
+        if statement.subjects == {subject}:
+            signers = policy.signers(envelope, at) if policy else ()
+            claims = tuple(map(trust.who, envelope.signatures))
+            yield Evidence(
+                statement.predicate_type, statement.predicate, signers, claims, digest, data, True
+            )
+
+
+def _said(data: bytes, subject: Digest) -> Iterator[Evidence]:
+    digest = digests.of(data)
+    with suppress(BadFile):
+        statement = Statement.parse(data, digest)
+        if statement.subjects == {subject}:
+            yield Evidence(
+                statement.predicate_type, statement.predicate, (), (), digest, data, False
+            )
