@@ -16,13 +16,14 @@ from typing import Any
 
 from waybill.cli.output import human, table
 
-# Of the process itself: what the kernel tells its parent counts the parent's own memory, too.
+# Of the process itself: what the kernel tells its parent counts the parent's own memory, too. It
+# ends as the command does.
 _MEASURED = """
-import sys
+import os, sys
 from waybill.cli.main import main
 code = main(sys.argv[1:])
 print(open("/proc/self/status").read(), file=sys.stderr, flush=True)
-sys.exit(code)
+os._exit(code)
 """
 
 
