@@ -23,6 +23,8 @@ _KINDS = {
     "string": "a string; quote it",
     "array": "a list",
     "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
 }
 _NOT_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 """What PyYAML raises, too, for a value that its tag does not fit: `!!bool foo`, `!!int ""`."""
