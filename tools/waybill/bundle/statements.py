@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from waybill import __version__
 from waybill.bundle.format import Revision
-from waybill.errors import BadValue
+from waybill.errors import BadFile, BadValue
 from waybill.manifest import Manifest, provenance
 from waybill.sign import dsse
+from waybill.sign.dsse import Envelope
 from waybill.sign.keys import Signer
-from waybill.sign.statements import bom_statement, license_statement
+from waybill.sign.statements import Statement, bom_statement, license_statement
 from waybill.source.base import Origin
 from waybill.store.layout import RepoId
 
@@ -30,7 +32,10 @@ def revision_of(
     dropped: Mapping[str, str],
     signer: Signer | None,
 ) -> Revision:
-    """With provenance, license and bill of materials; `dropped`: path -> why it is left out."""
+    """With provenance, license and bill of materials, and the signatures that its source has.
+
+    `dropped`: path -> why it is left out.
+    """
     facts: dict[str, Any] = {
         "source": origin.source,
         "repo": origin.repo,
@@ -43,5 +48,16 @@ def revision_of(
         license_statement(manifest, origin.license),
         bom_statement(manifest, str(repo), facts, __version__),
     )
-    signatures = tuple(dsse.sign(said, signer) for said in statements) if signer else ()
+    own = [dsse.sign(said, signer) for said in statements] if signer else []
+    signatures = tuple(dict.fromkeys([*own, *_about(manifest, origin)]))
     return Revision(repo, manifest, origin.commit, statements, signatures)
+
+
+def _about(manifest: Manifest, origin: Origin) -> Iterator[bytes]:
+    """What of the source's signatures is about this manifest: of a choice of its files, nothing."""
+    for data in origin.signed:
+        with suppress(BadFile, UnicodeDecodeError):
+            data.decode()
+            said = Statement.parse(Envelope.parse(data, origin.source).payload, origin.source)
+            if said.subjects == {manifest.descriptor.digest}:
+                yield data

@@ -23,12 +23,16 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Origin:
-    """Provenance of a revision, as far as the source knows it."""
+    """Provenance of a revision, as far as the source knows it.
+
+    `signed` are DSSE envelopes about the files as the source has them, all of them.
+    """
 
     source: str
     repo: str | None = None
     commit: str | None = None
     license: str | None = None
+    signed: tuple[bytes, ...] = ()
 
 
 class Source(Protocol):

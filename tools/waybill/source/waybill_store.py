@@ -10,6 +10,7 @@ from typing import IO
 from waybill.manifest import Manifest
 from waybill.source.base import Origin, SourceFile
 from waybill.source.card import license_of
+from waybill.store import evidence
 from waybill.store.layout import RepoId
 from waybill.store.store import Store
 
@@ -17,7 +18,8 @@ from waybill.store.store import Store
 class StoreSource:
     """`store+s3://bucket/prefix#owner/name@revision`. The branch or tag is resolved once.
 
-    What was packed from upstream and goes on from here keeps the upstream commit as its alias.
+    What was packed from upstream and goes on from here keeps the upstream commit as its alias, and
+    the signatures that it has here.
     """
 
     def __init__(self, store: Store, repo: RepoId, revision: str) -> None:
@@ -38,7 +40,8 @@ class StoreSource:
     def origin(self) -> Origin:
         upstream = (theirs for theirs, ours in self._aliases.items() if ours == self._commit)
         commit = next(upstream, self._commit)
-        return Origin(self._store.url, str(self._repo), commit, license_of(self))
+        signed = tuple(evidence.envelopes(self._store, self._repo, self._commit))
+        return Origin(self._store.url, str(self._repo), commit, license_of(self), signed)
 
     @cached_property
     def _aliases(self) -> dict[str, str]:
