@@ -3,7 +3,6 @@
 import datetime
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 import pytest
 
@@ -20,8 +19,6 @@ from waybill.store.s3_signed import Expired, send_signed
 from waybill.store.store import Store
 
 KEY = layout.UPLOADS + "x"
-SIGNERS = ("auth", "crt.auth") if find_spec("awscrt") else ("auth",)
-"""botocore's own, and the one that it takes where awscrt is installed."""
 
 
 @pytest.fixture
@@ -44,8 +41,7 @@ def wrong_clock(patch: pytest.MonkeyPatch, seconds: float) -> None:
         return found.replace(tzinfo=None) if remove_tzinfo else found
 
     patch.setattr(time, "time", lambda: real() + seconds)
-    for signer in SIGNERS:
-        patch.setattr(f"botocore.{signer}.get_current_datetime", now)
+    patch.setattr("botocore.auth.get_current_datetime", now)
 
 
 def test_a_request_that_hung_is_refused_by_the_server(store: Store) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from awscrt.checksums import crc32c
+import google_crc32c
 from botocore.exceptions import ClientError
 
 from waybill.digest import PIECE
@@ -110,7 +110,7 @@ class _Probe:
 
     def _upload(self, name: str, data: bytes, algorithm: str = "SHA256") -> dict[str, Any]:
         created = self._call("create_multipart_upload", name, ChecksumAlgorithm=algorithm)
-        crc = crc32c(data).to_bytes(4)
+        crc = google_crc32c.value(data).to_bytes(4)
         sums = {"SHA256": hashlib.sha256(data).digest(), "CRC32C": crc}
         checksum = {f"Checksum{algorithm}": base64.b64encode(sums[algorithm]).decode()}
         part = self._call(

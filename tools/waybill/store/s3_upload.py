@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
-from awscrt.checksums import crc32c
+import google_crc32c
 from botocore.exceptions import ClientError
 
 from waybill import digest as digests
@@ -270,7 +270,7 @@ class _Piece:
         with self.open(0, self.length) as stream:
             for chunk in digests.chunks(stream):
                 whole.update(chunk)
-                crc = crc32c(chunk, crc)
+                crc = google_crc32c.extend(crc, chunk)
         return base64.b64encode(crc.to_bytes(4)).decode()
 
 
