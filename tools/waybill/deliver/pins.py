@@ -114,6 +114,12 @@ class Pin:
         slot = self.traffic.get("previous")
         return self.revisions[slot.commit] if slot else None
 
+    @property
+    def serving(self) -> Revision:
+        """The one with most of the traffic."""
+        heaviest = max(self.traffic.values(), key=lambda slot: slot.weight)
+        return self.revisions[heaviest.commit]
+
     def as_yaml(self) -> dict[str, Any]:
         slots = {name: self.traffic[name] for name in SLOTS if name in self.traffic}
         return {
@@ -131,22 +137,38 @@ class Pins:
 
     models: Mapping[str, Pin] = field(default_factory=dict)
 
-    def with_stable(self, model: str, revision: Revision) -> Pins:
-        """All traffic to `revision`; the old stable stays beside it as `previous`, weight 0.
+    def with_stable(self, model: str, revision: Revision, *, gradual: bool = False) -> Pins:
+        """`revision` becomes the stable one; what served until now stays beside it as `previous`.
 
-        A model whose stable revision this is already keeps its traffic as it is.
+        All traffic goes to it, or, where it comes gradually, none as yet: `weighed` moves it. A
+        model whose stable revision this is already keeps its traffic as it is.
         """
         old = self.models.get(model)
-        if old and old.stable.commit == revision.commit:
+        if old is None:
+            pin = Pin({revision.commit: revision}, {"stable": Slot(revision.commit, 100)})
+        elif old.stable.commit == revision.commit:
             pin = replace(old, revisions={**old.revisions, revision.commit: revision})
         else:
-            pin = Pin({revision.commit: revision}, {"stable": Slot(revision.commit, 100)})
-            if old:
-                pin = Pin(
-                    {**pin.revisions, old.stable.commit: old.stable},
-                    {**pin.traffic, "previous": Slot(old.stable.commit, 0)},
-                )
+            # In the middle of a rollout, what served is not the stable one.
+            before = old.stable if old.serving.commit == revision.commit else old.serving
+            weight = 0 if gradual else 100
+            pin = Pin(
+                {revision.commit: revision, before.commit: before},
+                {
+                    "stable": Slot(revision.commit, weight),
+                    "previous": Slot(before.commit, 100 - weight),
+                },
+            )
         return Pins({**self.models, model: pin})
+
+    def weighed(self, model: str, weight: int) -> Pins:
+        """The stable revision's share is `weight`, and the one before has the rest."""
+        pin = self.models[model]
+        traffic = {
+            "stable": Slot(pin.stable.commit, weight),
+            "previous": Slot(pin.traffic["previous"].commit, 100 - weight),
+        }
+        return Pins({**self.models, model: replace(pin, traffic=traffic)})
 
     @property
     def text(self) -> str:

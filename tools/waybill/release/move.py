@@ -17,6 +17,7 @@ from waybill.deliver.environments import Environment
 from waybill.deliver.pins import Pins, Revision
 from waybill.errors import BadValue, Corrupt, OtherRepo, PinsDiffer, RefMoved
 from waybill.manifest import Manifest
+from waybill.release import steps
 from waybill.store import evidence
 from waybill.store.layout import Ref, RepoId
 from waybill.store.publish import hold
@@ -28,7 +29,8 @@ from waybill.store.store import Store
 class Move:
     """A decided step: `revision` becomes the stable one of `model`.
 
-    `seen` is what the ref held then, and `pinned` the revision in the pins file.
+    `seen` is what the ref held then, and `pinned` the revision in the pins file. Where it is
+    `gradual`, the traffic stays where it is until `waybill watch` moves it.
     """
 
     environment: Environment
@@ -37,6 +39,7 @@ class Move:
     revision: Revision
     seen: Head | None
     pinned: Revision | None
+    gradual: bool = False
 
     @property
     def repo(self) -> RepoId:
@@ -54,8 +57,15 @@ class Move:
         return not (at_ref and self.pinned == self.revision)
 
 
-def decide(environment: Environment, store: Store, model: str, revision: Revision) -> Move:
-    """Look at ref and pins file as they are now.
+def decide(
+    environment: Environment,
+    store: Store,
+    model: str,
+    revision: Revision,
+    *,
+    at_once: bool = False,
+) -> Move:
+    """Look at ref and pins file as they are now; `at_once` passes over the model's steps.
 
     Raises OtherRepo, BadFile; NoConditionalWrites when the ref would have to move.
     """
@@ -65,7 +75,8 @@ def decide(environment: Environment, store: Store, model: str, revision: Revisio
     seen = store.head(RepoId.parse(revision.repo), Ref.pin(environment.name, model))
     if seen is None or seen.commit != revision.commit:
         store.require_writable()
-    return Move(environment, store, model, revision, seen, pin.stable if pin else None)
+    gradual = not at_once and bool(steps.of(environment, model).shares)
+    return Move(environment, store, model, revision, seen, pin.stable if pin else None, gradual)
 
 
 def carry_out(moves: Sequence[Move], *, by: str, why: str) -> None:
@@ -103,7 +114,7 @@ def _write_pins(moved: Sequence[tuple[Move, Head]]) -> RefMoved | None:
         for move, head in moved:
             _same_repo(move.environment, held, move.model, move.revision)
             if move.store.head(move.repo, move.ref) == head:
-                held = held.with_stable(move.model, move.revision)
+                held = held.with_stable(move.model, move.revision, gradual=move.gradual)
             else:
                 lost.append(RefMoved(repo=move.repo, ref=move.ref))
         return held

@@ -38,8 +38,8 @@ def plan(
     if store.revision(repo, commit) is None:
         raise RevisionPruned(commit=commit, repo=repo, url=store.url)
     manifest = complete(store, repo, commit)
-    known = pin.revisions.get(commit)
-    return move.decide(environment, store, model, known or move.describe(store, repo, manifest))
+    known = pin.revisions.get(commit) or move.describe(store, repo, manifest)
+    return move.decide(environment, store, model, known, at_once=True)
 
 
 def _named(environment: Environment, model: str, records: Sequence[Record], to: str) -> str:
