@@ -1,12 +1,22 @@
 """The target's trust policy decides what is promoted to it, before a byte is copied."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.unit.release.world import REPO, World, new_world
-from tests.unit.sign.making import policy_file, public_pem, signer
+from tests.unit.sign.making import (
+    DAY,
+    NOW,
+    Authority,
+    certificate_pem,
+    certified,
+    policy_file,
+    public_pem,
+    signer,
+)
 from waybill.deliver.environments import Environments
 from waybill.errors import BadFile, Unsigned, UntrustedSignature
 from waybill.sign.keys import Signer
@@ -25,9 +35,9 @@ def world(tmp_path: Path) -> World:
     return World(world.project)
 
 
-def trust(world: World, made: Signer) -> None:
+def trust(world: World, made: Signer, anchor: Mapping[str, object] | None = None) -> None:
     (world.project / "values/trust").mkdir(exist_ok=True)
-    known = {"release": {"publicKey": public_pem(made.private)}}
+    known = {"release": anchor or {"publicKey": public_pem(made.private)}}
     rule = {"signedBy": ["release"], "unsigned": "refuse"}
     policy_file(world.project / "values/trust/test.yaml", keys=known, default=rule)
 
@@ -61,6 +71,45 @@ def test_signatures_come_along(world: World) -> None:
     stores = [world.store(name) for name in ("dev", "test")]
     kept = [sorted(evidence.envelopes(store, REPO, commit)) for store in stores]
     assert kept[0] == kept[1] != []
+
+
+def test_what_the_hub_would_refuse_is_not_pinned(world: World) -> None:
+    made, revision = signer(), world.revision("test", 2)
+    trust(world, made)
+    with pytest.raises(Unsigned, match=r"values/trust/test\.yaml asks for a signature by release"):
+        world.pin("test", revision.commit)
+    assert (world.stable("test"), world.ref("test")) == (None, None)
+    evidence.sign_provenance(world.store("test"), REPO, revision, made, "a test")
+    world.pin("test", revision.commit)
+    assert world.stable("test") == revision.commit
+
+
+def test_what_the_hub_would_refuse_is_not_rolled_back_to(world: World) -> None:
+    made, old = signer(), signer()
+    trust(world, old)
+    for number, signers in ((1, [old]), (2, [old, made])):
+        revision = world.revision("test", number)
+        for by in signers:
+            evidence.sign_provenance(world.store("test"), REPO, revision, by, "a test")
+        world.pin("test", revision.commit)
+    trust(world, made)
+    with pytest.raises(UntrustedSignature):
+        world.rollback("test")
+    assert world.stable("test") == world.ref("test") == revision.commit
+
+
+def test_a_certificate_that_ended_does_not_take_back_what_is_in(world: World) -> None:
+    authority = Authority()
+    made = certified(authority, since=NOW - DAY / 2, until=NOW - DAY / 4)
+    anchor = {
+        "certificateAuthority": certificate_pem(authority.certificate),
+        "subjects": ["CN=model release"],
+    }
+    trust(world, made, anchor)
+    revision = world.revision("test", 2)
+    evidence.sign_provenance(world.store("test"), REPO, revision, made, "a test")
+    world.pin("test", revision.commit)
+    assert world.stable("test") == revision.commit
 
 
 def test_a_policy_that_is_named_and_missing_stops_everything(world: World) -> None:

@@ -11,6 +11,7 @@ from waybill.deliver.pins import Pin
 from waybill.errors import BadValue, NotACommit, NothingToRollBack, RevisionPruned, UnknownModel
 from waybill.release import move
 from waybill.release.move import Move
+from waybill.release.pin import require_served
 from waybill.store.layout import Ref, RepoId
 from waybill.store.publish import complete
 from waybill.store.record import Record
@@ -22,7 +23,7 @@ def plan(
     """To the newest other commit of the history, or to `to`, which must occur in it.
 
     Raises UnknownModel, NothingToRollBack, NotACommit, BadValue, PinsDiffer, RevisionPruned,
-    BlobMissing.
+    BlobMissing; Unsigned and UntrustedSignature by the environment's trust policy.
     """
     pin = pins.load(environment.pins_path).models.get(model)
     if pin is None:
@@ -38,6 +39,7 @@ def plan(
     if store.revision(repo, commit) is None:
         raise RevisionPruned(commit=commit, repo=repo, url=store.url)
     manifest = complete(store, repo, commit)
+    require_served(environment, store, repo, manifest)
     known = pin.revisions.get(commit) or move.describe(store, repo, manifest)
     return move.decide(environment, store, model, known, at_once=True)
 
