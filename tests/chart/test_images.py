@@ -1,0 +1,149 @@
+"""The list of images: what any rendering runs is in it, and nothing that none runs.
+
+`pytest tests/chart/test_images.py --update` writes charts/waybill/images.yaml anew.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CASES, CHART, HELM, Refused, Render, containers, workloads
+from tests.services import needs
+from waybill.deliver.helm import Helm
+from waybill.deliver.images.listing import EVERYTHING, Image, images_of, listed
+
+LIST = CHART / "images.yaml"
+OWN_REGISTRY = {"global": {"imageRegistry": ""}}
+
+
+@pytest.fixture(autouse=True)
+def helm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYBILL_HELM", needs(HELM[4]))
+
+
+def release(*files: Path) -> Helm:
+    return Helm(CHART, "t", "ns", files=files)
+
+
+def names(images: list[Image]) -> set[str]:
+    return {str(one.reference) for one in images}
+
+
+def rendered(render: Render, *values: Mapping[str, Any] | Path | str) -> set[str]:
+    """What Helm says, read in another way than the list is made."""
+    objects = render(*values, OWN_REGISTRY)
+    return {one["image"] for each in workloads(objects) for one in containers(each)}
+
+
+def described() -> str:
+    mark = "# Every image that the chart may run; pytest tests/chart/test_images.py --update\n"
+    return mark + yaml.safe_dump(
+        [one.as_json() for one in listed(release(), everything=True)], sort_keys=False, width=100
+    )
+
+
+def test_the_list_of_the_chart_is_as_reviewed(pytestconfig: pytest.Config) -> None:
+    text = described()
+    if pytestconfig.getoption("update"):
+        LIST.write_text(text)
+    assert LIST.read_text() == text, "if it is meant so: pytest tests/chart/test_images.py --update"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_an_environment_runs_is_its_list(render: Render, case: str) -> None:
+    assert names(listed(release(*CASES[case]))) == rendered(render, *CASES[case])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_that_an_environment_could_run_holds_what_it_runs(case: str) -> None:
+    could = names(listed(release(*CASES[case]), everything=True))
+    assert could >= names(listed(release(*CASES[case])))
+
+
+@pytest.mark.parametrize("case", ["prod", "external-oidc"])
+def test_names_are_the_images_own_where_a_mirror_is_set(case: str) -> None:
+    registries = {one.reference.registry for one in listed(release(*CASES[case]))}
+    assert "docker.io" in registries
+    assert not any(one.endswith("example.internal") for one in registries)
+
+
+def toggles(schema: Mapping[str, Any], shapes: Mapping[str, Any], path: str = "") -> Iterator[Any]:
+    """(path, value) of every switch and every choice of the values."""
+    if "$ref" in schema:
+        schema = {**shapes[schema["$ref"].removeprefix("#/$defs/")], **schema}
+    choices = [True, False] if schema.get("type") == "boolean" else schema.get("enum", ())
+    yield from ((path, choice) for choice in choices if not path.endswith("pullPolicy"))
+    for key, below in schema.get("properties", {}).items():
+        yield from toggles(below, shapes, f"{path}.{key}".lstrip("."))
+
+
+def nested(path: str, value: Any) -> dict[str, Any]:
+    first, _, rest = path.partition(".")
+    return {first: nested(rest, value) if rest else value}
+
+
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+TOGGLES = list(toggles(SCHEMA, SCHEMA["$defs"]))
+TOGETHER: dict[tuple[str, Any], Path | Mapping[str, Any]] = {
+    ("minio.enabled", False): Path("values/samples/external-s3.yaml"),
+    ("keycloak.enabled", False): Path("values/samples/external-oidc.yaml"),
+    ("modelHub.enabled", False): nested("vllm.enabled", False),
+}
+"""Switches that stand alone nowhere, with what has to go with them."""
+
+
+def values_of(toggle: tuple[str, Any]) -> list[Path | Mapping[str, Any]]:
+    more = TOGETHER.get(toggle)
+    return [nested(*toggle), *([more] if more else [])]
+
+
+def test_the_switches_are_those_of_the_schema() -> None:
+    paths = {path for path, _ in TOGGLES}
+    assert {path for path in EVERYTHING if path.endswith((".enabled", ".mode"))} <= paths
+    components = {f"{key}.enabled" for key in SCHEMA["properties"]} & paths
+    assert components <= EVERYTHING.keys(), "a component whose switch the list does not know"
+
+
+def test_no_switch_brings_an_image_that_the_list_has_not(render: Render) -> None:
+    known, refused = names(listed(release(), everything=True)), []
+    models = [Path("values/test.yaml"), Path("tests/chart/pins.yaml")]
+    for toggle in TOGGLES:
+        try:
+            assert rendered(render, *models, *values_of(toggle)) <= known, toggle
+        except Refused:
+            refused.append(toggle)
+    assert len(refused) < len(TOGGLES) / 2, refused
+
+
+@pytest.mark.parametrize("image", yaml.safe_load(LIST.read_text()))
+def test_an_image_goes_with_what_it_needs(render: Render, image: dict[str, Any]) -> None:
+    """And so the list has none that no rendering runs."""
+    models = [Path("values/test.yaml"), Path("tests/chart/pins.yaml")]
+    assert image["name"] in rendered(render, *models)
+    switch, _, mode = image["needs"].partition(": ")
+    if mode:
+        without = values_of((switch, "file"))
+    elif switch in dict(TOGGLES):
+        without = values_of((switch, False))
+    else:
+        without = [
+            {"global": {"models": {"chat": {"enabled": False}, "embed": {"enabled": False}}}}
+        ]
+    assert (image["name"] in rendered(render, *models, *without)) == (image["needs"] == "")
+
+
+def test_a_pod_of_any_kind_is_seen() -> None:
+    spec = {"containers": [{"image": "a/b:1"}], "initContainers": [{"image": "a/c:1"}]}
+    labels = {"app.kubernetes.io/component": "vllm-chat-11111111"}
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    job = {"spec": {"template": template}}
+    for one in (
+        {"kind": "Pod", "metadata": {"labels": labels}, "spec": spec},
+        {"kind": "Deployment", "metadata": {}, "spec": {"template": template}},
+        {"kind": "CronJob", "metadata": {}, "spec": {"jobTemplate": job}},
+    ):
+        assert images_of([one]) == {"a/b:1": {"vllm"}, "a/c:1": {"vllm"}}
