@@ -63,7 +63,18 @@ def gather(
     damaged, too large, or about another revision is passed over. Raises RepoNotFound,
     RevisionNotFound.
     """
-    subject = store.manifest(repo, commit).descriptor.digest
+    return statements(store, repo, commit, store.manifest(repo, commit).descriptor.digest, policy, at)
+
+
+def statements(
+    store: Store,
+    repo: RepoId,
+    commit: str,
+    subject: Digest,
+    policy: Policy | None,
+    at: datetime | None = None,
+) -> list[Evidence]:
+    """As `gather`, of a revision that may be on its way here: `subject` is its manifest's digest."""
     kept = sorted(store.referrers(repo, commit), key=lambda blob: blob.digest)[:STATEMENTS]
     signed, said = (
         [one for blob in kept if blob.media_type == kind for one in _read(store, blob)]
