@@ -27,6 +27,7 @@ MODULES = {
     "bundle": ("inspect", "verify"),
     "sideload": ("sideload",),
     "deploy": ("deploy",),
+    "attest": ("attest",),
     "hub": ("hub",),
     "release": ("pin", "promote", "rollback", "status", "history"),
     "cluster": ("secrets", "provision"),
@@ -39,7 +40,23 @@ One command imports its own module alone: all of them together take a third of a
 
 
 class _Command(argparse.ArgumentParser):
-    """A subcommand: takes the common options, too."""
+    """A subcommand: takes the common options, too; behind `--`, what the user wants to have run.
+
+    argparse alone would give a positional that may be empty nothing, as soon as an option stands
+    between it and the first one.
+    """
+
+    def parse_known_args(  # type: ignore[override] # typeshed's overloads say the same twice
+        self, args: Sequence[str], namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        behind: list[str] = []
+        if self.get_default("behind") is not None and "--" in args:
+            at = list(args).index("--")
+            args, behind = args[:at], list(args[at + 1 :])
+        found, unknown = super().parse_known_args(args, namespace)
+        if behind:
+            found.behind = behind
+        return found, unknown
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)

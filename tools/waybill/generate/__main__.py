@@ -15,6 +15,7 @@ from waybill.bundle import base
 from waybill.bundle import format as bundle_format
 from waybill.deliver.environments import SCHEMA as ENVIRONMENTS
 from waybill.generate import chart, dashboard, reference
+from waybill.release.evaluation import SCHEMA as SMOKE
 from waybill.sign.trust import SCHEMA as TRUST
 from waybill.source import imports
 
@@ -33,6 +34,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "tools/docs/inventory.schema.json": _json(base.SCHEMA),
     "values/environments.schema.json": _json(ENVIRONMENTS),
     "values/trust.schema.json": _json(TRUST),
+    "values/smoke.schema.json": _json(SMOKE),
     "values/import.schema.json": _json(imports.SCHEMA),
     "charts/waybill/values.schema.json": lambda: chart.schema_text(chart.load(ROOT)),
     "charts/waybill/README.md": lambda: chart.readme(chart.load(ROOT)),

@@ -1,0 +1,46 @@
+"""Failures of tests that are to become evidence, of evidence itself, and of edits of values."""
+
+from __future__ import annotations
+
+from waybill.errors.base import WaybillError
+
+
+class CommandNotRun(WaybillError):
+    """The command of `waybill attest` could not be started, so there is no result."""
+
+    sentence = "{command!r} cannot be run: {why}"
+    hint = "give a program that is in PATH, and its arguments, behind --"
+    exit_code = 2
+
+
+class NoTestReport(WaybillError):
+    """The test ended well and left no JUnit file, so nobody knows what it has tested."""
+
+    sentence = "{path} was not written by the test"
+    hint = "have the test write its JUnit report there, or leave --junit out"
+    exit_code = 2
+
+
+class EngineUnreachable(WaybillError):
+    """The address of the smoke evaluation does not answer."""
+
+    sentence = "{url} cannot be asked: {why}"
+    hint = "check that the engine or the gateway runs there, and the network, then run it again"
+    exit_code = 7
+
+
+class EngineRefused(WaybillError):
+    """The engine or the gateway answers, but takes no question."""
+
+    sentence = "{url} takes no question: HTTP {status}, {why}"
+    hint = "check the token (--token-file) and the names in servedNames"
+
+
+class OtherRevisionAnswers(WaybillError):
+    """The answers are not those of the revision that the evidence would be about."""
+
+    sentence = "{url} answers with {found}, and not with {commit}"
+    hint = (
+        "roll the revision out first; while two revisions share the traffic, ask the engine of "
+        "this one instead of the gateway"
+    )
