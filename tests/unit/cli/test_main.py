@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -192,6 +193,30 @@ def test_a_bar_is_shown_on_a_terminal_only(capsys: pytest.CaptureFixture[str]) -
     with Console(as_json=False, quiet=False).progress("pack", 10) as advance:
         advance(10)
     assert capsys.readouterr().err == ""
+
+
+def test_a_note_stands_above_the_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    console = Console(as_json=False, quiet=False)
+    with console.progress("pack", 10) as advance:
+        advance(4)
+        console.note("insert the next medium")
+    console.note("done")
+    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    assert "insert the next medium" in lines and lines[-1] == "done"
+    assert any(line.startswith("pack:  40%") for line in lines)
+
+
+@pytest.mark.parametrize(("quiet", "told"), [(False, "it waits\n"), (True, "")])
+def test_what_a_store_says_while_it_waits_is_a_note(
+    quiet: bool, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        Console(as_json=True, quiet=quiet)
+    logging.getLogger("waybill.store").warning("%s", "it waits")
+    assert capsys.readouterr().err == told
 
 
 def test_who_decides_is_asked_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

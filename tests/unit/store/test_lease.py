@@ -150,6 +150,30 @@ def test_a_writer_waits_for_a_killed_prune_until_it_lapses(
     assert len(slept) - LAPSED // 50 in (0, 1)
 
 
+def test_who_waits_for_long_is_told_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = lease.Lease(store, "the timer")
+
+    def act() -> None:
+        if len(slept) > 2 * lease.TOLD:
+            mine.give_back()
+
+    slept = when_asleep(monkeypatch, act)
+    wait(store)
+    told = f"the store {store.url} is being pruned by the timer: waiting until that has ended"
+    assert [record.getMessage() for record in caplog.records] == [told]
+
+
+def test_a_short_wait_is_not_worth_a_word(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = lease.Lease(store, "the timer")
+    when_asleep(monkeypatch, mine.give_back)
+    wait(store)
+    assert caplog.records == []
+
+
 def test_a_writer_does_not_wait_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     lease.Lease(store, "somebody else")
     when_asleep(monkeypatch, lambda: None)

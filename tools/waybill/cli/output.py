@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from waybill.store.base import Advance
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 _EVERY = 30.0
 """Seconds between two lines of progress where no terminal shows a bar."""
@@ -27,14 +31,24 @@ class Report:
 
 
 class Console:
-    """Human words go to stderr, the result to stdout; bars only on a terminal, elsewhere lines."""
+    """Human words go to stderr, the result to stdout; bars only on a terminal, elsewhere lines.
+
+    What stores say while they wait (logger `waybill.store`) are such words, too.
+    """
 
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
         self._json, self._quiet = as_json, quiet
+        self._bar: tqdm[NoReturn] | None = None
+        logging.getLogger("waybill.store").handlers = [_Notes(self.note)]
 
     def note(self, text: str) -> None:
-        if not self._quiet:
+        if self._quiet:
+            return
+        if self._bar is None:
             print(text, file=sys.stderr, flush=True)
+        else:
+            # Above the bar, not into it.
+            self._bar.write(text, file=sys.stderr)
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
@@ -52,7 +66,11 @@ class Console:
             def advance(count: int) -> None:
                 bar.update(count)
 
-            yield advance
+            self._bar = bar
+            try:
+                yield advance
+            finally:
+                self._bar = None
 
     def show(self, command: str, report: Report) -> None:
         if self._json:
@@ -60,6 +78,17 @@ class Console:
             print(json.dumps(told), flush=True)
         elif report.text:
             print(report.text, flush=True)
+
+
+class _Notes(logging.Handler):
+    """Hands on what is logged."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        super().__init__()
+        self._note = note
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._note(record.getMessage())
 
 
 class _Lines:

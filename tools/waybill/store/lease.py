@@ -20,6 +20,7 @@ moving its ref, than things are young: an hour at least, a week unless somebody 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 import uuid
@@ -40,6 +41,9 @@ LAPSED = 300.0
 PATIENCE = 900.0
 """Seconds that a writer waits for a prune."""
 POLL = 1.0
+TOLD = 5.0
+"""Seconds of waiting after which people are told."""
+log = logging.getLogger("waybill.store")
 
 
 def settle(store: Store, write: Callable[[], object], keys: Sequence[str]) -> str | None:
@@ -87,10 +91,14 @@ def ended(lease: bytes | None) -> str | None:
 
 def wait(store: Store) -> bytes | None:
     """Return once nobody may delete: the lease, given back or lapsed. Raises BeingPruned."""
-    end = time.monotonic() + PATIENCE
+    since, told = time.monotonic(), False
     while not (found := _free(store.backend))[0]:
-        if time.monotonic() > end:
+        waited = time.monotonic() - since
+        if waited > PATIENCE:
             raise _being_pruned(store)
+        if waited > TOLD and not told:
+            told = True
+            log.warning("%s: waiting until that has ended", _being_pruned(store))
         time.sleep(POLL)
     return found[1]
 
