@@ -10,10 +10,10 @@ import pytest
 from tests.unit.release.crash import Crash, Fuse, Fused
 from tests.unit.release.world import OTHER, REPO, World, manifest, upstream
 from waybill.cli.main import main
-from waybill.errors import BadValue, NotAStore
+from waybill.errors import BadValue, NotAStore, RepoNotFound
 from waybill.store import layout, mirror
 from waybill.store.connect import connect
-from waybill.store.layout import Ref
+from waybill.store.layout import Ref, RepoId
 from waybill.store.mirror import Fate, Mirrored
 from waybill.store.store import Store
 
@@ -85,6 +85,11 @@ def test_one_repo_alone(source: Store, target: Store) -> None:
     assert sync(source, target, repo=OTHER).revisions == 1
     assert target.revisions(REPO) == [] and target.refs() == {}
     assert target.aliases(OTHER) == {upstream(3): manifest(3).commit}
+
+
+def test_a_repo_that_is_not_there_is_an_error(source: Store, target: Store) -> None:
+    with pytest.raises(RepoNotFound, match="there is no repo acme/no-such in "):
+        mirror.plan(source, target, RepoId("acme", "no-such"))
 
 
 def test_what_is_damaged_is_left_out_and_the_rest_arrives(source: Store, target: Store) -> None:

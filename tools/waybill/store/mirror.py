@@ -15,7 +15,7 @@ from itertools import takewhile
 
 from waybill import digest as digests
 from waybill.digest import Digest
-from waybill.errors import BadValue, WaybillError
+from waybill.errors import BadValue, RepoNotFound, WaybillError
 from waybill.manifest import Descriptor
 from waybill.store import layout, sync
 from waybill.store.audit import DAMAGE, Inventory, forget_pruned, inventory
@@ -80,7 +80,7 @@ def plan(source: Store, target: Store, repo: RepoId | None = None) -> Mirroring:
     """Writes nothing.
 
     Raises BadValue for a store and itself, NotAStore, NoConditionalWrites, StoreUnreachable,
-    StoreTooSmall, and Corrupt for a blob of the target that has a wrong size.
+    StoreTooSmall, RepoNotFound, and Corrupt for a blob of the target that has a wrong size.
     """
     if source.url == target.url:
         raise BadValue(what="target", value=target.url, why="it is the source")
@@ -89,6 +89,8 @@ def plan(source: Store, target: Store, repo: RepoId | None = None) -> Mirroring:
     # Refs before revisions: so what they name is among those, whoever writes meanwhile.
     steps = tuple(_steps(source, target, repo, wrong))
     found = inventory(source, repo)
+    if repo and not (found.manifests or found.wrong or steps or wrong):
+        raise RepoNotFound(repo=repo, url=source.url)
     blobs, since = list(found.blobs.values()), last_prune(target)
     here = parallel(target.has, blobs)
     missing = tuple(blob for blob, there in zip(blobs, here, strict=True) if not there)
