@@ -32,6 +32,7 @@ MODULES = {
     "release": ("pin", "promote", "rollback", "status", "history"),
     "cluster": ("secrets", "provision"),
     "install": ("install", "render", "doctor"),
+    "watch": ("watch",),
 }
 """Module of this package -> the commands that it registers, in the order of the help.
 

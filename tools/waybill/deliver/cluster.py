@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from waybill.deliver.rollout import Object
-from waybill.errors import ClusterForbidden, ClusterUnreachable, ExtraMissing, NamespaceMissing
+from waybill.errors import (
+    ClusterForbidden,
+    ClusterUnreachable,
+    ExtraMissing,
+    NamespaceMissing,
+    PodSilent,
+)
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, CoreV1Api
@@ -163,6 +169,43 @@ class Cluster:
             stamped = [line.partition(" ") for line in said.splitlines()]
             return [(at, line) for at, _, line in stamped if at > since]
         return []
+
+    def fetched(self, pod: str, port: int, path: str) -> str:
+        """What a pod answers to a GET, by way of its kubelet, where no NetworkPolicy stands.
+
+        Raises PodSilent.
+        """
+        core = self._core
+        from http.client import HTTPConnection, HTTPException
+
+        from kubernetes.client import ApiClient, CoreV1Api
+        from kubernetes.stream import portforward
+
+        # A client of its own: the call changes the one that it is given.
+        own = CoreV1Api(ApiClient(core.api_client.configuration))
+        ask = own.connect_get_namespaced_pod_portforward
+        to = self._ask(
+            f"reach the port {port} of the pod {pod}",
+            lambda: portforward(ask, pod, self.namespace, ports=str(port)),
+            unless=_ABSENT,
+        )
+        if to is None:
+            raise PodSilent(pod=pod, path=path, port=port, why="it has gone")
+        try:
+            connection = HTTPConnection("localhost")
+            connection.sock = to.socket(port)
+            connection.sock.settimeout(_TIMEOUT[1])
+            connection.request("GET", path, headers={"Connection": "close"})
+            answer = connection.getresponse()
+            said = answer.read().decode(errors="replace")
+        except (OSError, HTTPException) as error:
+            why = to.error(port) or str(error) or type(error).__name__
+            raise PodSilent(pod=pod, path=path, port=port, why=why) from error
+        finally:
+            to.close()
+        if answer.status >= 400:
+            raise PodSilent(pod=pod, path=path, port=port, why=f"it says {answer.status}")
+        return said
 
     def annotate(self, pod: str, key: str, value: str) -> None:
         """A pod that has gone meanwhile needs none."""

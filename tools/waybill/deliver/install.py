@@ -28,6 +28,8 @@ NO_IMPORT = "app.kubernetes.io/name!=import"
 """An import has the release's labels for the network's sake, and is no part of it."""
 REFRESHED = "waybill.dev/refreshed"
 """Patched on the gateway's pods: the kubelet then brings a changed ConfigMap within a second."""
+_HOOKS = 300
+"""Seconds that the hooks of an upgrade may take that changes no pod."""
 
 
 class Cluster(watch.Cluster, Protocol):
@@ -107,7 +109,7 @@ def carry_out(
             create_namespace=cluster.lacks_namespace(),
             meanwhile=lambda: stop_if(watched.glance()),
         )
-        refresh(cluster, selector, plan, note)
+        refresh(cluster, plan.helm.release, plan.revision + 1, note)
         stop_if(watched.wait(limit))
     except (HelmFailed, RolloutFailed) as error:
         hidden = watch.secrets(cluster)
@@ -135,10 +137,20 @@ def _steps(spec: Object) -> int:
     return max(1, math.ceil(replicas / together))
 
 
-def refresh(cluster: Cluster, selector: str, plan: Plan, note: Callable[[str], None]) -> None:
+def reroute(helm: Helm, cluster: Cluster, note: Callable[[str], None]) -> None:
+    """Bring changed weights to the gateways. No pod changes by that, so none is waited for.
+
+    Raises HelmFailed, ClusterUnreachable.
+    """
+    helm.upgrade(_HOOKS, create_namespace=False, meanwhile=lambda: None)
+    refresh(cluster, helm.release, helm.installed().revision, note)
+
+
+def refresh(cluster: Cluster, release: str, revision: int, note: Callable[[str], None]) -> None:
     """Have the gateway's pods see their routes at once; without it they do within a minute."""
+    gateways = f"{INSTANCE}={release},app.kubernetes.io/component=gateway"
     try:
-        for pod in cluster.listed("pods", f"{selector},app.kubernetes.io/component=gateway"):
-            cluster.annotate(pod["metadata"]["name"], REFRESHED, str(plan.revision + 1))
+        for pod in cluster.listed("pods", gateways):
+            cluster.annotate(pod["metadata"]["name"], REFRESHED, str(revision))
     except (ClusterForbidden, ClusterUnreachable) as error:
         note(f"changed routes reach the gateway within a minute, not at once: {error}")

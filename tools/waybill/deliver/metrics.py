@@ -35,7 +35,7 @@ class Seen:
 def of_gateway(pod: str, page: str, slot: str) -> dict[Key, float]:
     """The slot's answers, and which of them were errors: a 5xx, or one that another slot mended."""
     found = {(pod, "requests"): 0.0, (pod, "errors"): 0.0}
-    for name, labels, value in _samples(page):
+    for name, labels, value in samples(page):
         if labels.get("envoy_cluster_name") != slot:
             continue
         if name == _ANSWERS:
@@ -48,13 +48,14 @@ def of_gateway(pod: str, page: str, slot: str) -> dict[Key, float]:
 def of_engine(pod: str, page: str) -> dict[Key, float]:
     """First tokens that took up to so many seconds, by that number."""
     found: Counter[Key] = Counter()
-    for name, labels, value in _samples(page):
+    for name, labels, value in samples(page):
         if name == _STARTED:
             found[pod, labels["le"]] += value  # type: ignore[assignment] # Prometheus has floats
     return dict(found)
 
 
-def _samples(page: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
+def samples(page: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
+    """Name, labels and value of each series of a page, as Prometheus reads it."""
     from prometheus_client.parser import text_string_to_metric_families
 
     for family in text_string_to_metric_families(page):

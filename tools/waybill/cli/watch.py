@@ -1,0 +1,112 @@
+"""`waybill watch`: follow new revisions until they have all the traffic, or it is back."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from waybill.cli.arguments import Commands, whoami, words
+from waybill.cli.install import add_release, release_of
+from waybill.cli.output import Console, Report
+from waybill.cli.sign import add_key, signer_of
+from waybill.deliver import pins
+from waybill.deliver.cluster import Cluster
+from waybill.errors import NothingPinned, WaybillError
+from waybill.release import follow, steps
+from waybill.release.follow import Follower, Outcome
+
+DENIED = 3
+
+
+def register(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "watch",
+        help="follow new revisions: give them traffic by steps, take it back when they do badly",
+        description="Wait until an environment serves what is pinned, give new revisions their "
+        "traffic by the steps of the values, and follow errors and times to the first token. One "
+        "that exceeds its limits goes back by itself. The exit code is 3 where one does badly.",
+    )
+    add_release(parser)
+    parser.add_argument(
+        "--model", action="append", default=[], metavar="MODEL", help="this one (default: all)"
+    )
+    parser.add_argument(
+        "--for",
+        dest="seconds",
+        type=duration,
+        default=60,
+        metavar="TIME",
+        help="look so long at a revision with all the traffic, as 90s, 10m or 2h (default: 60s)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=int,
+        metavar="SECONDS",
+        help="wait so long until it is ready (default: by the models' size)",
+    )
+    parser.add_argument(
+        "--by", default=whoami(), type=words, help="who decides (default: the user)"
+    )
+    add_key(parser)
+    parser.set_defaults(run=_watch)
+
+
+def duration(text: str) -> int:
+    try:
+        return steps.seconds(text)
+    except (ValueError, LookupError):
+        raise argparse.ArgumentTypeError("write it as 90s, 10m or 2h") from None
+
+
+def _watch(args: argparse.Namespace, console: Console) -> Report:
+    environment, release = release_of(args)
+    signer = signer_of(args, console)
+    cluster = Cluster(release.namespace, release.context)
+    models = args.model or sorted(pins.load(environment.pins_path).models)
+    if not models:
+        raise NothingPinned(environment=environment.name)
+    lines, told = [], []
+    for model in models:
+        follower = Follower(environment, release, cluster, model, console.note)
+        outcome = follower.run(args.seconds, args.timeout)
+        lines.append(_line(model, outcome))
+        told.append(_json(model, outcome))
+        if outcome.back:
+            _put_back(follower, outcome, args.by, console)
+        if signer:
+            follow.attest(follower, outcome, signer)
+    bad = any(each["why"] for each in told)
+    return Report("\n".join(lines), {"models": told}, DENIED if bad else 0)
+
+
+def _put_back(follower: Follower, outcome: Outcome, by: str, console: Console) -> None:
+    try:
+        follow.put_back(follower, outcome, by)
+    except WaybillError as error:
+        again = f"waybill rollback {follower.environment.name} {follower.model}"
+        console.note(f"the traffic is back, and nothing records it: {error}; mend it: {again}")
+
+
+def _line(model: str, outcome: Outcome) -> str:
+    seen, short = outcome.seen, outcome.commit[:8]
+    if outcome.why:
+        where = f"went back to {outcome.back[:8]}" if outcome.back else "has none to go back to"
+        return f"{model}: {short} {where}: {outcome.why}"
+    times = ", ".join(f"{name} {value:.2f} s" for name, value in seen.ttft.items())
+    ttft = f", first token {times}" if times else ""
+    return f"{model}: {short} does well: {seen.errors} of {seen.requests} requests failed{ttft}"
+
+
+def _json(model: str, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "model": model,
+        "commit": outcome.commit,
+        "back": outcome.back,
+        "why": outcome.why,
+        "requests": outcome.seen.requests,
+        "errors": outcome.seen.errors,
+        "ttftSeconds": dict(outcome.seen.ttft),
+        "replicas": outcome.replicas,
+        "since": outcome.since.isoformat(),
+        "until": outcome.until.isoformat(),
+    }

@@ -1,0 +1,133 @@
+"""What an environment really serves: its engines asked themselves, its gateways' metrics read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from waybill.deliver import install, metrics, rollout
+from waybill.deliver.metrics import Key, Look
+from waybill.deliver.pins import Revision
+from waybill.deliver.rollout import Object
+from waybill.errors import PodSilent
+
+DIGEST = "waybill.dev/digest"
+"""What the chart writes on an engine's pods: the digest of the manifest that they were made for."""
+COMPONENT = "app.kubernetes.io/component"
+ENGINE, GATEWAY = 8000, 9902
+"""Ports of an engine's API and metrics, and of a gateway's metrics."""
+_HEALTHY = "envoy_cluster_membership_healthy"
+
+
+class Cluster(install.Cluster, Protocol):
+    """What looking at it asks of a cluster, in one namespace."""
+
+    def fetched(self, pod: str, port: int, path: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class Engines:
+    """The engines of one revision of a model, in a release."""
+
+    cluster: Cluster
+    release: str
+    model: str
+    revision: Revision
+
+    @property
+    def component(self) -> str:
+        return f"vllm-{self.model}-{self.revision.commit[:8]}"
+
+    @property
+    def name(self) -> str:
+        """As the gateway and the engine itself call it."""
+        return f"{self.model}@{self.revision.commit[:8]}"
+
+    def _selector(self, component: str) -> str:
+        return f"{install.INSTANCE}={self.release},{COMPONENT}={component}"
+
+    def deployment(self) -> Object | None:
+        found = self.cluster.listed("deployments", self._selector(self.component))
+        return found[0] if found else None
+
+    def replicas(self) -> int:
+        found = self.deployment()
+        return int(found["spec"].get("replicas", 1)) if found else 0
+
+    def lacks(self) -> str:
+        """What they are short of; empty when all are ready."""
+        found = self.deployment()
+        return rollout.lacks(found) if found else f"there is no Deployment for {self.name}"
+
+    def pods(self) -> list[Object]:
+        return _staying(self.cluster.listed("pods", self._selector(self.component)))
+
+    def gateways(self) -> list[str]:
+        """Names of the gateway's pods that are ready."""
+        return _ready(_staying(self.cluster.listed("pods", self._selector("gateway"))))
+
+    def objections(self) -> Iterator[str]:
+        """Why this is not what the pin says: by annotation, by the engines, by the gateways.
+
+        Raises PodSilent.
+        """
+        if lacks := self.lacks():
+            yield lacks
+        for pod in self.pods():
+            yield from self._of_pod(pod)
+        wanted = self.replicas()
+        for name in self.gateways():
+            found = healthy(self.cluster.fetched(name, GATEWAY, "/stats/prometheus"), self.name)
+            if found != wanted:
+                yield f"the gateway {name} has {found} of {wanted} engines of {self.name}"
+
+    def _of_pod(self, pod: Object) -> Iterator[str]:
+        name = pod["metadata"]["name"]
+        digest = (pod["metadata"].get("annotations") or {}).get(DIGEST)
+        if digest != self.revision.digest:
+            yield f"the pod {name} was made for {digest}, and {self.revision.digest} is pinned"
+        served = json.loads(self.cluster.fetched(name, ENGINE, "/v1/models"))
+        roots = {each["id"]: str(each.get("root")) for each in served["data"]}
+        if not roots.get(self.name, "").endswith(f"/{self.revision.commit}"):
+            yield f"the engine {name} serves {', '.join(map(str, roots.values()))}"
+
+    def look(self, slot: str, *, whole: bool) -> Look:
+        """The counters as they stand, of all pods that are ready; where not `whole`, of those that
+        answer. Raises PodSilent.
+
+        The first of two looks must be whole: what a pod has ever counted would else seem to have
+        happened between them.
+        """
+        found: dict[Key, float] = {}
+        of_slot = partial(metrics.of_gateway, slot=f"{self.model}/{slot}")
+        asked: list[tuple[str, int, str, Callable[[str, str], dict[Key, float]]]]
+        asked = [(name, GATEWAY, "/stats/prometheus", of_slot) for name in self.gateways()]
+        asked += [(name, ENGINE, "/metrics", metrics.of_engine) for name in _ready(self.pods())]
+        for name, port, path, read in asked:
+            try:
+                page = self.cluster.fetched(name, port, path)
+            except PodSilent:
+                if whole:
+                    raise
+                continue
+            found |= read(name, page)
+        return found
+
+
+def healthy(page: str, cluster: str) -> int:
+    """How many engines of a cluster a gateway finds healthy."""
+    found = metrics.samples(page)
+    named: Mapping[str, Any] = {"envoy_cluster_name": cluster}
+    counts = (value for name, labels, value in found if name == _HEALTHY and labels == named)
+    return round(sum(counts))
+
+
+def _ready(pods: list[Object]) -> list[str]:
+    return [pod["metadata"]["name"] for pod in pods if rollout.condition(pod, "Ready")]
+
+
+def _staying(pods: list[Object]) -> list[Object]:
+    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
