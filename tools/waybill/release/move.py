@@ -8,8 +8,9 @@ file; the same command again finds the ref where it wants it and writes the file
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from waybill import files
 from waybill.deliver import pins
@@ -79,12 +80,34 @@ def decide(
     return Move(environment, store, model, revision, seen, pin.stable if pin else None, gradual)
 
 
-def carry_out(moves: Sequence[Move], *, by: str, why: str) -> None:
-    """Move each ref, then write the pins of those that moved in one rename.
+@dataclass(frozen=True)
+class Reason:
+    """What the records of some moves say beside the commit.
 
-    Raises RefMoved when another writer was first: that model's pin is not written; BlobMissing,
-    RevisionNotFound or BeingPruned before any move.
+    `plan` and `evidence` (by model) are digests; `hold` None leaves a hold as it is.
     """
+
+    by: str
+    why: str
+    plan: str | None = None
+    evidence: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    hold: bool | None = None
+
+
+def carry_out(
+    moves: Sequence[Move],
+    *,
+    by: str = "",
+    why: str = "",
+    reason: Reason | None = None,
+) -> None:
+    """Move each ref, then write their pins in one rename.
+
+    Raises RefMoved when another writer was first: that model's pin is not written, and of a plan,
+    which is carried out whole or not at all, no other; BlobMissing, RevisionNotFound or
+    BeingPruned before any move.
+    """
+    reason = reason or Reason(by, why)
     for move in moves:
         if move.seen is None or move.seen.commit != move.revision.commit:
             hold(move.store, move.repo, move.revision.commit)
@@ -92,18 +115,46 @@ def carry_out(moves: Sequence[Move], *, by: str, why: str) -> None:
     lost: RefMoved | None = None
     for move in moves:
         try:
-            moved.append((move, _move_ref(move, by, why)))
+            moved.append((move, _move_ref(move, reason)))
         except RefMoved as error:
             lost = error
             break
+    if lost and reason.plan:
+        moved = _taken_back(moved, reason)
     lost = _write_pins(moved) or lost
     if lost:
         raise lost
 
 
-def _move_ref(move: Move, by: str, why: str) -> Head:
-    commit = move.revision.commit
-    return move.store.move(move.repo, move.ref, commit, expected=move.seen, by=by, why=why)
+def _move_ref(move: Move, reason: Reason) -> Head:
+    return move.store.move(
+        move.repo,
+        move.ref,
+        move.revision.commit,
+        expected=move.seen,
+        by=reason.by,
+        why=reason.why,
+        plan=reason.plan,
+        evidence=reason.evidence.get(move.model, ()),
+        hold=reason.hold,
+    )
+
+
+def _taken_back(moved: Sequence[tuple[Move, Head]], reason: Reason) -> list[tuple[Move, Head]]:
+    """Refs go back to where they were; those stay that were nowhere before."""
+    for move, head in moved:
+        if (before := move.seen) and before.digest != head.digest:
+            with suppress(RefMoved):
+                move.store.move(
+                    move.repo,
+                    move.ref,
+                    before.commit,
+                    expected=head,
+                    by=reason.by,
+                    why="taken back: another model of the plan was moved by somebody else",
+                    hold=before.record.hold,
+                )
+    return [(move, head) for move, head in moved if move.seen is None]
 
 
 def _write_pins(moved: Sequence[tuple[Move, Head]]) -> RefMoved | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from waybill import digest as digests
 from waybill.deliver import pins
@@ -58,7 +59,8 @@ def _named(environment: Environment, model: str, records: Sequence[Record], to: 
 def _previous(environment: Environment, model: str, records: Sequence[Record], pin: Pin) -> str:
     """The commit before the pinned one; where a rollback was cut off, that of its ref."""
     pinned = pin.stable.commit
-    commits = [record.commit for record in records[:3]]
+    # A record that stays at its commit puts on a hold, or releases one.
+    commits = [commit for commit, _ in groupby(record.commit for record in records)][:3]
     if commits == [pinned]:
         raise NothingToRollBack(model=model, environment=environment.name)
     if commits[:1] == [pinned]:

@@ -15,7 +15,11 @@ RECORD_TYPE = "application/vnd.waybill.record.v1+json"
 
 @dataclass(frozen=True)
 class Record:
-    """One step of a ref's history; `previous` is the digest of the record before it."""
+    """One step of a ref's history; `previous` is the digest of the record before it.
+
+    `hold`: nothing is promoted to this ref until a later record says otherwise. It stands here
+    because what puts it on, a rollback, moves the ref: both are seen at once or not at all.
+    """
 
     repo: str
     ref: str
@@ -26,6 +30,7 @@ class Record:
     why: str
     plan: str | None = None
     evidence: tuple[str, ...] = ()
+    hold: bool = False
 
     @property
     def key(self) -> str:
@@ -35,7 +40,11 @@ class Record:
 
     @property
     def data(self) -> bytes:
-        return canonical({**asdict(self), "evidence": list(self.evidence)})
+        value = {**asdict(self), "evidence": list(self.evidence)}
+        if not self.hold:
+            # As it was written before there were holds.
+            del value["hold"]
+        return canonical(value)
 
     @classmethod
     def parse(cls, data: bytes) -> Record:

@@ -270,13 +270,17 @@ class Store:
         by: str,
         why: str,
         plan: str | None = None,
+        evidence: Sequence[str] = (),
+        hold: bool | None = None,
     ) -> Head:
         """Point a ref at a commit by compare-and-swap. Raises RefMoved, NoConditionalWrites.
 
-        `expected` is what the caller saw when it decided. A ref that already stands at
-        the commit is left alone, so a rerun adds nothing to the history.
+        `expected` is what the caller saw when it decided, and None for `hold` leaves that as it
+        is. A ref that already stands there is left alone, so a rerun adds nothing to the history.
         """
-        if expected is not None and expected.commit == commit:
+        held = expected is not None and expected.record.hold
+        hold = held if hold is None else hold
+        if expected is not None and (expected.commit, held) == (commit, hold):
             return expected
         self.require_writable()
         record = Record(
@@ -288,6 +292,8 @@ class Store:
             at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             why=why,
             plan=plan,
+            evidence=tuple(evidence),
+            hold=hold,
         )
         blob = self.write(record.data, RECORD_TYPE)
         head = Head(blob.digest, record)
