@@ -13,6 +13,7 @@ from waybill.errors.bundle import *
 from waybill.errors.cluster import *
 from waybill.errors.evidence import *
 from waybill.errors.hub import *
+from waybill.errors.images import *
 from waybill.errors.live import *
 from waybill.errors.sign import *
 from waybill.errors.store import *

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import IO
 from urllib.parse import urlencode
@@ -60,14 +60,31 @@ class Registry:
         return self._web.body(self._get(f"blobs/{blob}", from_byte(offset)), offset)
 
     def _get(self, path: str, headers: Mapping[str, str]) -> httpx2.Response:
-        url = f"{self._base}/v2/{self._repository}/{path}"
-        response = self._web.ask("GET", url, headers, self._authorization)
+        return self._web.checked(self._ask("GET", self._url(path), headers))
+
+    def _url(self, path: str) -> str:
+        return f"{self._base}/v2/{self._repository}/{path}"
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: Callable[[], Iterable[bytes]] | None = None,
+    ) -> httpx2.Response:
+        """The answer, whatever it is; `content` is opened anew where it has to be sent again."""
+
+        def ask() -> httpx2.Response:
+            body = content() if content else None
+            return self._web.ask(method, url, headers, self._authorization, body)
+
+        response = ask()
         challenge = response.headers.get("www-authenticate", "")
         if response.status_code == httpx2.codes.UNAUTHORIZED and challenge:
             response.close()
             self._authorization = self._sign_in(challenge)
-            response = self._web.ask("GET", url, headers, self._authorization)
-        return self._web.checked(response)
+            response = ask()
+        return response
 
     def _sign_in(self, challenge: str) -> str | None:
         """The header that the challenge asks for; None where no credentials are known."""
@@ -83,6 +100,7 @@ class Registry:
         if not realm.startswith("https://" if self._base.startswith("https") else "http"):
             raise self._refused("its token service is not reached by https")
         query = {name: asked[name] for name in ("service", "scope") if name in asked}
+        scopes = [("scope", one) for one in query.get("scope", "").split()]
         # The client certificate is for the registry.
         reach = replace(self._reach, client_certificate=None, client_key=None)
         own = realm.startswith(f"{self._base}/")
@@ -93,7 +111,9 @@ class Registry:
         else:
             known = basic(login.name, login.password) if login else None
             mark = "&" if "?" in realm else "?"
-            response = web.ask("GET", f"{realm}{mark}{urlencode(query)}", None, known)
+            # As Docker does: a parameter for each scope, where one was told of several.
+            asking = [*((key, query[key]) for key in query if key != "scope"), *scopes]
+            response = web.ask("GET", f"{realm}{mark}{urlencode(asking)}", None, known)
         data = web.read(web.checked(response), _TOKEN_SIZE)
         try:
             told = json.loads(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,12 +65,17 @@ class Web:
         url: str,
         headers: Mapping[str, str] | None = None,
         authorization: str | None = None,
+        content: Iterable[bytes] | None = None,
     ) -> httpx2.Response:
-        """The answer, its body not read yet, redirects followed. Raises SourceUnreachable."""
+        """The answer, its body not read yet, redirects followed. Raises SourceUnreachable.
+
+        Content is sent once, and follows no redirect; `headers` say its length.
+        """
         target, last = httpx2.URL(url), httpx2.URL(url)
         for _ in range(_REDIRECTS):
-            response = self._send(method, target, {**_PLAIN, **(headers or {})}, authorization)
-            if not response.has_redirect_location:
+            told = {**_PLAIN, **(headers or {})}
+            response = self._send(method, target, told, authorization, content)
+            if not response.has_redirect_location or content is not None:
                 return response
             response.close()
             # A name and a password in there would be sent on as credentials.
@@ -90,14 +95,20 @@ class Web:
             return self._known.send(request, stream=True)
 
     def _send(
-        self, method: str, url: httpx2.URL, headers: dict[str, str], authorization: str | None
+        self,
+        method: str,
+        url: httpx2.URL,
+        headers: dict[str, str],
+        authorization: str | None,
+        content: Iterable[bytes] | None,
     ) -> httpx2.Response:
         own = _place(url) == _place(self._origin)
         client = self._known if own else self._stranger
         if own and authorization:
             headers["Authorization"] = authorization
         with self._errors():
-            return client.send(client.build_request(method, url, headers=headers), stream=True)
+            request = client.build_request(method, url, headers=headers, content=content)
+            return client.send(request, stream=True)
 
     def checked(self, response: httpx2.Response) -> httpx2.Response:
         """The answer if it is a good one. Raises SourceRefused, SourceNotFound, -Unreachable."""

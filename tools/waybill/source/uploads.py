@@ -1,0 +1,207 @@
+"""Writing to an OCI registry (distribution spec 1.1): blobs in pieces, taken over, or gone on with.
+
+Oras for Python sends a blob in one request that begins at zero when it breaks, and reads no
+ranges; the programs in Go would be one more thing to carry. What is missing to the client that
+reads is three requests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx2
+
+from waybill import digest as digests
+from waybill.digest import CHUNK, PIECE, Digest
+from waybill.errors import (
+    RegistryRefused,
+    RegistryUnreachable,
+    SourceNotFound,
+    SourceRefused,
+    SourceUnreachable,
+)
+from waybill.manifest import Descriptor
+from waybill.source.docker_config import CHECK
+from waybill.source.reach import Reach
+from waybill.source.reference import Place
+from waybill.source.registry import MANIFESTS, Registry
+from waybill.source.streams import READING, patiently
+from waybill.store.base import Advance, Content
+
+_RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
+
+
+class Uploads(Registry):
+    """One repository that is written to.
+
+    Every method raises RegistryUnreachable and RegistryRefused; what was begun and not ended the
+    registry forgets by itself.
+    """
+
+    def __init__(self, place: Place, repository: str, reach: Reach) -> None:
+        self.name = f"{place.host}/{repository}"
+        super().__init__(self.name, place.base, repository, reach)
+
+    def has(self, blob: Digest) -> bool:
+        return self._head(f"blobs/{blob}", {}) is not None
+
+    def digest_of(self, reference: str) -> Digest | None:
+        """What a tag or a digest leads to; None where it leads nowhere."""
+        accept = {"Accept": ", ".join(MANIFESTS)}
+        if (told := self._head(f"manifests/{reference}", accept)) is None:
+            return None
+        if digests.is_digest(told):
+            return Digest(told)
+        with self._named():
+            return self.manifest(reference)[1]
+
+    def _head(self, path: str, headers: Mapping[str, str]) -> str | None:
+        """The digest that it tells, '' where it tells none; None when it is not there."""
+        with self._named():
+            response = patiently(lambda: self._ask("HEAD", self._url(path), headers))
+            response.close()
+            if response.status_code == httpx2.codes.NOT_FOUND:
+                return None
+            self._web.checked(response)
+            return str(response.headers.get("docker-content-digest", ""))
+
+    def take_over(self, blob: Digest, other: str) -> bool:
+        """Let the registry give us a blob that another repository of it has."""
+        with self._named():
+            try:
+                response = self._post(f"?mount={blob}&from={other}")
+            except (SourceRefused, SourceNotFound):
+                return False
+            return response.status_code == httpx2.codes.CREATED
+
+    def upload(self, blob: Descriptor, content: Content, advance: Advance) -> None:
+        """Send a blob; a broken connection is gone on with where the registry lets us.
+
+        Raises Corrupt before the registry is told that it is whole.
+        """
+        with self._named():
+            sending = _Sending(blob, content, advance)
+            patiently(lambda: self._go_on(sending), READING)
+
+    def _go_on(self, sending: _Sending) -> None:
+        if sending.place:
+            self._look(sending)
+        if not sending.place:
+            sending.go_to(0)
+            sending.place = self._location(self._post(""))
+        while sending.size - sending.at > PIECE:
+            self._send(sending, "PATCH", sending.place, PIECE)
+        mark = "&" if "?" in sending.place else "?"
+        place = f"{sending.place}{mark}digest={sending.blob.digest}"
+        self._send(sending, "PUT", place, sending.size - sending.at)
+
+    def _look(self, sending: _Sending) -> None:
+        """How much of it has come; a registry that does not say has to get it anew."""
+        response = self._ask("GET", sending.place, {})
+        response.close()
+        told = _RANGE.fullmatch(response.headers.get("range", ""))
+        if response.is_success and told:
+            sending.go_to(int(told[1]) + 1 if int(told[1]) else 0)
+            sending.place = self._location(response, sending.place)
+        else:
+            sending.place = ""
+
+    def _send(self, sending: _Sending, method: str, place: str, length: int) -> None:
+        begin = sending.at
+        headers = {"Content-Length": str(length), "Content-Type": "application/octet-stream"}
+        if begin or method == "PATCH":
+            headers["Content-Range"] = f"{begin}-{begin + length - 1}"
+        if not length:
+            headers.pop("Content-Range", None)
+
+        def body() -> Iterator[bytes]:
+            if sending.at != begin:
+                sending.go_to(begin)
+            return sending.read(length)
+
+        response = self._ask(method, place, headers, body)
+        self._web.checked(response)
+        response.close()
+        if method == "PATCH":
+            sending.place = self._location(response, sending.place)
+
+    def put_manifest(self, data: bytes, media_type: str, tag: str) -> None:
+        """Name it. All that it names has to be there."""
+        headers = {"Content-Type": media_type, "Content-Length": str(len(data))}
+        with self._named():
+            url = self._url(f"manifests/{tag}")
+            response = patiently(lambda: self._ask("PUT", url, headers, lambda: [data]))
+            self._web.checked(response).close()
+        told = response.headers.get("docker-content-digest", digests.of(data))
+        if told != digests.of(data):
+            why = f"it names {told} what it was given as {digests.of(data)}"
+            raise RegistryUnreachable(registry=self.name, why=why)
+
+    def _post(self, query: str) -> httpx2.Response:
+        url = self._url(f"blobs/uploads/{query}")
+        response = self._web.checked(self._ask("POST", url, {"Content-Length": "0"}))
+        response.close()
+        return response
+
+    def _location(self, response: httpx2.Response, before: str = "") -> str:
+        """Where to send to: the registry says it anew after each piece."""
+        told = response.headers.get("location") or before
+        if not told:
+            raise SourceUnreachable(source=self.name, why="it does not say where to upload to")
+        return str(response.url.join(told))
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors as of a place that is written to."""
+        try:
+            yield
+        except SourceRefused as error:
+            why = error.facts["why"]
+            raise RegistryRefused(registry=self.name, why=why, credentials=CHECK) from error
+        except (SourceUnreachable, SourceNotFound) as error:
+            raise RegistryUnreachable(registry=self.name, why=error.facts["why"]) from error
+
+
+@dataclass
+class _Sending:
+    """A blob on its way: `at` bytes are read and hashed, `place` is where the rest goes to."""
+
+    blob: Descriptor
+    content: Content
+    advance: Advance
+    place: str = ""
+    at: int = 0
+    _told: int = 0
+    _sha: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    @property
+    def size(self) -> int:
+        return self.blob.size
+
+    def go_to(self, offset: int) -> None:
+        """What is there already is read and hashed again."""
+        self.at, self._sha = 0, hashlib.sha256()
+        for _ in self._chunks(offset):
+            pass
+
+    def read(self, length: int) -> Iterator[bytes]:
+        """The next bytes. Raises Corrupt at the end of the blob."""
+        yield from self._chunks(length)
+        if self.at == self.size:
+            found = digests.from_hex(self._sha.hexdigest())
+            what = f"the blob {self.blob.digest}"
+            digests.check(self.blob.digest, self.size, found, self.at, what)
+
+    def _chunks(self, length: int) -> Iterator[bytes]:
+        with self.content.open(self.at, length) as stream:
+            for chunk in digests.chunks(stream, CHUNK):
+                self._sha.update(chunk)
+                self.at += len(chunk)
+                # Bytes that are sent again were counted the first time.
+                self.advance(max(0, self.at - self._told))
+                self._told = max(self._told, self.at)
+                yield chunk
