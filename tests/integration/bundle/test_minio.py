@@ -106,7 +106,7 @@ def test_what_a_server_has_damaged_is_replaced(
     with on_minio.sideload(bundle, "--verify", "deep").start() as process:
         _, said = process.communicate()
     assert process.returncode == 4 and blob.digest in said
-    assert "1 of these were damaged" in on_minio.sideload(bundle, "--repair").run()
+    assert "; damaged: 1" in on_minio.sideload(bundle, "--repair").run()
     assert_loaded(on_minio.open(), revision.manifest.commit)
     assert "sent 0 of " in on_minio.sideload(bundle, "--verify", "deep").run()
 

@@ -154,7 +154,7 @@ def test_verify_names_each_bad_part_and_goes_on(waybill: Waybill, bundle: Path) 
         part.write(b"x")
     ran = waybill("verify", bundle)
     assert ran.code == 4
-    assert "part-00001.tar: part-00001.tar has " in ran.out
+    assert ran.out.startswith("part-00001.tar has ")
     assert "2 of 3 parts are good" in ran.out
 
 
@@ -166,7 +166,13 @@ def test_verify_of_a_store(waybill: Waybill, bundle: Path, store: Path) -> None:
     blob.write_bytes(blob.read_bytes()[::-1])
     ran = waybill("verify", "--store", store, "--json")
     assert ran.code == 4
-    assert list(ran.result["wrong"]) == [f"sha256:{blob.name}"]
+    digest, commit = f"sha256:{blob.name}", next(store.rglob("revisions/*")).name
+    assert list(ran.result["wrong"]) == [digest]
+    name = f"model.safetensors of acme/demo at {commit}"
+    assert ran.result["files"] == {digest: [name]}
+    told = waybill("verify", "--store", store).out.splitlines()
+    assert told[0].startswith(f"{digest} in {store.as_uri()} is corrupt: ")
+    assert told[1] == f"  it is {name}"
 
 
 @pytest.mark.parametrize("options", [[], ["BUNDLE", "--store", "STORE"]])
@@ -176,7 +182,7 @@ def test_verify_takes_a_bundle_or_a_store(
     names = {"BUNDLE": bundle, "STORE": store}
     ran = waybill("verify", *(names.get(one, one) for one in options))
     assert ran.code == 2
-    assert "it takes either directories or --store" in ran.err
+    assert "name the media of one, or else a --store" in ran.err
 
 
 def test_sideload_tells_what_it_sent(waybill: Waybill, bundle: Path, store: Path) -> None:
@@ -252,7 +258,7 @@ def test_a_source_is_loaded_without_a_bundle(waybill: Waybill, model: Path, tmp_
 
 WRONG_KIND = {
     "a directory without a name": (["MODEL"], "is not a bundle"),
-    "nothing to load": ([], "it takes directories, or a source"),
+    "nothing to load": ([], "name one, or the media of a bundle"),
     "waiting for a source": (["MODEL", "--as", "a/b", "--wait"], "--wait True is not usable"),
     "two sources": (["hf://a/b", "MODEL"], "one source at a time"),
     "a bundle as something": (["BUNDLE", "--as", "a/b"], "--as 'a/b' is not usable: it is not for"),

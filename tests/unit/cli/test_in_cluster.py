@@ -133,7 +133,7 @@ def test_the_result_is_told_as_of_any_sideload(
 ) -> None:
     monkeypatch.setattr(import_job, "carry_out", lambda *_: DONE)
     ran = waybill("sideload", "hf://a/b", *where)
-    line = f"a/b at {'c' * 40} is in s3://models: sent 2 of 3 blobs (1.0 kB), 1 are there"
+    line = f"a/b at {'c' * 40} is in s3://models: sent 2 of 3 blobs (1.0 kB), 1 were there"
     assert ran.out.splitlines() == [line, "note: no alias"]
     assert waybill("sideload", "hf://a/b", *where, "--json").result == {**DONE, "job": "w-import-1"}
     monkeypatch.setattr(import_job, "carry_out", lambda *_: {})

@@ -78,9 +78,15 @@ def test_a_source_of_another_form_is_refused_with_all_that_are_known() -> None:
         ("oci://host/a", "it must be oci://registry/repository:tag"),
         ("oci://host/A:v1", "it must be oci://registry/repository:tag"),
         ("oci://name:word@host/a", "it must be oci://registry/repository:tag"),
-        ("store+s3://bucket/x", "it must end in #owner/name@revision"),
+        (
+            "store+s3://bucket/x",
+            r"'store\+s3://bucket/x' is not usable: it must end in #owner/name@revision",
+        ),
         ("store+s3://bucket/x#name", "it must be owner/name"),
-        ("hub+https://host", "it must end in #owner/name@revision"),
+        (
+            "hub+https://host",
+            r"'hub\+https://host' is not usable: it must end in #owner/name@revision",
+        ),
         ("hub+https://name:word@host#a/b", "credentials do not belong in a URL"),
         ("file://host/path", "it must be file:///path, with three slashes"),
         ("pvc://claim/path", "a claim is read in its cluster: waybill sideload --in-cluster"),

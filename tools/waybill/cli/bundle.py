@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from waybill.cli.arguments import (
     open_store,
     policy_of,
 )
-from waybill.cli.output import Console, Report, counted, human, table
-from waybill.errors import BadValue, PartMissing, Unsigned, UntrustedSignature
+from waybill.cli.output import Console, Report, about, counted, human, table
+from waybill.errors import BadValue, PartMissing, Unsigned, UntrustedSignature, WaybillError
 from waybill.sign import trust
 from waybill.sign.dsse import Envelope
 from waybill.sign.trust import Policy
@@ -108,7 +109,7 @@ def _described(bundle: Bundle) -> dict[str, object]:
 
 def _verify(args: argparse.Namespace, console: Console) -> Report:
     if bool(args.store) == bool(args.folders):
-        raise BadValue(what="verify", value="", why="it takes either directories or --store")
+        raise BadValue(what="bundle", value="", why="name the media of one, or else a --store")
     return _verify_store(args, console) if args.store else _verify_bundle(args, console)
 
 
@@ -120,7 +121,8 @@ def _verify_store(args: argparse.Namespace, console: Console) -> Report:
     with console.progress("verify", found.size) as advance:
         result = audit(store, found, advance)
     untrusted = _untrusted(store, found, policy)
-    lines = [f"{what}: {error}" for what, error in result.wrong.items()] + untrusted
+    files = {what: found.files(what) for what in result.wrong}
+    lines = [*_damage(result.wrong, files), *untrusted]
     lines.append(
         f"{counted(result.revisions, 'revision')}, {counted(result.blobs, 'blob')} "
         f"({human(result.bytes)}), {len(result.wrong)} wrong"
@@ -130,10 +132,18 @@ def _verify_store(args: argparse.Namespace, console: Console) -> Report:
         "revisions": result.revisions,
         "blobs": result.blobs,
         "wrong": {what: str(error) for what, error in result.wrong.items()},
+        "files": {what: names for what, names in files.items() if names},
         "untrusted": untrusted,
     }
     code = 4 if result.wrong else Unsigned.exit_code if untrusted else 0
     return Report("\n".join(lines), data, exit_code=code)
+
+
+def _damage(wrong: Mapping[str, WaybillError], files: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What is wrong, and which files that are, so that it is known which bundle to bring."""
+    for what, error in wrong.items():
+        yield about(what, error)
+        yield from (f"  it is {name}" for name in files[what])
 
 
 def _untrusted(store: Store, found: Inventory, policy: Policy | None) -> list[str]:
@@ -153,7 +163,7 @@ def _verify_bundle(args: argparse.Namespace, console: Console) -> Report:
     present = [part for part in bundle.index.parts if bundle.path(part)]
     with console.progress("verify", sum(part.size for part in present)) as advance:
         findings = verify(bundle, advance)
-    lines = [f"{name}: {error}" for name, error in findings.wrong.items()]
+    lines = [about(name, error) for name, error in findings.wrong.items()]
     if findings.missing:
         lines.append(f"not on these media: {spans(findings.missing)}")
     untrusted = []
@@ -163,7 +173,8 @@ def _verify_bundle(args: argparse.Namespace, console: Console) -> Report:
         untrusted.append(str(error))
     lines += untrusted
     good, total = findings.good, len(bundle.index.parts)
-    lines.append(f"{good} of {counted(total, 'part')} are good ({human(findings.bytes)})")
+    verb = "is" if total == 1 else "are"
+    lines.append(f"{good} of {counted(total, 'part')} {verb} good ({human(findings.bytes)})")
     data = {
         "parts": total,
         "good": good,

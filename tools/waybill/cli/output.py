@@ -123,6 +123,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def about(what: str, error: Exception) -> str:
+    """The error of something, whose name is not said twice."""
+    return str(error) if str(error).startswith(what) else f"{what}: {error}"
+
+
 def printable(text: str) -> str:
     """What a file or a person named, without what could move a terminal's cursor."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

@@ -127,8 +127,8 @@ def _loaded(data: Mapping[str, Any]) -> Report:
 
 def _amount(data: Mapping[str, Any], verb: str) -> str:
     missing, total, damaged = (data[key] for key in ("missing", "blobs", "damaged"))
-    what = f"{missing} of {total} blobs ({human(data['bytes'])}), {total - missing} are there"
-    return f"{what}; {damaged} of these {verb} damaged" if damaged else what
+    what = f"{missing} of {total} blobs ({human(data['bytes'])}), {total - missing} {verb} there"
+    return f"{what}; damaged: {damaged}" if damaged else what
 
 
 def _origin(args: argparse.Namespace) -> str:
@@ -145,7 +145,7 @@ def _is_source(args: argparse.Namespace) -> bool:
 def _cargo(args: argparse.Namespace, console: Console) -> Cargo:
     """Raises BadValue for arguments of the other kind, and what either cannot be opened for."""
     if not (args.what or args.manifest):
-        raise BadValue(what="sideload", value="", why="it takes directories, or a source")
+        raise BadValue(what="source", value="", why="name one, or the media of a bundle")
     if not _is_source(args):
         _refuse(args, ("repo", "include", "exclude", "allow_pickle", "key"), "a bundle")
         bundle = Bundle.open([Path(one) for one in args.what])

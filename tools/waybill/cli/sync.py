@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from waybill.cli.arguments import (
@@ -15,8 +16,8 @@ from waybill.cli.arguments import (
     open_store,
     paced,
 )
-from waybill.cli.output import Console, Report, counted, human
-from waybill.errors import Corrupt
+from waybill.cli.output import Console, Report, about, counted, human
+from waybill.errors import Corrupt, WaybillError
 from waybill.store import mirror
 from waybill.store.layout import RepoId
 from waybill.store.mirror import Fate, Mirrored, Mirroring, RefStep
@@ -83,12 +84,14 @@ def _report(mirroring: Mirroring, done: Mirrored | None) -> Report:
         "wrong": {what: str(error) for what, error in wrong.items()},
     }
     code = Corrupt.exit_code if wrong else 1 if fates[Fate.APART] else 0
-    return Report("\n".join(_lines(mirroring, data)), data, exit_code=code)
+    return Report("\n".join(_lines(mirroring, wrong, data)), data, exit_code=code)
 
 
-def _lines(mirroring: Mirroring, data: dict[str, Any]) -> list[str]:
+def _lines(
+    mirroring: Mirroring, wrong: Mapping[str, WaybillError], data: dict[str, Any]
+) -> list[str]:
     target, dry = mirroring.target.url, data["dryRun"]
-    lines = [f"{what}: {error}" for what, error in data["wrong"].items()]
+    lines = [about(what, error) for what, error in wrong.items()]
     for step in mirroring.steps:
         if step.fate is Fate.APART:
             name = f"{step.ref} of {step.wanted.record.repo}"

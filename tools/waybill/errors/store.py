@@ -9,7 +9,7 @@ class NotAStore(WaybillError):
     """The bucket or directory exists but holds no store.json."""
 
     sentence = "{url} is not a Waybill store: it has no store.json"
-    hint = "make it one: waybill store init {url}"
+    hint = "check the path or prefix; if it is to become one: waybill store init {url}"
     exit_code = 2
     status = 503
 

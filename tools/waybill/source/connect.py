@@ -50,7 +50,8 @@ def _hugging_face(url: str, reach: Reach) -> Source:
 def _hub(url: str, reach: Reach) -> Source:
     from waybill.source.huggingface import HuggingFaceSource
 
-    endpoint, named = _place_and_name(url.removeprefix("hub+"))
+    place, named = _place_and_name(url)
+    endpoint = place.removeprefix("hub+")
     check_endpoint("source", endpoint)
     repo, revision = _repo_and_revision(named)
     return HuggingFaceSource(repo, revision, endpoint=endpoint, ca_bundle=reach.ca_bundle)
@@ -78,7 +79,8 @@ def _oci(url: str, reach: Reach) -> Source:
 def _store(url: str, reach: Reach) -> Source:
     from waybill.source.waybill_store import StoreSource
 
-    place, named = _place_and_name(url.removeprefix("store+"))
+    place, named = _place_and_name(url)
+    place = place.removeprefix("store+")
     if place.startswith("file:"):
         reach.roots.check(local("source", unquote(split("source", place).path)))
     repo, revision = _repo_and_revision(named)
@@ -141,7 +143,7 @@ def open_source(url: str, reach: Reach = Reach()) -> Source:  # noqa: B008 - it 
 
 
 def _place_and_name(url: str) -> tuple[str, str]:
-    """`https://host#owner/name@revision` in two."""
+    """`hub+https://host#owner/name@revision` in two."""
     place, separator, named = url.partition("#")
     if not separator:
         why = f"it must end in #{NAMED}"

@@ -49,6 +49,15 @@ class Inventory:
     def size(self) -> int:
         return sum(blob.size for blob in self.blobs.values())
 
+    def files(self, digest: str) -> list[str]:
+        """Where this content is a file: `path of owner/name at commit`."""
+        return [
+            f"{file.path} of {repo} at {commit}"
+            for (repo, commit), manifest in self.manifests.items()
+            for file in manifest.files
+            if file.digest == digest
+        ]
+
 
 def inventory(store: Store, repo: RepoId | None = None) -> Inventory:
     """Raises StoreUnreachable and its like; damaged manifests go to `wrong`.
