@@ -63,7 +63,9 @@ def gather(
     damaged, too large, or about another revision is passed over. Raises RepoNotFound,
     RevisionNotFound.
     """
-    return statements(store, repo, commit, store.manifest(repo, commit).descriptor.digest, policy, at)
+    return statements(
+        store, repo, commit, store.manifest(repo, commit).descriptor.digest, policy, at
+    )
 
 
 def statements(
