@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import CUT, Faults, faulty
 from tests.integration.bundle.conftest import Process, commit_in
-from tests.integration.bundle.wire import Wire, wire_to
 from tests.integration.hub.conftest import Hub, hub_process
 from tests.store_contents import noise
 from tests.unit.bundle.bundles import new_store
@@ -35,17 +35,25 @@ FILES = {
 
 @dataclass(frozen=True)
 class Upstream:
-    """A hub whose store was loaded from `model`, and a wire that leads to it."""
+    """A hub whose store was loaded from `model`, and a line to it that may break."""
 
     hub: Hub
-    wire: Wire
+    line: Faults
     model: Path
     store: Path
     commit: str
 
     def pack(self, out: Path, *options: object) -> Process:
         source = f"hf://Acme/Demo@{self.commit}"
-        arguments = ("pack", source, "--out", out, "--source-endpoint", self.wire.url, *options)
+        arguments = (
+            "pack",
+            source,
+            "--out",
+            out,
+            "--source-endpoint",
+            self.line.endpoint,
+            *options,
+        )
         return Process(arguments, {"HF_HOME": str(out.parent / "huggingface")})
 
 
@@ -59,8 +67,12 @@ def upstream(tmp_path: Path) -> Iterator[Upstream]:
     packed = Process(("pack", model, "--as", "Acme/Demo", "--out", tmp_path / "from-model")).run()
     Process(("sideload", tmp_path / "from-model", "--to", store, "--tag", "v1")).run()
     nothing = Manifest(())
-    with hub_process(str(store), tmp_path, nothing) as hub, wire_to(hub.url) as wire:
-        yield Upstream(hub, wire, model, store, commit_in(packed))
+    with hub_process(str(store), tmp_path, nothing) as hub, faulty(hub.url) as line:
+        yield Upstream(hub, line, model, store, commit_in(packed))
+
+
+def weights(method: str, path: str) -> bool:
+    return method == "GET" and path.endswith("/model.safetensors")
 
 
 def said(process: Process, code: int) -> str:
@@ -79,7 +91,7 @@ def test_a_hub_and_a_directory_with_the_same_files_give_the_same_revision(
     (revision,) = Bundle.open([tmp_path / "out"]).index.revisions
     facts = json.loads(revision.statements[0])["predicate"]["buildDefinition"]
     assert facts["externalParameters"] == {
-        "source": upstream.wire.url,
+        "source": upstream.line.endpoint,
         "repo": "Acme/Demo",
         "commit": upstream.commit,
         "license": "apache-2.0",
@@ -93,7 +105,7 @@ def test_a_branch_or_tag_is_resolved_to_its_commit(
     revision: str, upstream: Upstream, tmp_path: Path
 ) -> None:
     source = f"hf://acme/demo{revision}"
-    options = ("--out", tmp_path / "out", "--source-endpoint", upstream.wire.url)
+    options = ("--out", tmp_path / "out", "--source-endpoint", upstream.line.endpoint)
     told = Process(("pack", source, *options)).run()
     assert commit_in(told) == upstream.commit
 
@@ -101,19 +113,19 @@ def test_a_branch_or_tag_is_resolved_to_its_commit(
 def test_a_connection_that_breaks_in_the_middle_is_gone_on_with_by_range(
     upstream: Upstream, tmp_path: Path
 ) -> None:
-    upstream.wire.cut_at, upstream.wire.times = 5_000_000, 3
+    upstream.line.next(CUT, weights, times=3)
     assert commit_in(upstream.pack(tmp_path / "out").run()) == upstream.commit
-    assert upstream.wire.cuts == 3
+    assert upstream.line.done[CUT] == 3
     assert len(upstream.hub.lines(r"GET .*model\.safetensors.* 206")) >= 3
 
 
 def test_a_line_that_always_breaks_is_an_error_and_a_rerun_goes_on(
     upstream: Upstream, tmp_path: Path
 ) -> None:
-    upstream.wire.cut_at, upstream.wire.times = 5_000, 1_000_000
+    upstream.line.next(CUT, weights, times=1_000_000)
     told = said(upstream.pack(tmp_path / "out"), 7)
-    assert f"error: the source {upstream.wire.url}/Acme/Demo cannot be read: " in told
-    upstream.wire.cut_at = None
+    assert f"error: the source {upstream.line.endpoint}/Acme/Demo cannot be read: " in told
+    upstream.line.times = 0
     assert commit_in(upstream.pack(tmp_path / "out").run()) == upstream.commit
 
 
@@ -123,7 +135,9 @@ def test_wrong_bytes_from_upstream_are_refused(upstream: Upstream, tmp_path: Pat
         data = blob.read_bytes()
         blob.write_bytes(bytes([data[0] ^ 1]) + data[1:])
         told = said(upstream.pack(tmp_path / name), 4)
-        assert f"error: {name} from {upstream.wire.url}/Acme/Demo is corrupt: expected " in told
+        assert (
+            f"error: {name} from {upstream.line.endpoint}/Acme/Demo is corrupt: expected " in told
+        )
         assert not (tmp_path / name / "bundle.json").exists()
         blob.write_bytes(data)
 
@@ -136,7 +150,7 @@ def _digest(upstream: Upstream, name: str) -> Digest:
 def test_a_branch_that_moves_while_it_is_packed_gives_the_files_of_one_commit(
     upstream: Upstream, tmp_path: Path
 ) -> None:
-    source = open_source("hf://Acme/Demo@main", Reach(endpoint=upstream.wire.url))
+    source = open_source("hf://Acme/Demo@main", Reach(endpoint=upstream.line.endpoint))
     packing = Packing.plan(source)
     (upstream.model / "README.md").write_bytes(b"newer")
     again = ("pack", upstream.model, "--as", "Acme/Demo", "--out", tmp_path / "newer")
@@ -160,7 +174,7 @@ def test_a_branch_that_moves_while_it_is_packed_gives_the_files_of_one_commit(
 def test_what_the_hub_does_not_have_is_told_in_a_sentence(
     url: str, sentence: str, upstream: Upstream, tmp_path: Path
 ) -> None:
-    options = ("--out", tmp_path / "out", "--source-endpoint", upstream.wire.url)
+    options = ("--out", tmp_path / "out", "--source-endpoint", upstream.line.endpoint)
     told = said(Process(("pack", url, *options)), 2)
     assert sentence in told
     assert told.count("\n") == 2
@@ -180,7 +194,9 @@ def test_offline_mode_is_told_in_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_file_is_read_from_any_offset(upstream: Upstream) -> None:
-    source = open_source(f"hf://acme/demo@{upstream.commit}", Reach(endpoint=upstream.wire.url))
+    source = open_source(
+        f"hf://acme/demo@{upstream.commit}", Reach(endpoint=upstream.line.endpoint)
+    )
     for file in source.files():
         data = FILES[file.path]
         for offset in {0, len(data) // 2, len(data)}:
@@ -194,7 +210,9 @@ def test_a_hub_that_goes_away_is_told_when_its_files_are_opened(
 ) -> None:
     waits: list[float] = []
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", waits.append)
-    source = open_source(f"hf://acme/demo@{upstream.commit}", Reach(endpoint=upstream.wire.url))
+    source = open_source(
+        f"hf://acme/demo@{upstream.commit}", Reach(endpoint=upstream.line.endpoint)
+    )
     files = source.files()
     upstream.hub.process.kill()
     upstream.hub.process.wait()
