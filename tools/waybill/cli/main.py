@@ -33,6 +33,7 @@ MODULES = {
     "cluster": ("secrets", "provision"),
     "install": ("install", "render", "doctor"),
     "watch": ("watch",),
+    "drift": ("drift",),
 }
 """Module of this package -> the commands that it registers, in the order of the help.
 

@@ -31,19 +31,31 @@ Answer = TypeVar("Answer")
 
 _TIMEOUT = (5, 30)
 """Seconds to connect, and to wait for an answer."""
+_NAMESPACED = "/namespaces/{namespace}/"
 _KINDS = {
-    "configmaps": ("/api/v1/namespaces/{namespace}/configmaps", "ConfigMap"),
-    "deployments": ("/apis/apps/v1/namespaces/{namespace}/deployments", "Deployment"),
-    "jobs": ("/apis/batch/v1/namespaces/{namespace}/jobs", "Job"),
+    "configmaps": ("/api/v1" + _NAMESPACED + "configmaps", "ConfigMap"),
+    "cronjobs": ("/apis/batch/v1" + _NAMESPACED + "cronjobs", "CronJob"),
+    "deployments": ("/apis/apps/v1" + _NAMESPACED + "deployments", "Deployment"),
+    "ingresses": ("/apis/networking.k8s.io/v1" + _NAMESPACED + "ingresses", "Ingress"),
+    "jobs": ("/apis/batch/v1" + _NAMESPACED + "jobs", "Job"),
+    "networkpolicies": (
+        "/apis/networking.k8s.io/v1" + _NAMESPACED + "networkpolicies",
+        "NetworkPolicy",
+    ),
     "nodes": ("/api/v1/nodes", "Node"),
     "persistentvolumeclaims": (
-        "/api/v1/namespaces/{namespace}/persistentvolumeclaims",
+        "/api/v1" + _NAMESPACED + "persistentvolumeclaims",
         "PersistentVolumeClaim",
     ),
+    "poddisruptionbudgets": (
+        "/apis/policy/v1" + _NAMESPACED + "poddisruptionbudgets",
+        "PodDisruptionBudget",
+    ),
+    "pods": ("/api/v1" + _NAMESPACED + "pods", "Pod"),
     "priorityclasses": ("/apis/scheduling.k8s.io/v1/priorityclasses", "PriorityClass"),
-    "pods": ("/api/v1/namespaces/{namespace}/pods", "Pod"),
-    "secrets": ("/api/v1/namespaces/{namespace}/secrets", "Secret"),
-    "statefulsets": ("/apis/apps/v1/namespaces/{namespace}/statefulsets", "StatefulSet"),
+    "secrets": ("/api/v1" + _NAMESPACED + "secrets", "Secret"),
+    "services": ("/api/v1" + _NAMESPACED + "services", "Service"),
+    "statefulsets": ("/apis/apps/v1" + _NAMESPACED + "statefulsets", "StatefulSet"),
     "storageclasses": ("/apis/storage.k8s.io/v1/storageclasses", "StorageClass"),
 }
 _IN_POD = "KUBERNETES_SERVICE_HOST"

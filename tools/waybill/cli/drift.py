@@ -1,0 +1,107 @@
+"""`waybill drift`: what is not as it should be, looked at from outside or by the CronJob."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from waybill.cli.arguments import Commands
+from waybill.cli.install import add_release, release_of
+from waybill.cli.output import Console, Report, counted
+from waybill.deliver import helm
+from waybill.deliver.cluster import Cluster
+from waybill.errors import BadValue, ExtraMissing, Unreadable
+from waybill.release import drift
+from waybill.release.drift import Drift, Finding
+
+METRICS = {
+    "waybill_drift_findings": "Fields and objects that are not as they were rendered.",
+    "waybill_drift_unread_kinds": "Kinds of objects that could not be looked at.",
+}
+CHANGES = 5
+
+
+def register(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "drift",
+        help="compare pins, store, release and cluster; changes nothing",
+        description="Name an environment; or, as the chart's CronJob does, a file of objects, a "
+        "namespace and a release: then the cluster alone is compared.",
+    )
+    add_release(parser, nargs="?")
+    parser.add_argument(
+        "--detailed-exitcode", action="store_true", help="exit with 5 when something differs"
+    )
+    parser.add_argument("--expected", type=Path, metavar="FILE", help="the objects, as rendered")
+    parser.add_argument("--namespace", help="where the objects of the file are")
+    parser.add_argument("--release", help="the release that the objects are of")
+    parser.add_argument(
+        "--metrics-port", type=int, metavar="PORT", help="show the result to Prometheus here"
+    )
+    parser.add_argument(
+        "--metrics-seconds", type=int, default=180, metavar="SECONDS", help="for so long"
+    )
+    parser.set_defaults(run=_drift)
+
+
+def _drift(args: argparse.Namespace, console: Console) -> Report:
+    found = _inside(args) if args.expected else _outside(args)
+    for each in found.unread:
+        console.note(f"not looked at: {each}")
+    lines = [line for each in found.findings for line in _told(each)]
+    amount = counted(len(found.findings), "difference") if found.findings else "no difference"
+    data = {"findings": [asdict(each) for each in found.findings], "unread": found.unread}
+    code = CHANGES if args.detailed_exitcode and found.findings else 0
+    report = Report("\n".join([*lines, amount]), data, code)
+    if args.metrics_port:
+        console.note(report.text)
+        _show(found, args.metrics_port, args.metrics_seconds)
+    return report
+
+
+def _outside(args: argparse.Namespace) -> Drift:
+    if not args.environment:
+        why = "name an environment: waybill drift ENV"
+        raise BadValue(what="environment", value="", why=why)
+    environment, release = release_of(args)
+    return drift.look(environment, release, Cluster(release.namespace, release.context))
+
+
+def _inside(args: argparse.Namespace) -> Drift:
+    if args.environment or not (args.namespace and args.release):
+        why = "it goes with --namespace and --release, and with no environment"
+        raise BadValue(what="--expected", value=str(args.expected), why=why)
+    try:
+        expected = helm.documents(args.expected.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise Unreadable(path=args.expected, why=why) from error
+    found = Drift()
+    drift.in_cluster(found, expected, Cluster(args.namespace), args.release)
+    return found
+
+
+def _told(found: Finding) -> list[str]:
+    where = f"{found.object}: {found.field}" if found.field else found.object
+    by = f" (by {found.by})" if found.by else ""
+    lines = [f"{found.between}: {where}: {found.expected} expected, {found.found} found{by}"]
+    return [*lines, f"  {found.advice}"] if found.advice else lines
+
+
+def _show(found: Drift, port: int, seconds: int) -> None:
+    """Long enough for Prometheus to come by: nobody else keeps what a Job has counted."""
+    try:
+        from prometheus_client import CollectorRegistry, Gauge, start_http_server
+    except ImportError as error:
+        raise ExtraMissing(what="metrics", package="prometheus-client", extra="hub") from error
+    registry = CollectorRegistry()
+    counts = (len(found.findings), len(found.unread))
+    for (name, text), count in zip(METRICS.items(), counts, strict=True):
+        Gauge(name, text, registry=registry).set(count)
+    server, thread = start_http_server(port, registry=registry)
+    time.sleep(seconds)
+    server.shutdown()
+    server.server_close()
+    thread.join()

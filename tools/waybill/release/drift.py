@@ -1,0 +1,164 @@
+"""Drift: whether pins, store, release and cluster still say the same. Looking changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from waybill.deliver import demands, differences, install, pins
+from waybill.deliver.differences import NOTHING, Difference
+from waybill.deliver.environments import Environment
+from waybill.deliver.helm import Helm
+from waybill.deliver.pins import Pin
+from waybill.deliver.rollout import Object
+from waybill.deliver.secrets import Plan
+from waybill.errors import ClusterForbidden, WaybillError
+from waybill.release import move
+from waybill.store.layout import Ref, RepoId
+from waybill.store.store import Store
+
+KINDS = {
+    "ConfigMap": "configmaps",
+    "CronJob": "cronjobs",
+    "Deployment": "deployments",
+    "Ingress": "ingresses",
+    "NetworkPolicy": "networkpolicies",
+    "PodDisruptionBudget": "poddisruptionbudgets",
+    "Service": "services",
+    "StatefulSet": "statefulsets",
+}
+"""Kinds that decide what runs, and who may talk to whom, by how a cluster lists them."""
+
+
+class Cluster(Protocol):
+    """What looking for drift asks of a cluster, in one namespace."""
+
+    def listed(self, kind: str, selector: str = "") -> list[Object]: ...
+    def secret_keys(self, name: str) -> frozenset[str] | None: ...
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be; `between` names the two that disagree."""
+
+    between: str
+    object: str
+    field: str
+    expected: str
+    found: str
+    by: str = ""
+    advice: str = ""
+
+
+@dataclass
+class Drift:
+    """All findings, and what could not be looked at, with the reason."""
+
+    findings: list[Finding] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+
+def look(environment: Environment, helm: Helm, cluster: Cluster) -> Drift:
+    """At everything that an environment consists of.
+
+    Raises what makes looking senseless: BadFile, HelmMissing, HelmFailed, BadEngineArguments,
+    ReleasePending, ClusterUnreachable.
+    """
+    drift = Drift()
+    held = pins.load(environment.pins_path).models
+    try:
+        drift.findings += in_store(environment, environment.connect(), held)
+    except WaybillError as error:
+        drift.unread.append(f"the store: {error}")
+    expected, applied = install.render(helm), helm.installed().manifests
+    in_cluster(drift, expected, cluster, helm.release, applied)
+    try:
+        drift.findings += list(_secrets(expected, cluster))
+    except ClusterForbidden as error:
+        drift.unread.append(f"Secrets: {error}")
+    return drift
+
+
+def in_store(environment: Environment, store: Store, held: Mapping[str, Pin]) -> Iterator[Finding]:
+    """Where pins file and store disagree: refs, revisions, and models that only one knows."""
+    between = "pins and store"
+    for model, pin in sorted(held.items()):
+        repo, ref = RepoId.parse(pin.stable.repo), Ref.pin(environment.name, model)
+        head = store.head(repo, ref)
+        if (stands := head.commit if head else None) != pin.stable.commit:
+            said = move.differ(environment, model, str(repo), pin.stable.commit, stands)
+            where = f"{repo} {ref}"
+            found = stands or NOTHING
+            yield Finding(between, where, "", pin.stable.commit, found, advice=said.advice)
+        for commit, revision in sorted(pin.revisions.items()):
+            blob = store.revision(repo, commit)
+            if (digest := blob.digest if blob else NOTHING) != revision.digest:
+                advice = "bring it back: waybill sideload or promote; engines that run go on"
+                where = f"{repo}@{commit}"
+                yield Finding(between, where, "", revision.digest, digest, advice=advice)
+    for _, (repo, ref) in store.ref_keys():
+        name, model, slot = [*ref.name.split("."), "", "", ""][:3]
+        mine = (ref.kind, name, slot) == ("pins", environment.name, "stable")
+        if mine and model not in held and (head := store.head(repo, ref)):
+            advice = f"take the newest {environment.pins_path.name}, or pin the model again"
+            yield Finding(between, f"{repo} {ref}", "", NOTHING, head.commit, advice=advice)
+
+
+def in_cluster(
+    drift: Drift,
+    expected: Sequence[Object],
+    cluster: Cluster,
+    release: str,
+    applied: Sequence[Object] | None = None,
+) -> None:
+    """Where rendered objects and those of the cluster disagree.
+
+    `applied` are the objects as they were installed last: they tell what was never installed from
+    what was changed since. Raises ClusterUnreachable.
+    """
+    live: list[Object] = []
+    kinds = set()
+    for kind, plural in KINDS.items():
+        try:
+            live += cluster.listed(plural, f"{install.INSTANCE}={release},{install.NO_IMPORT}")
+            kinds.add(kind)
+        except ClusterForbidden as error:
+            drift.unread.append(f"{plural}: {error}")
+    found = differences.differences(expected, live, kinds)
+    if applied is None:
+        drift.findings += [_by_hand(each) for each in found]
+        return
+    since = {(each.object, each.field) for each in differences.differences(applied, live, kinds)}
+    for each in found:
+        changed = (each.object, each.field) in since
+        drift.findings.append(_by_hand(each) if changed else _not_installed(each))
+
+
+def _by_hand(found: Difference) -> Finding:
+    advice = "waybill install puts it back; to keep it, write it into the values"
+    return _finding("release and cluster", found, advice)
+
+
+def _not_installed(found: Difference) -> Finding:
+    return _finding("files and release", found, "waybill install brings it")
+
+
+def _finding(between: str, found: Difference, advice: str) -> Finding:
+    return Finding(
+        between, found.object, found.field, found.expected, found.found, found.by, advice
+    )
+
+
+def _secrets(expected: Sequence[Object], cluster: Cluster) -> Iterator[Finding]:
+    """Secrets that pods need and that are not there, or lack a key; never what they hold."""
+    wanted = {name: frozenset(keys) for name, keys in Plan.among(expected).secrets.items()}
+    given = (need.name for need in demands.given(expected) if need.kind == "Secret")
+    for name, keys in sorted({**dict.fromkeys(given, frozenset[str]()), **wanted}.items()):
+        held = cluster.secret_keys(name)
+        where, advice = f"Secret {name}", "waybill secrets makes those that the chart names"
+        if held is None:
+            yield Finding("release and cluster", where, "", "this object", NOTHING, "", advice)
+        elif lacking := keys - held:
+            found = ", ".join(sorted(lacking))
+            yield Finding("release and cluster", where, "data", found, NOTHING, "", advice)
