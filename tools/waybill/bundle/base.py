@@ -16,10 +16,11 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from waybill.bundle.format import COUNT, DIGEST, GIT_OID, Elsewhere, closed
+from waybill.bundle.format import Elsewhere
 from waybill.bundle.journal import Finished
 from waybill.bundle.lanes import FileHash, Lanes
 from waybill.bundle.media import Bundle
+from waybill.bundle.schema import COUNT, DIGEST, GIT_OID, closed
 from waybill.digest import CHUNK, Digest
 from waybill.errors import BadFile, SourceChanged
 from waybill.manifest import File, canonical
@@ -61,9 +62,14 @@ class Base:
     @classmethod
     def of_bundle(cls, folders: Sequence[Path]) -> Base:
         """What is there once a bundle was sideloaded. Raises NotABundle, BadFile."""
-        revisions = Bundle.open(folders).index.revisions
-        name = ", ".join(f"{one.repo} at {one.manifest.commit}" for one in revisions)
-        return cls.of(name, (file for one in revisions for file in one.manifest.files))
+        index = Bundle.open(folders).index
+        name = ", ".join(index.titles)
+        known = cls.of(name, (file for one in index.revisions for file in one.manifest.files))
+        if index.stack is None:
+            return known
+        images = index.stack.contents
+        oids = {**dict.fromkeys(images), **known.git_oids}
+        return cls(name, {**images, **known.sizes}, oids)
 
     @classmethod
     def of_store(cls, store: Store) -> Base:

@@ -1,4 +1,4 @@
-"""The bundle format, version 1.
+"""The bundle format: version 1, and version 2 where the images of the stack are in it, too.
 
 bundle.json     this index: canonical JSON, the same on every medium; its `digest` is that of the
                 rest, so that a damaged index is not believed
@@ -18,13 +18,17 @@ A signed index has the digests of a blob's 64 MiB pieces, too, which are those o
 
 A revision comes with in-toto statements about its manifest digest, and the same ones signed, each
 in a DSSE envelope: the store keeps both.
+
+The images come after the models, in parts of their own: an OCI image layout under `images/`, and
+the chart under `charts/`. The index has their manifests, so that it is known from it alone what
+a registry lacks.
 """
 
 from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -33,6 +37,9 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from waybill import digest as digests
+from waybill.bundle.schema import MODELS, STACK
+from waybill.bundle.schema import SCHEMA as SCHEMA
+from waybill.bundle.stack import Stack
 from waybill.digest import Digest
 from waybill.errors import BadFile
 from waybill.manifest import Manifest, canonical, safe_path
@@ -40,7 +47,6 @@ from waybill.sign.dsse import Envelope
 from waybill.sign.statements import Statement
 from waybill.store.layout import RepoId
 
-FORMAT = 1
 INDEX = "bundle.json"
 SIGNATURE = "bundle.sig"
 CERTIFICATES = "bundle.crt"
@@ -155,6 +161,10 @@ class Elsewhere:
     name: str
     blobs: Mapping[Digest, int]
 
+    def of_these(self, wanted: Collection[Digest]) -> Elsewhere | None:
+        found = {digest: size for digest, size in self.blobs.items() if digest in wanted}
+        return Elsewhere(self.name, found) if found else None
+
     @property
     def size(self) -> int:
         return sum(self.blobs.values())
@@ -169,6 +179,7 @@ class Index:
     blobs: Mapping[Digest, Blob]
     parts: tuple[Part, ...]
     base: Elsewhere | None = None
+    stack: Stack | None = None
 
     @cached_property
     def data(self) -> bytes:
@@ -176,8 +187,10 @@ class Index:
         return canonical({**facts, "digest": digests.of(canonical(facts))})
 
     def _facts(self) -> dict[str, Any]:
+        stack = {"stack": self.stack.as_json()} if self.stack else {}
         return {
-            "format": FORMAT,
+            "format": STACK if self.stack else MODELS,
+            **stack,
             "partSize": self.part_size,
             "base": {"of": self.base.name, "blobs": dict(self.base.blobs)} if self.base else None,
             "revisions": [revision.as_json() for revision in self.revisions],
@@ -194,6 +207,27 @@ class Index:
                 for part in self.parts
             ],
         }
+
+    @property
+    def models(self) -> Index:
+        """The same without the images."""
+        if self.stack is None:
+            return self
+        wanted = {digest for one in self.revisions for digest in one.manifest.blobs}
+        base = self.base and self.base.of_these(wanted)
+        return Index(
+            self.part_size,
+            self.revisions,
+            {digest: blob for digest, blob in self.blobs.items() if digest in wanted},
+            self.parts[: self.stack.first - 1],
+            base,
+        )
+
+    @property
+    def titles(self) -> list[str]:
+        """What people call the things in it."""
+        models = [f"{one.repo} at {one.manifest.commit}" for one in self.revisions]
+        return [*models, *([self.stack.title] if self.stack else [])]
 
     @property
     def size(self) -> int:
@@ -248,6 +282,7 @@ class Index:
                 for number, part in enumerate(value["parts"], 1)
             ),
             base=_elsewhere(value["base"]),
+            stack=Stack.from_json(value["stack"], where) if "stack" in value else None,
         )
 
     def _check(self, where: str) -> None:
@@ -273,6 +308,8 @@ class Index:
         for revision in self.revisions:
             for file in revision.manifest.files:
                 need(sizes.get(file.digest) == file.size, f"{file.path} is not in it")
+        for digest, size in self.stack.contents.items() if self.stack else ():
+            need(sizes.get(digest) == size, f"{digest} of an image is not in it")
 
 
 def _elsewhere(value: Mapping[str, Any] | None) -> Elsewhere | None:
@@ -300,78 +337,3 @@ def _revision(value: Mapping[str, Any], where: str) -> Revision:
     return Revision(
         RepoId.parse(value["repo"]), manifest, value["upstream"], statements, signatures
     )
-
-
-def closed(**properties: Any) -> dict[str, Any]:
-    """The schema of an object that has these properties, all of them, and no others."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-# The lengths shut out a newline at the end, which `$` lets pass.
-DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "maxLength": 71}
-COUNT = {"type": "integer", "minimum": 0}
-_TEXTS = {"type": "array", "items": {"type": "string"}}
-_COMMIT = {"type": "string", "pattern": "^[0-9a-f]{40}$", "maxLength": 40}
-GIT_OID = {"anyOf": [_COMMIT, {"type": "null"}]}
-
-SCHEMA: dict[str, Any] = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "title": "Waybill bundle index",
-    **closed(
-        format={"const": FORMAT},
-        digest=DIGEST,
-        partSize={"type": "integer", "minimum": digests.PIECE},
-        base={
-            "anyOf": [
-                {"type": "null"},
-                closed(
-                    of={"type": "string"},
-                    blobs={
-                        "type": "object",
-                        "propertyNames": DIGEST,
-                        "additionalProperties": COUNT,
-                    },
-                ),
-            ]
-        },
-        revisions={
-            "type": "array",
-            "minItems": 1,
-            "items": closed(
-                repo={"type": "string"},
-                commit=_COMMIT,
-                manifest={"type": "string"},
-                upstream=GIT_OID,
-                statements=_TEXTS,
-                signatures=_TEXTS,
-            ),
-        },
-        blobs={
-            "type": "object",
-            "propertyNames": DIGEST,
-            "additionalProperties": closed(size=COUNT, pieces={"type": "array", "items": DIGEST}),
-        },
-        parts={
-            "type": "array",
-            "items": closed(
-                size=COUNT,
-                digest=DIGEST,
-                extents={
-                    "type": "array",
-                    "items": closed(
-                        member={"type": "string"},
-                        blob=DIGEST,
-                        offset=COUNT,
-                        length=COUNT,
-                        at=COUNT,
-                    ),
-                },
-            ),
-        },
-    ),
-}
