@@ -32,6 +32,7 @@ MODULES = {
     "release": ("pin", "promote", "rollback", "status", "history"),
     "cluster": ("secrets", "provision"),
     "install": ("install", "render", "doctor"),
+    "compose": ("compose",),
     "watch": ("watch",),
     "drift": ("drift",),
 }

@@ -11,6 +11,7 @@ Exit codes: 0 ok, 1 error, 2 usage or specification, 3 gate or policy denied, 4 
 from waybill.errors.base import *
 from waybill.errors.bundle import *
 from waybill.errors.cluster import *
+from waybill.errors.compose import *
 from waybill.errors.evidence import *
 from waybill.errors.hub import *
 from waybill.errors.images import *
