@@ -28,13 +28,15 @@ MODULES = {
     "sideload": ("sideload",),
     "deploy": ("deploy",),
     "attest": ("attest",),
+    "evidence": ("evidence",),
     "hub": ("hub",),
     "release": ("pin", "promote", "rollback", "status", "history"),
     "cluster": ("secrets", "provision"),
     "install": ("install", "render", "doctor"),
-    "compose": ("compose",),
+    "package": ("package",),
     "watch": ("watch",),
     "drift": ("drift",),
+    "compose": ("compose",),
 }
 """Module of this package -> the commands that it registers, in the order of the help.
 

@@ -22,6 +22,8 @@ from waybill.store.sync import Copied
 
 SHORT = 8
 """Hex digits of a commit that people are shown."""
+PLAN = 19
+"""Characters of a plan's digest that people are shown."""
 
 
 def register(commands: Commands) -> None:
@@ -248,13 +250,13 @@ def age(at: str, now: datetime | None = None) -> str:
 def run_history(args: argparse.Namespace, _: Console) -> Report:
     found = history.history(_environments(args), args.model, args.env)
     rows = [
-        [name, record.commit, record.at, record.by, record.why]
+        [name, record.commit, record.at, record.by, record.why, (record.plan or "")[:PLAN]]
         for name, records in found.records.items()
         for record in records
     ]
     data = {name: [_record_json(each) for each in steps] for name, steps in found.records.items()}
     notes = [f"{name}: {error}" for name, error in found.errors.items()]
-    table_text = table(["ENV", "COMMIT", "WHEN", "BY", "WHY"], rows)
+    table_text = table(["ENV", "COMMIT", "WHEN", "BY", "WHY", "PLAN"], rows)
     text = "\n".join([table_text, "", *notes] if notes else [table_text])
     told = {"model": args.model, "environments": data, "errors": dict(found.errors)}
     return Report(text, told)

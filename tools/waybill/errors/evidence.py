@@ -44,3 +44,11 @@ class OtherRevisionAnswers(WaybillError):
         "roll the revision out first; while two revisions share the traffic, ask the engine of "
         "this one instead of the gateway"
     )
+
+
+class NothingKnown(WaybillError):
+    """No environment's store holds this revision, so there is nothing to be told of it."""
+
+    sentence = "no store of {environments} has {what}"
+    hint = "waybill status and waybill inventory list what there is; check the spelling"
+    exit_code = 2

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import (
     Criticality,
@@ -35,6 +36,11 @@ def parse(pem: str) -> tuple[x509.Certificate, ...]:
         return tuple(x509.load_pem_x509_certificates(pem.encode()))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ValueError("it is not a certificate in PEM") from error
+
+
+def pem(chain: Sequence[x509.Certificate]) -> bytes:
+    """One after the other."""
+    return b"".join(one.public_bytes(Encoding.PEM) for one in chain)
 
 
 def subject(certificate: x509.Certificate) -> str:

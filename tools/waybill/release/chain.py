@@ -1,0 +1,205 @@
+"""The chain of a revision from its source to production: what each environment's store says of it.
+
+Statements come from where they lie; steps are the records behind the pins. An environment whose
+store cannot be read is told, and the others are read all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+from waybill import digest as digests
+from waybill.deliver import pins
+from waybill.deliver.environments import Environment, Environments
+from waybill.digest import Digest
+from waybill.errors import (
+    BadValue,
+    NotACommit,
+    NothingKnown,
+    UnknownModel,
+    Unsigned,
+    UntrustedSignature,
+    WaybillError,
+)
+from waybill.manifest import PROVENANCE, Manifest
+from waybill.release import evidence, move
+from waybill.release.evidence import Evidence
+from waybill.sign.predicates import APPROVAL, HEALTH, PROMOTION, TEST_RESULT
+from waybill.sign.statements import BOM, LICENSE
+from waybill.sign.trust import Policy
+from waybill.store import evidence as kept
+from waybill.store.layout import Ref, RepoId
+from waybill.store.record import Head
+from waybill.store.store import Store
+from waybill.store.work import parallel
+
+KINDS = {
+    PROVENANCE: "provenance",
+    LICENSE: "license",
+    BOM: "bom",
+    TEST_RESULT: "test",
+    HEALTH: "health",
+    APPROVAL: "approval",
+    PROMOTION: "promotion",
+}
+"""What people call a predicate type; it is also the order in which they are told."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One environment.
+
+    `error`: why its store cannot be read. `wrong`: why its trust policy does not let the revision
+    in; empty where it does, or asks for nothing. `records`: the whole history of each model that
+    has ever been this revision, newest first. `traffic`: shares of it now, by model and slot.
+    """
+
+    environment: Environment
+    manifest: Manifest | None = None
+    policy: Policy | None = None
+    wrong: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    records: Mapping[str, tuple[Head, ...]] = field(default_factory=dict)
+    traffic: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.environment.name
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A revision in all environments, in the order of promotion."""
+
+    repo: RepoId
+    manifest: Manifest
+    places: tuple[Place, ...]
+
+    @property
+    def evidence(self) -> list[tuple[Evidence, list[Place]]]:
+        """Each statement once, and where it lies: in the order of their kinds, then of digests."""
+        found: dict[Digest, tuple[Evidence, list[Place]]] = {}
+        for place in self.places:
+            for one in place.evidence:
+                found.setdefault(one.digest, (one, []))[1].append(place)
+        order = [*KINDS, *sorted({one.predicate_type for one, _ in found.values()} - KINDS.keys())]
+        return sorted(
+            found.values(), key=lambda each: (order.index(each[0].predicate_type), each[0].digest)
+        )
+
+    def signers(self, one: Evidence) -> list[str]:
+        """By all policies that know one of them."""
+        same = (each for place in self.places for each in place.evidence)
+        names = (name for each in same if each.digest == one.digest for name in each.signers)
+        return list(dict.fromkeys(names))
+
+
+def chain(environments: Environments, named: str, environment: str | None = None) -> Chain:
+    """Of `MODEL`, `OWNER/NAME@COMMIT` or a digest; `environment`: whose pin of the model is meant.
+
+    Raises BadValue, NotACommit, UnknownEnvironment, UnknownModel, NothingKnown.
+    """
+    repo, commit = _find(environments, named, environment)
+    places = tuple(parallel(partial(_look, repo, commit), environments.values()))
+    for place in places:
+        if place.manifest:
+            return Chain(repo, place.manifest, places)
+    raise _unknown(environments, named)
+
+
+def _find(environments: Environments, named: str, environment: str | None) -> tuple[RepoId, str]:
+    if named.startswith("sha256:"):
+        commit = digests.hex_of(digests.parse(named))[:40]
+        return _repo_of(environments, commit, named), commit
+    if "/" in named:
+        spelled, _, commit = named.partition("@")
+        if not commit:
+            why = "it must be MODEL, OWNER/NAME@COMMIT or a digest"
+            raise BadValue(what="model", value=named, why=why)
+        return RepoId.parse(spelled), _exact(environments, RepoId.parse(spelled), commit)
+    move.check_model(named)
+    asked = [environments[environment]] if environment else [*environments.values()][::-1]
+    for place in asked:
+        if pin := pins.load(place.pins_path).models.get(named):
+            return RepoId.parse(pin.stable.repo), pin.stable.commit
+    raise UnknownModel(model=named, environment=environment or next(iter(environments)))
+
+
+def _exact(environments: Environments, repo: RepoId, revision: str) -> str:
+    """The commit, of an upstream one, too. Raises NotACommit for a name that may move."""
+    known: list[str] = []
+    for place in environments.values():
+        with suppress(WaybillError):
+            known.append(place.connect().resolve(repo, revision))
+    if known and not digests.is_commit(revision):
+        raise NotACommit(revision=revision, commit=known[0])
+    return known[0] if known else digests.parse_commit(revision)
+
+
+def _repo_of(environments: Environments, commit: str, named: str) -> RepoId:
+    """A digest says nothing of the repo: pins are asked first, then all repos that have a ref."""
+    for place in environments.values():
+        for pin in pins.load(place.pins_path).models.values():
+            if commit in pin.revisions:
+                return RepoId.parse(pin.revisions[commit].repo)
+    for place in environments.values():
+        with suppress(WaybillError):
+            store = place.connect()
+            for spelled, _ in store.refs():
+                if store.revision(RepoId.parse(spelled), commit):
+                    return RepoId.parse(spelled)
+    raise _unknown(environments, named)
+
+
+def _unknown(environments: Environments, named: str) -> NothingKnown:
+    return NothingKnown(what=named, environments=", ".join(environments))
+
+
+def _look(repo: RepoId, commit: str, environment: Environment) -> Place:
+    try:
+        store, policy = environment.connect(), environment.policy()
+        records = dict(_records(store, repo, commit, environment.name))
+        traffic = _traffic(environment, commit)
+        if not store.revision(repo, commit):
+            return Place(environment, policy=policy, records=records, traffic=traffic)
+        manifest = store.manifest(repo, commit)
+        said = tuple(evidence.gather(store, repo, commit, policy))
+        wrong = _wrong(policy, store, repo, manifest)
+        return Place(environment, manifest, policy, wrong, said, records, traffic)
+    except WaybillError as error:
+        return Place(environment, error=str(error))
+
+
+def _records(
+    store: Store, repo: RepoId, commit: str, environment: str
+) -> Iterator[tuple[str, tuple[Head, ...]]]:
+    for _, (_, ref) in store.ref_keys(repo):
+        place, model, slot = [*ref.name.split("."), "", "", ""][:3]
+        if (ref.kind, place, slot) == ("pins", environment, "stable"):
+            heads = tuple(store.chain(store.head(repo, Ref.pin(environment, model))))
+            if any(head.commit == commit for head in heads):
+                yield model, heads
+
+
+def _traffic(environment: Environment, commit: str) -> dict[str, dict[str, int]]:
+    held = pins.load(environment.pins_path).models
+    shares = {
+        model: {name: slot.weight for name, slot in pin.traffic.items() if slot.commit == commit}
+        for model, pin in held.items()
+    }
+    return {model: slots for model, slots in shares.items() if slots}
+
+
+def _wrong(policy: Policy | None, store: Store, repo: RepoId, manifest: Manifest) -> str:
+    """As the hub asks: whether certificates were good when they began."""
+    try:
+        kept.require_trust(
+            policy, store, repo, manifest.descriptor.digest, manifest.commit, at=None
+        )
+    except (Unsigned, UntrustedSignature) as error:
+        return str(error)
+    return ""
