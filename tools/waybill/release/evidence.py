@@ -76,7 +76,7 @@ def statements(
     policy: Policy | None,
     at: datetime | None = None,
 ) -> list[Evidence]:
-    """As `gather`, of a revision that may be on its way here: `subject` is its manifest's digest."""
+    """As `gather`, also while the revision is on its way; `subject` is its manifest's digest."""
     kept = sorted(store.referrers(repo, commit), key=lambda blob: blob.digest)[:STATEMENTS]
     signed, said = (
         [one for blob in kept if blob.media_type == kind for one in _read(store, blob)]
