@@ -249,14 +249,17 @@ def age(at: str, now: datetime | None = None) -> str:
 
 def run_history(args: argparse.Namespace, _: Console) -> Report:
     found = history.history(_environments(args), args.model, args.env)
+    steps = [(name, record) for name, records in found.records.items() for record in records]
+    planned = any(record.plan for _, record in steps)
     rows = [
-        [name, record.commit, record.at, record.by, record.why, (record.plan or "")[:PLAN]]
-        for name, records in found.records.items()
-        for record in records
+        [name, record.commit, record.at, record.by]
+        + [(record.plan or "-")[:PLAN]] * planned
+        + [record.why]
+        for name, record in steps
     ]
     data = {name: [_record_json(each) for each in steps] for name, steps in found.records.items()}
     notes = [f"{name}: {error}" for name, error in found.errors.items()]
-    table_text = table(["ENV", "COMMIT", "WHEN", "BY", "WHY", "PLAN"], rows)
+    table_text = table(["ENV", "COMMIT", "WHEN", "BY", *["PLAN"] * planned, "WHY"], rows)
     text = "\n".join([table_text, "", *notes] if notes else [table_text])
     told = {"model": args.model, "environments": data, "errors": dict(found.errors)}
     return Report(text, told)
