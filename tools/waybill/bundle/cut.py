@@ -70,7 +70,7 @@ class _Cutter:
         return self._slices[-1].end if self._slices else 0
 
     def add(self, path: str, size: int) -> None:
-        offset, whole = 0, f"{self._folder}/{path}"
+        offset, whole = 0, f"{self._folder}/{path}".lstrip("/")
         name = whole
         while not self._place(path, name, offset, size - offset):
             name = f"{whole}.{offset:020}"

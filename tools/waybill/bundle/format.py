@@ -165,6 +165,10 @@ class Elsewhere:
         found = {digest: size for digest, size in self.blobs.items() if digest in wanted}
         return Elsewhere(self.name, found) if found else None
 
+    def beside(self, other: Elsewhere) -> Elsewhere:
+        """Both."""
+        return Elsewhere(f"{other.name}; {self.name}", {**other.blobs, **self.blobs})
+
     @property
     def size(self) -> int:
         return sum(self.blobs.values())

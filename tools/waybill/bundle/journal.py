@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from waybill.bundle.format import INDEX, part_name
+from waybill.bundle.format import INDEX, Part, part_name
 from waybill.digest import Digest
 from waybill.errors import BadValue, BeingPacked, MediaFull
 from waybill.store.locks import held
@@ -87,6 +87,12 @@ class Journal:
         self.parts = {
             number: digest for number, digest in self.parts.items() if part_name(number) in whole
         }
+
+    def adopt(self, parts: Iterable[Part], *, ours: bool) -> None:
+        """Parts of a bundle that lies here are finished; `ours`: it may be added to."""
+        known = {part.number: part.digest for part in parts}
+        self.parts = {**known, **self.parts}
+        self.ours = self.ours or (ours and (self.folder / INDEX).exists())
 
     def add(self, part: int, digest: Digest, files: dict[str, Finished]) -> None:
         """A part is on disk: remember it."""

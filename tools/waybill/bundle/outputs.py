@@ -19,9 +19,12 @@ from waybill.bundle.format import (
     part_name,
 )
 from waybill.bundle.journal import Journal, write_whole
+from waybill.bundle.stack import Stack
 from waybill.bundle.writer import PARTIAL
+from waybill.digest import Digest, hex_of
 from waybill.errors import ForeignBundle, MediaFull
 from waybill.sign.keys import Signer
+from waybill.source.images import Image
 
 _RESERVE = 16_000_000
 """Bytes kept free on each medium for the index, sums, README and the file system itself."""
@@ -29,7 +32,7 @@ _OFFSET = "0000" + "?" * 16
 """A shell pattern for 20 digits, up to ten petabytes."""
 
 
-def look(journals: Sequence[Journal], plans: Sequence[PartPlan]) -> None:
+def look(journals: Sequence[Journal], plans: Sequence[PartPlan | Part]) -> None:
     """Find out which parts are finished; the first journal is the one that counts.
 
     Raises ForeignBundle where another packing has left something. Changes nothing.
@@ -115,13 +118,14 @@ def readme(index: Index, here: Sequence[Part], signer: Signer | None = None) -> 
         if extent.length < index.blobs[extent.blob].size
     }
     joins = "".join(f"  cat {quote(name)}.{_OFFSET} > {quote(name)}\n" for name in sorted(cut))
+    joins += _LAYOUT if index.stack else ""
     files = "".join(
         f"{file.digest.removeprefix('sha256:')}  {revision.repo}/{file.path}\n"
         for revision in index.revisions
         for file in revision.manifest.files
     )
-    models = ", ".join(f"{one.repo} at {one.manifest.commit}" for one in index.revisions)
-    return f"""A bundle of model files: {models}.
+    files += _restored(index.stack) if index.stack else ""
+    return f"""A bundle of {_kinds(index)}: {", ".join(index.titles)}.
 {len(index.parts)} parts in all, {len(here)} of them on this medium.
 {_left_out(index)}
 With Waybill:  waybill verify DIRECTORY...    waybill sideload DIRECTORY... --to STORE
@@ -135,6 +139,29 @@ Restore the files: copy the parts of all media and this file into one empty dire
   sha256sum -c {README}
 
 {files}"""
+
+
+_LAYOUT = """\
+The images are an OCI image layout then, which other programs read by the names in its index.json:
+  skopeo copy --all oci:images:NAME docker://REGISTRY/REPOSITORY:TAG
+"""
+
+
+def _kinds(index: Index) -> str:
+    models = ["model files"] if index.revisions else []
+    return " and ".join([*models, *(["container images"] if index.stack else [])])
+
+
+def _restored(stack: Stack) -> str:
+    """Sums of all that images and charts are restored to."""
+    blobs = {d for image in stack.images for d in (image.descriptor.digest, *_digests(image))}
+    sums = {f"images/blobs/sha256/{hex_of(one)}": one for one in blobs}
+    sums |= {file.path: file.digest for file in stack.files}
+    return "".join(f"{hex_of(one)}  {path}\n" for path, one in sorted(sums.items()))
+
+
+def _digests(image: Image) -> list[Digest]:
+    return [blob.digest for blob in image.blobs]
 
 
 def _signed(signer: Signer | None) -> str:
