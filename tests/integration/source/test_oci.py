@@ -8,7 +8,7 @@ from pathlib import Path
 import oras.client
 import pytest
 
-from tests.integration.bundle.wire import wire_to
+from tests.faults import CUT, faulty, gets
 from tests.integration.source.conftest import FILES, Pack, contents, packed_from_directory
 from tests.integration.source.registry import (
     FILEPATH,
@@ -155,12 +155,12 @@ def test_a_tag_that_moves_meanwhile_gives_the_files_of_one_artifact(registry: Re
 
 def test_a_connection_that_breaks_is_gone_on_with(registry: Registry) -> None:
     of_raw_layers(registry)
-    with wire_to(f"http://{registry.host}") as wire:
-        source = open_source(f"oci://{wire.url.removeprefix('http://')}/demo:v1")
+    with faulty(f"http://{registry.host}") as line:
+        source = open_source(f"oci://{line.endpoint.removeprefix('http://')}/demo:v1")
         assert source.files()
-        wire.cut_at, wire.times = 1_500_000, 3
+        line.next(CUT, gets, times=3)
         assert contents(source) == FILES
-    assert wire.cuts == 3
+    assert line.done[CUT] == 3
 
 
 # What is refused.

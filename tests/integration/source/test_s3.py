@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.bundle.wire import wire_to
+from tests.faults import CUT, faulty, gets
 from tests.integration.source.conftest import FILES, Pack, contents, packed_from_directory
 from tests.services import Minio
 from waybill.errors import (
@@ -117,13 +117,13 @@ def test_an_object_that_changes_meanwhile_is_never_mixed(
 
 
 def test_a_connection_that_breaks_is_gone_on_with(filled: str, minio: Minio) -> None:
-    with wire_to(minio.endpoint) as wire:
-        source = open_source(f"s3://{filled}/models/demo/", Reach(endpoint=wire.url))
+    with faulty(minio.endpoint) as line:
+        source = open_source(f"s3://{filled}/models/demo/", Reach(endpoint=line.endpoint))
         (file,) = [one for one in source.files() if one.path == "model.safetensors"]
-        wire.cut_at, wire.times = 2_500_000, 3
+        line.next(CUT, gets, times=3)
         with source.open(file) as stream:
             assert stream.read() == MODEL
-    assert wire.cuts >= 1
+    assert line.done[CUT] == 3
 
 
 @pytest.mark.parametrize("key", ["a/new\nline", "tab\t"])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import CUT, faulty, gets
 from tests.integration.bundle.conftest import Process
-from tests.integration.bundle.wire import wire_to
 from tests.integration.gateway.certificates import Authority
 from tests.integration.source.conftest import (
     FILES,
@@ -138,13 +138,13 @@ def test_a_busy_server_is_asked_again(site: Website) -> None:
 
 
 def test_a_connection_that_breaks_is_gone_on_with_by_range(site: Website) -> None:
-    with wire_to(site.url) as wire:
-        source = open_source(f"{wire.url}/model.safetensors")
+    with faulty(site.url) as line:
+        source = open_source(f"{line.endpoint}/model.safetensors")
         (file,) = source.files()
-        wire.cut_at, wire.times = 1_000_000, 3
+        line.next(CUT, gets, times=3)
         with source.open(file) as stream:
             assert stream.read() == MODEL
-    assert wire.cuts == 3
+    assert line.done[CUT] == 3
     assert sum(range_ is not None for _, _, range_, _ in site.asked) == 3
 
 
@@ -173,8 +173,7 @@ def test_a_packing_that_was_killed_goes_on_in_the_middle_of_a_file(
 def test_a_file_that_changes_meanwhile_is_never_mixed(site: Website, sums: Path) -> None:
     source = open_source(f"{site.url}/model.safetensors")
     (file,) = source.files()
-    with wire_to(site.url):
-        (sums / "model.safetensors").write_bytes(MODEL[::-1])
+    (sums / "model.safetensors").write_bytes(MODEL[::-1])
     for offset in (0, 1000):
         with pytest.raises(SourceChanged, match=r"model.safetensors changed"):
             source.open(file, offset).read()
@@ -301,12 +300,12 @@ def test_a_client_certificate_opens_and_is_shown_to_its_server_alone(
 
 def test_a_proxy_of_the_environment_is_used(site: Website, monkeypatch: pytest.MonkeyPatch) -> None:
     host = site.url.removeprefix("http://")
-    with wire_to(site.url) as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    with faulty(site.url) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.endpoint)
         monkeypatch.setenv("NO_PROXY", "")
         assert contents(open_source("http://files.example/config.json"))
-        sent = proxy.sent
-        assert sent
+        asked = len(proxy.seen)
+        assert asked
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         assert contents(open_source(f"http://{host}/config.json"))
-        assert proxy.sent == sent
+        assert len(proxy.seen) == asked
