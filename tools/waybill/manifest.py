@@ -236,11 +236,16 @@ def git_blob_hasher(size: int, data: bytes = b"") -> hashlib._Hash:
 
 def statement(manifest: Manifest, predicate_type: str, predicate: Any) -> bytes:
     """An in-toto statement (v1) about the manifest digest: what the predicate says is so of it."""
-    digest = digests.hex_of(manifest.descriptor.digest)
+    return statement_of(manifest.descriptor.digest, predicate_type, predicate)
+
+
+def statement_of(digest: Digest, predicate_type: str, predicate: Any) -> bytes:
+    """As `statement`, where only the manifest's digest is at hand."""
+    found = digests.hex_of(digest)
     return canonical(
         {
             "_type": STATEMENT,
-            "subject": [{"name": manifest.commit, "digest": {"sha256": digest}}],
+            "subject": [{"name": found[:40], "digest": {"sha256": found}}],
             "predicateType": predicate_type,
             "predicate": predicate,
         }

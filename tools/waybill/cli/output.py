@@ -50,6 +50,13 @@ class Console:
             # Above the bar, not into it.
             self._bar.write(text, file=sys.stderr)
 
+    def confirm(self, question: str) -> bool:
+        """Whether a person says yes; where none can be asked, the command was the answer."""
+        if not sys.stdin.isatty():
+            return True
+        print(question, end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
         """Over `total` bytes, 0 if unknown; yields the function to call with each further count."""

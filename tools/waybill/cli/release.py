@@ -1,4 +1,4 @@
-"""pin, promote, rollback, status, history."""
+"""pin, rollback, status, history."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from waybill.cli import arguments
-from waybill.cli.arguments import Commands, add_rate, paced
-from waybill.cli.output import Console, Report, human, table
+from waybill.cli.arguments import Commands
+from waybill.cli.output import Console, Report, table
 from waybill.deliver.environments import Environments
 from waybill.errors import BadValue
-from waybill.release import history, move, pin, promote, rollback, status
-from waybill.release.move import Move
-from waybill.release.promote import Promotion
+from waybill.release import history, hold, move, pin, rollback, status
+from waybill.release.move import Move, Reason
 from waybill.release.status import Cell, Place
 from waybill.store.layout import RepoId
 from waybill.store.record import Record
-from waybill.store.sync import Copied
 
 SHORT = 8
 """Hex digits of a commit that people are shown."""
@@ -29,7 +27,6 @@ PLAN = 19
 def register(commands: Commands) -> None:
     """Add the parsers of this module's commands."""
     _register_pin(commands)
-    _register_promote(commands)
     _register_rollback(commands)
     parser = commands.add_parser("status", help="which revision each environment runs")
     parser.set_defaults(run=run_status)
@@ -50,16 +47,6 @@ def _register_pin(commands: Commands) -> None:
     )
     _add_writing(parser)
     parser.set_defaults(run=run_pin)
-
-
-def _register_promote(commands: Commands) -> None:
-    parser = commands.add_parser("promote", help="bring what one environment runs to the next one")
-    parser.add_argument("models", metavar="MODEL", nargs="*", help="models (default: all pinned)")
-    parser.add_argument("--from", dest="source", metavar="ENV", required=True, help="from here")
-    parser.add_argument("--to", dest="target", metavar="ENV", required=True, help="to the next one")
-    _add_writing(parser)
-    add_rate(parser)
-    parser.set_defaults(run=run_promote)
 
 
 def _register_rollback(commands: Commands) -> None:
@@ -99,52 +86,19 @@ def run_pin(args: argparse.Namespace, _: Console) -> Report:
 
 
 def run_rollback(args: argparse.Namespace, _: Console) -> Report:
-    environment = _environments(args)[args.environment]
+    environments = _environments(args)
+    environment = environments[args.environment]
     step = rollback.plan(environment, args.model, args.to, single_writer=args.single_writer)
-    return _finish(args, step)
+    return _finish(args, step, hold.puts_hold(environments))
 
 
-def _finish(args: argparse.Namespace, step: Move) -> Report:
+def _finish(args: argparse.Namespace, step: Move, held: bool | None = None) -> Report:
     if not args.dry_run:
-        move.carry_out([step], by=args.by, why=args.why)
-    return Report(_told(step, dry=args.dry_run), {"dryRun": args.dry_run, **_move_json(step)})
+        move.carry_out([step], reason=Reason(args.by, args.why, hold=held))
+    return Report(told(step, dry=args.dry_run), {"dryRun": args.dry_run, **move_json(step)})
 
 
-def run_promote(args: argparse.Namespace, console: Console) -> Report:
-    promotion = promote.plan(
-        _environments(args),
-        args.source,
-        args.target,
-        args.models,
-        single_writer=args.single_writer,
-    )
-    if args.dry_run:
-        return _promotion_report(promotion, None)
-    with console.progress(f"{args.source} → {args.target}", promotion.bytes) as advance:
-        advance = paced(args, advance)
-        copied = promote.carry_out(promotion, by=args.by, why=args.why, advance=advance)
-    return _promotion_report(promotion, copied)
-
-
-def _promotion_report(promotion: Promotion, copied: Sequence[Copied] | None) -> Report:
-    dry = copied is None
-    rows, found = [], []
-    for at, step in enumerate(promotion.steps):
-        blobs = len(step.missing) if copied is None else copied[at].blobs
-        size = step.bytes if copied is None else copied[at].bytes
-        unaliased = () if copied is None else copied[at].unaliased
-        amount = f"{human(size)} in {blobs} file{'s' * (blobs > 1)}" if blobs else "nothing"
-        rows.append(f"{_told(step.move, dry=dry)}; {'to copy' if dry else 'copied'}: {amount}")
-        rows += [f"  {name} stays the alias of another packing in the target" for name in unaliased]
-        found.append(
-            {**_move_json(step.move), "blobs": blobs, "bytes": size, "unaliased": list(unaliased)}
-        )
-    text = "\n".join(rows)
-    names = {"from": promotion.source.name, "to": promotion.target.name}
-    return Report(text, {"dryRun": dry, **names, "models": found})
-
-
-def _told(step: Move, *, dry: bool) -> str:
+def told(step: Move, *, dry: bool) -> str:
     where = f"{step.model} in {step.environment.name}"
     what = f"{step.revision.repo}@{step.revision.commit[:SHORT]}"
     if not step.changes:
@@ -154,7 +108,7 @@ def _told(step: Move, *, dry: bool) -> str:
     return f"{where}: {verb}{came} to {what}"
 
 
-def _move_json(step: Move) -> dict[str, Any]:
+def move_json(step: Move) -> dict[str, Any]:
     return {
         "environment": step.environment.name,
         "model": step.model,

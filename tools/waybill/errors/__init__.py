@@ -16,5 +16,6 @@ from waybill.errors.evidence import *
 from waybill.errors.hub import *
 from waybill.errors.images import *
 from waybill.errors.live import *
+from waybill.errors.policy import *
 from waybill.errors.sign import *
 from waybill.errors.store import *

@@ -16,6 +16,8 @@ from waybill.bundle import format as bundle_format
 from waybill.deliver.environments import SCHEMA as ENVIRONMENTS
 from waybill.generate import chart, dashboard, reference
 from waybill.release.evaluation import SCHEMA as SMOKE
+from waybill.release.plan_schema import SCHEMA as PLAN
+from waybill.release.policy_schema import SCHEMA as POLICY
 from waybill.sign.trust import SCHEMA as TRUST
 from waybill.source import imports
 
@@ -33,6 +35,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "tools/docs/bundle.schema.json": _json(bundle_format.SCHEMA),
     "tools/docs/inventory.schema.json": _json(base.SCHEMA),
     "values/environments.schema.json": _json(ENVIRONMENTS),
+    "tools/docs/plan.schema.json": _json(PLAN),
+    "values/policy.schema.json": _json(POLICY),
     "values/trust.schema.json": _json(TRUST),
     "values/smoke.schema.json": _json(SMOKE),
     "values/import.schema.json": _json(imports.SCHEMA),

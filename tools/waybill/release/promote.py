@@ -61,13 +61,32 @@ def plan(
     *,
     single_writer: bool = False,
 ) -> Promotion:
-    """Decide what to do for these models, or for all that the source pins. Writes nothing.
+    """As `decide`, where no gate looks at signatures: so it does.
+
+    Raises what `decide` does; Unsigned and UntrustedSignature by the target's trust policy.
+    """
+    policy, at = environments[target].policy(), trust.now()
+    promotion = decide(environments, source, target, models, single_writer=single_writer)
+    for step in promotion.steps:
+        repo, revision = step.move.repo, step.move.revision
+        evidence.require_trust(policy, step.source, repo, revision.digest, revision.commit, at)
+    return promotion
+
+
+def decide(
+    environments: Environments,
+    source: str,
+    target: str,
+    models: Sequence[str] = (),
+    *,
+    single_writer: bool = False,
+) -> Promotion:
+    """What to do for these models, or for all that the source pins. Writes nothing.
 
     Raises UnknownEnvironment, WrongStep, UnknownModel, PinsDiffer, OtherRepo, BlobMissing, Corrupt,
-    StoreTooSmall; Unsigned and UntrustedSignature by the target's trust policy.
+    StoreTooSmall.
     """
     origin, goal = environments[source], environments[target]
-    policy, at = goal.policy(), trust.now()
     _check_order(environments, source, target)
     pinned = pins.load(origin.pins_path).models
     for model in models:
@@ -77,9 +96,6 @@ def plan(
     _check_all_pinned(origin, stores[0], pinned)
     chosen = sorted(set(models) or pinned)
     steps = [_step(origin, goal, stores, model, pinned[model]) for model in chosen]
-    for step in steps:
-        repo, revision = step.move.repo, step.move.revision
-        evidence.require_trust(policy, step.source, repo, revision.digest, revision.commit, at)
     stores[1].require_room(list({blob.digest: blob for s in steps for blob in s.missing}.values()))
     return Promotion(origin, goal, tuple(steps))
 
@@ -102,9 +118,14 @@ def carry_out(
 
     Raises RefMoved when another promotion was first, BlobMissing or Corrupt before any move.
     """
-    copied = [_copy(step, advance) for step in promotion.steps]
+    copied = copy(promotion, advance)
     move.carry_out([step.move for step in promotion.steps], by=by, why=why)
     return copied
+
+
+def copy(promotion: Promotion, advance: Advance = no_progress) -> list[Copied]:
+    """Copy and check all revisions. Raises BlobMissing, Corrupt."""
+    return [_copy(step, advance) for step in promotion.steps]
 
 
 def _check_order(environments: Environments, source: str, target: str) -> None:

@@ -1,0 +1,185 @@
+"""plan, approve: what a promotion would do, looked at and agreed to before it is done."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from waybill.cli import arguments, plan_report
+from waybill.cli.arguments import Commands
+from waybill.cli.install import add_chart
+from waybill.cli.output import Console, Report, counted, human, table
+from waybill.cli.sign import add_key, signer_of
+from waybill.deliver import helm, values
+from waybill.deliver.environments import Environments
+from waybill.errors import BadFile, BadValue
+from waybill.release import apply, approve, outlook
+from waybill.release.apply import Application, Person
+from waybill.release.plan import Plan
+from waybill.sign import trust
+
+SUMMARY = "GITHUB_STEP_SUMMARY"
+"""The environment variable with the file that GitHub shows of a run."""
+
+
+def register(commands: Commands) -> None:
+    """Add the parsers of this module's commands."""
+    parser = commands.add_parser(
+        "plan", help="show what a promotion would do, and what every gate says; writes no pin"
+    )
+    add_scope(parser)
+    _add_reports(parser)
+    parser.add_argument(
+        "--detailed-exitcode",
+        action="store_true",
+        help="exit with 5 when something changes, 3 when it is denied, 6 when it is frozen alone",
+    )
+    parser.add_argument(
+        "--rate",
+        type=arguments.size,
+        default=outlook.RATE,
+        metavar="SIZE",
+        help="reckon with so many bytes a second (default: 100MB)",
+    )
+    add_chart(parser)
+    _add_by(parser, "who makes it, and so cannot approve it")
+    arguments.add_single_writer(parser)
+    parser.set_defaults(run=_plan)
+    parser = commands.add_parser("approve", help="sign that you agree to a plan")
+    parser.add_argument("plan", type=Path, metavar="PLAN", help="plan.json")
+    add_key(parser, required=True)
+    _add_by(parser, "who agrees")
+    parser.set_defaults(run=_approve)
+
+
+def add_scope(parser: argparse.ArgumentParser) -> None:
+    """What is promoted: from where, to where, which models."""
+    parser.add_argument("models", metavar="MODEL", nargs="*", help="models (default: all pinned)")
+    parser.add_argument("--from", dest="source", metavar="ENV", required=True, help="from here")
+    parser.add_argument("--to", dest="target", metavar="ENV", required=True, help="to the next one")
+
+
+def _add_reports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the plan, for apply")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write a report, as a comment on a change"
+    )
+    parser.add_argument(
+        "--junit", type=Path, metavar="FILE", help="write the gates as test cases (JUnit XML)"
+    )
+    parser.add_argument(
+        "--github-step-summary",
+        action="store_true",
+        help=f"add the report to the file that {SUMMARY} names",
+    )
+    parser.add_argument(
+        "--pull-request",
+        type=Path,
+        metavar="DIR",
+        help="write branch, title, commit and body.md of a change there",
+    )
+
+
+def _add_by(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--by",
+        default=arguments.whoami(),
+        type=arguments.words,
+        help=f"{what} (default: the user)",
+    )
+
+
+def _plan(args: argparse.Namespace, _: Console) -> Report:
+    project = arguments.project(args)
+    judged = apply.prepare(
+        Environments.load(project),
+        args.source,
+        args.target,
+        args.models,
+        Person(args.by),
+        single_writer=args.single_writer,
+    )
+    chart = Path(args.chart) if args.chart else project / helm.CHART
+    rendered = outlook.render(judged.promotion, chart, [Path(file) for file in args.values])
+    plan = seen(judged, rendered, args.rate)
+    _write(args, plan)
+    code = _exit_code(judged) if args.detailed_exitcode else 0
+    return Report(_text(plan), plan.as_json(), code)
+
+
+def seen(judged: Application, rendered: dict[str, object], rate: int = outlook.RATE) -> Plan:
+    """The plan with what was seen when it was made."""
+    found = outlook.look(judged.promotion, judged.verdicts, judged.case.at, rendered, rate)
+    return Plan(judged.plan.agreed, found)
+
+
+def _exit_code(judged: Application) -> int:
+    denying = {one.gate for one in judged.verdicts if one.denies}
+    if not judged.changes:
+        return 0
+    return {frozenset(): 5, frozenset({"freeze"}): 6}.get(frozenset(denying), 3)
+
+
+def _write(args: argparse.Namespace, plan: Plan) -> None:
+    """Raises BadFile, BadValue."""
+    if args.out:
+        plan.write(args.out)
+    if args.markdown:
+        values.write(args.markdown, plan_report.markdown(plan))
+    if args.junit:
+        values.write(args.junit, plan_report.junit(plan))
+    if args.pull_request:
+        for name, text in plan_report.pull_request(plan).items():
+            values.write(args.pull_request / name, text)
+    if args.github_step_summary:
+        _summarize(plan_report.markdown(plan))
+
+
+def _summarize(text: str) -> None:
+    path = os.environ.get(SUMMARY)
+    if not path:
+        why = f"{SUMMARY} names no file: this is no run of GitHub Actions"
+        raise BadValue(what="--github-step-summary", value="", why=why)
+    try:
+        with Path(path).open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise BadFile(path=path, why=error.strerror or str(error)) from error
+
+
+def _text(plan: Plan) -> str:
+    rendered = plan.outlook["rendered"]
+    changed = [f"{one['verb']} {one['kind']} {one['name']}" for one in rendered["changes"]]
+    cluster = "nothing changes" if rendered["skipped"] is None else rendered["skipped"]
+    lines = [
+        *plan_report.moves(plan),
+        f"to send: {human(plan.outlook['bytes'])}, about {plan_report.duration(plan)}",
+        f"in the cluster: {', '.join(changed) or cluster}",
+        "",
+        gates_table(plan),
+        "",
+        f"plan {plan.digest}: {plan_report.headline(plan)}",
+    ]
+    return "\n".join(lines)
+
+
+def gates_table(plan: Plan) -> str:
+    rows = [
+        [one.result, one.gate, one.model or "-", one.reason, one.place]
+        for one in plan_report.verdicts(plan)
+    ]
+    return table(["", "GATE", "MODEL", "WHY", "RULE"], rows)
+
+
+def _approve(args: argparse.Namespace, console: Console) -> Report:
+    plan = Plan.load(args.plan)
+    signer = signer_of(args, console)
+    assert signer  # noqa: S101 - the flag is required
+    environments = Environments.load(arguments.project(args))
+    names = approve.counts_as(environments, plan, signer, args.by)
+    kept = approve.approve(environments, plan, str(args.plan), signer, args.by, trust.now())
+    whose = f"as {', '.join(names)}" if names else "by a key that the policy does not count"
+    text = f"approved {plan.digest} {whose}: {counted(len(kept), 'model')} for {plan.target}"
+    data = {"plan": plan.digest, "countsAs": names, "statements": dict(kept)}
+    return Report(text, data)

@@ -1,0 +1,203 @@
+"""A plan as people and machines of CI read it: Markdown, JUnit, and the texts of a change.
+
+Nothing here decides; all is made from the plan's JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from waybill.cli.output import human
+from waybill.release.gates.case import Result, Verdict
+from waybill.release.plan import Plan
+
+SHORT = 8
+"""Hex digits of a commit that people are shown."""
+_MARKS = {Result.PASS: "✅", Result.FAIL: "❌", Result.SKIP: "➖", Result.ERROR: "⚠️"}  # noqa: RUF001
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff￾￿]")
+"""What XML cannot hold."""
+_LINES = 400
+"""Lines of the rendered difference that fit into a comment of any forge."""
+
+
+def verdicts(plan: Plan) -> list[Verdict]:
+    return [Verdict.from_json(one) for one in plan.outlook["gates"]]
+
+
+def markdown(plan: Plan) -> str:
+    """The report, for a comment on a change or the summary of a run."""
+    parts = [
+        f"<!-- waybill plan {plan.source} {plan.target} -->",
+        f"## {plan.source} → {plan.target}: {headline(plan)}",
+        _models(plan),
+        _bytes(plan),
+        "### Gates",
+        _gates(verdicts(plan)),
+        "### What the cluster would see",
+        *_rendered(plan),
+        f"Plan `{plan.digest}`, made by {_plain(plan.by)} at {plan.outlook['at']}.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def headline(plan: Plan) -> str:
+    denied = [one.gate for one in verdicts(plan) if one.denies]
+    if not plan.outlook["changes"]:
+        return "nothing to do"
+    return f"denied by {', '.join(dict.fromkeys(denied))}" if denied else "may be applied"
+
+
+def _models(plan: Plan) -> str:
+    rows = [
+        [
+            name,
+            _plain(one["repo"]),
+            _commits(one),
+            human(one["size"]),
+            human(plan.outlook["missing"].get(name, 0)),
+            _plain(", ".join(one["licenses"])) or "?",
+            _plain(", ".join(one["signers"])) or "nobody",
+            _plain(" ".join(map(str, one["values"].get("engineArgs") or []))) or "-",
+        ]
+        for name, one in plan.models.items()
+    ]
+    head = [
+        "model",
+        "repo",
+        "commit",
+        "size",
+        "to send",
+        "license",
+        "signed by",
+        "engine arguments",
+    ]
+    return _table(head, rows)
+
+
+def _commits(one: Mapping[str, Any]) -> str:
+    old, new = one["previous"], one["commit"]
+    came = f"`{old[:SHORT]}` → " if old and old != new else ""
+    return f"{came}`{new[:SHORT]}`"
+
+
+def _bytes(plan: Plan) -> str:
+    seen = plan.outlook
+    if not seen["bytes"]:
+        return "The target has all bytes."
+    return f"{human(seen['bytes'])} are sent, about {duration(plan)}."
+
+
+def duration(plan: Plan) -> str:
+    """How long the sending takes, and by what it is reckoned."""
+    seconds, rate = plan.outlook["seconds"], human(plan.outlook["rate"])
+    length = f"{seconds} s"
+    if seconds >= 120:
+        length = f"{seconds // 60} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return f"{length} at {rate} a second"
+
+
+def _gates(found: Sequence[Verdict]) -> str:
+    rows = [
+        [
+            f"{_MARKS[one.result]} {one.result}",
+            one.gate,
+            one.model or "",
+            _plain(one.reason),
+            _plain(one.place),
+        ]
+        for one in found
+    ]
+    return _table(["", "gate", "model", "why", "rule"], rows)
+
+
+def _rendered(plan: Plan) -> Iterator[str]:
+    seen = plan.outlook["rendered"]
+    if seen["skipped"] is not None:
+        yield f"Not known: {_plain(seen['skipped'])}"
+    elif not seen["changes"]:
+        yield "Nothing changes."
+    else:
+        yield "\n".join(f"- {one['verb']} {one['kind']} {one['name']}" for one in seen["changes"])
+        lines = [line for one in seen["changes"] for line in _diff(one)]
+        more = (
+            [f"… {len(lines) - _LINES} lines more are in plan.json"] if len(lines) > _LINES else []
+        )
+        text = "\n".join([*lines[:_LINES], *more])
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+        block = f"{fence}diff\n{text}\n{fence}"
+        yield f"<details><summary>Differences</summary>\n\n{block}\n\n</details>"
+
+
+def _diff(change: Mapping[str, Any]) -> list[str]:
+    return [f"# {change['kind']} {change['name']}", *change["lines"]]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """Text of others that must not become markup."""
+    return re.sub(r"([\\`*_\[\]<>|#!@])", r"\\\1", " ".join(text.split()))
+
+
+def moves(plan: Plan) -> list[str]:
+    """A sentence for each model, for a terminal."""
+    told = []
+    for name, one in plan.models.items():
+        old, new = one["previous"], f"{one['repo']}@{one['commit'][:SHORT]}"
+        came = "stands at " if old == one["commit"] else f"{old[:SHORT]} → " if old else ""
+        told.append(f"{name} in {plan.target}: {came}{new}")
+    return told
+
+
+def junit(plan: Plan) -> str:
+    """A test suite: each gate is a case, by the model that it looks at."""
+    found = verdicts(plan)
+    counts = {
+        "tests": len(found),
+        "failures": sum(one.result is Result.FAIL for one in found),
+        "errors": sum(one.result is Result.ERROR for one in found),
+        "skipped": sum(one.result is Result.SKIP for one in found),
+    }
+    name = f"waybill.{plan.source}.{plan.target}"
+    told = {key: str(count) for key, count in counts.items()}
+    facts = {"name": name, "timestamp": plan.outlook["at"], **told}
+    suite = ElementTree.Element("testsuite", facts)
+    for one in found:
+        _case(suite, name, one)
+    text = ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
+    return _UNPRINTABLE.sub("?", text) + "\n"
+
+
+def _case(suite: ElementTree.Element, name: str, one: Verdict) -> None:
+    of = f"{name}.{one.model}" if one.model else name
+    place = {"file": one.file, "line": str(one.line)} if one.file and one.line else {}
+    facts = {"classname": of, "name": one.gate, **place}
+    case = ElementTree.SubElement(suite, "testcase", facts)
+    kind = {Result.FAIL: "failure", Result.ERROR: "error", Result.SKIP: "skipped"}.get(one.result)
+    if kind:
+        told = ElementTree.SubElement(case, kind, message=one.reason)
+        told.text = f"{one.reason} ({one.place})" if kind != "skipped" else None
+
+
+def pull_request(plan: Plan) -> dict[str, str]:
+    """File names and texts: what a change that carries the promotion would be called."""
+    models = ", ".join(plan.models)
+    title = f"Promote {models} from {plan.source} to {plan.target}"
+    moved = [
+        f"{name}: {(one['previous'] or 'nothing')[:SHORT]} -> {one['commit'][:SHORT]}"
+        for name, one in plan.models.items()
+    ]
+    body = "\n".join([*moved, "", f"Waybill-Plan: {plan.digest}"])
+    short = plan.digest.partition(":")[2][:SHORT]
+    return {
+        "branch": f"waybill/{plan.source}-{plan.target}-{short}\n",
+        "title": f"{title}\n",
+        "commit": f"{title}\n\n{body}\n",
+        "body.md": markdown(plan),
+    }

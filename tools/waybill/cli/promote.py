@@ -1,0 +1,115 @@
+"""promote, apply: bring what one environment runs to the next one."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from waybill.cli import arguments, plan_report
+from waybill.cli.arguments import Commands, add_rate, paced
+from waybill.cli.output import Console, Report, human
+from waybill.cli.plan import add_scope
+from waybill.cli.release import move_json, told
+from waybill.cli.sign import add_key, signer_of
+from waybill.deliver.environments import Environments
+from waybill.errors import Declined
+from waybill.release import apply
+from waybill.release.apply import Application, Person
+from waybill.release.plan import Plan
+from waybill.store.sync import Copied
+
+
+def register(commands: Commands) -> None:
+    """Add the parsers of this module's commands."""
+    parser = commands.add_parser("promote", help="bring what one environment runs to the next one")
+    add_scope(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask, also on a terminal")
+    _add_applying(parser)
+    parser.set_defaults(run=_promote)
+    parser = commands.add_parser("apply", help="carry out a plan, exactly as it was made")
+    parser.add_argument("plan", type=Path, metavar="PLAN", help="plan.json, as plan wrote it")
+    _add_applying(parser)
+    parser.set_defaults(run=_apply)
+
+
+def _add_applying(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="say what would change, no more")
+    parser.add_argument(
+        "--override-freeze",
+        metavar="REASON",
+        default="",
+        type=arguments.words,
+        help="do it in spite of a freeze window; the history keeps the reason",
+    )
+    add_key(parser)
+    arguments.add_reason(parser)
+    arguments.add_single_writer(parser)
+    add_rate(parser)
+
+
+def _person(args: argparse.Namespace, console: Console) -> Person:
+    return Person(args.by, args.why, args.override_freeze, signer_of(args, console))
+
+
+def _promote(args: argparse.Namespace, console: Console) -> Report:
+    application = apply.prepare(
+        Environments.load(arguments.project(args)),
+        args.source,
+        args.target,
+        args.models,
+        _person(args, console),
+        single_writer=args.single_writer,
+    )
+    if not args.dry_run and application.allowed().changes and not args.yes:
+        what = "\n".join(plan_report.moves(application.plan))
+        if not console.confirm(f"{what}\npromote? [y/N] "):
+            raise Declined()
+    return _carried_out(args, console, application)
+
+
+def _apply(args: argparse.Namespace, console: Console) -> Report:
+    application = apply.take(
+        Environments.load(arguments.project(args)),
+        Plan.load(args.plan),
+        str(args.plan),
+        _person(args, console),
+        single_writer=args.single_writer,
+    )
+    return _carried_out(args, console, application)
+
+
+def _carried_out(args: argparse.Namespace, console: Console, what: Application) -> Report:
+    what.allowed()
+    if args.dry_run:
+        return _report(what, None)
+    planned = what.plan
+    with console.progress(f"{planned.source} → {planned.target}", what.promotion.bytes) as advance:
+        copied = apply.carry_out(what, paced(args, advance))
+    return _report(what, copied)
+
+
+def _report(what: Application, copied: Sequence[Copied] | None) -> Report:
+    dry = copied is None
+    rows: list[str] = []
+    found: list[dict[str, Any]] = []
+    for at, step in enumerate(what.promotion.steps):
+        blobs = len(step.missing) if copied is None else copied[at].blobs
+        size = step.bytes if copied is None else copied[at].bytes
+        unaliased = () if copied is None else copied[at].unaliased
+        amount = f"{human(size)} in {blobs} file{'s' * (blobs > 1)}" if blobs else "nothing"
+        rows.append(f"{told(step.move, dry=dry)}; {'to copy' if dry else 'copied'}: {amount}")
+        rows += [f"  {name} stays the alias of another packing in the target" for name in unaliased]
+        found.append(
+            {**move_json(step.move), "blobs": blobs, "bytes": size, "unaliased": list(unaliased)}
+        )
+    data = {
+        "dryRun": dry,
+        "from": what.plan.source,
+        "to": what.plan.target,
+        "plan": what.plan.digest,
+        "models": found,
+        "gates": [one.as_json() for one in what.verdicts],
+    }
+    return Report("\n".join(rows), data)

@@ -1,0 +1,202 @@
+"""Plans: what a promotion would do, as a file that people and gates look at before it is done.
+
+    {"schemaVersion": 1, "digest": …, "plan": …, "outlook": …}
+
+`plan` is what is agreed to: which revision of each model becomes the pin, and what it was decided
+from (policy, trust, values, the records that both refs held). The digest is that of its canonical
+JSON (RFC 8785), so the same state gives the same plan with the same digest, and an approval of it
+stays good. `outlook` is what was seen on the way: bytes to send, verdicts, what the cluster would
+see; it may be another one tomorrow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from waybill import digest as digests
+from waybill.deliver import values
+from waybill.deliver.environments import Environment
+from waybill.digest import Digest
+from waybill.errors import BadFile, PlanOutdated
+from waybill.manifest import PROVENANCE, canonical
+from waybill.release import evidence
+from waybill.release.gates.stores import licenses_of
+from waybill.release.plan_schema import SCHEMA
+from waybill.release.policy import Policy
+from waybill.release.promote import Promotion, Step
+from waybill.sign import trust
+from waybill.sign.statements import LICENSE
+from waybill.store.layout import Ref
+from waybill.store.record import Head
+
+PLAN_TYPE = "application/vnd.waybill.plan.v1+json"
+"""The media type of what is agreed to, as the target's store keeps it."""
+_VALUES = ("engineArgs", "profile")
+"""What a plan shows of a model's entry in the values files."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`agreed` is the part that the digest is of."""
+
+    agreed: Mapping[str, Any]
+    outlook: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def data(self) -> bytes:
+        return canonical(self.agreed)
+
+    @cached_property
+    def digest(self) -> Digest:
+        return digests.of(self.data)
+
+    @property
+    def source(self) -> str:
+        return str(self.agreed["from"])
+
+    @property
+    def target(self) -> str:
+        return str(self.agreed["to"])
+
+    @property
+    def by(self) -> str:
+        return str(self.agreed["by"])
+
+    @property
+    def models(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.agreed["models"]  # type: ignore[no-any-return]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "schemaVersion": 1,
+            "digest": self.digest,
+            "plan": dict(self.agreed),
+            "outlook": dict(self.outlook),
+        }
+
+    def write(self, path: Path) -> None:
+        """Raises BadFile."""
+        values.write(path, canonical(self.as_json()).decode() + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Raises BadFile, also when somebody has edited it."""
+        try:
+            value = json.loads(path.read_bytes())
+        except OSError as error:
+            raise BadFile(path=path, why=error.strerror or str(error)) from error
+        except (ValueError, RecursionError) as error:
+            raise BadFile(path=path, why="it is not JSON") from error
+        if wrong := best_match(Draft202012Validator(SCHEMA).iter_errors(value)):
+            raise BadFile(path=path, why=f"{wrong.json_path}: {wrong.message[:200]}")
+        plan = cls(value["plan"], value["outlook"])
+        if plan.digest != value["digest"]:
+            raise BadFile(path=path, why=f"its plan has another digest: {plan.digest}")
+        return plan
+
+
+def make(promotion: Promotion, policy: Policy, by: str) -> Plan:
+    """The plan of a promotion that was decided, without an outlook. Raises BadFile."""
+    source, target = promotion.source, promotion.target
+    trusted = target.policy()
+    stores = promotion.steps[0].source, promotion.steps[0].move.store
+    return Plan(
+        {
+            "from": source.name,
+            "to": target.name,
+            "by": by,
+            "stores": {"from": stores[0].facts["id"], "to": stores[1].facts["id"]},
+            "policy": policy.digest,
+            "trust": _digest(target.trust_path),
+            "values": _digest(target.values_path),
+            "models": {step.move.model: _model(step, source, trusted) for step in promotion.steps},
+        }
+    )
+
+
+def _digest(path: Path | None) -> Digest | None:
+    """Of a file's content; None where there is none. Raises BadFile."""
+    try:
+        return digests.of(path.read_bytes()) if path else None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadFile(path=path, why=error.strerror or str(error)) from error
+
+
+def _model(step: Step, source: Environment, trusted: trust.Policy | None) -> dict[str, Any]:
+    move, revision = step.move, step.move.revision
+    said = evidence.gather(step.source, move.repo, revision.commit, trusted)
+    stated = [licenses_of(one) for one in said if one.predicate_type == LICENSE]
+    signed = [one for one in said if one.predicate_type == PROVENANCE and one.signed]
+    signers = {name for one in signed for name in one.signers or one.claims}
+    held = step.source.head(move.repo, Ref.pin(source.name, move.model))
+    return {
+        "repo": str(move.repo),
+        "commit": revision.commit,
+        "digest": revision.digest,
+        "size": revision.size,
+        "licenses": sorted({" or ".join(names) for names in stated if names}),
+        "signers": sorted(signers),
+        "previous": move.pinned.commit if move.pinned else None,
+        "records": {"from": _record(held), "to": _record(move.seen)},
+        "values": _entry(move.environment, move.model),
+    }
+
+
+def _record(head: Head | None) -> Digest | None:
+    return head.digest if head else None
+
+
+def _entry(environment: Environment, model: str) -> dict[str, Any]:
+    entry = values.model(environment.values_path, model)
+    # Round trip: what YAML reads has types of its own.
+    return {key: json.loads(json.dumps(entry[key])) for key in _VALUES if key in entry}
+
+
+def check(path: str, planned: Plan, now: Plan, promotion: Promotion) -> None:
+    """Raises PlanOutdated unless all that it was decided from is as it was.
+
+    A model that this very plan has moved already is as it should be: a crash came in between.
+    """
+    for key in ("stores", "policy", "trust", "values"):
+        if planned.agreed[key] != now.agreed[key]:
+            raise PlanOutdated(path=path, what=f"{_NAMES[key]} changed")
+    for step in promotion.steps:
+        model = step.move.model
+        was, stands = planned.models[model], now.models[model]
+        if was["digest"] != stands["digest"] or was["records"]["from"] != stands["records"]["from"]:
+            what = f"{planned.source} pins {model} at {stands['commit']} by now"
+            raise PlanOutdated(path=path, what=what)
+        if not done(step, planned) and _target(was) != _target(stands):
+            what = f"{model} in {planned.target} is at {stands['previous'] or 'nothing'} by now"
+            raise PlanOutdated(path=path, what=f"{what}, or was moved and moved back")
+
+
+_NAMES = {
+    "stores": "the store of an environment",
+    "policy": "values/policy.yaml",
+    "trust": "the target's trust policy",
+    "values": "the target's values file",
+}
+
+
+def _target(model: Mapping[str, Any]) -> tuple[object, object]:
+    return model["previous"], model["records"]["to"]
+
+
+def done(step: Step, plan: Plan) -> bool:
+    """Whether the model's ref was moved by this plan."""
+    seen = step.move.seen
+    return seen is not None and (seen.commit, seen.record.plan) == (
+        step.move.revision.commit,
+        plan.digest,
+    )
