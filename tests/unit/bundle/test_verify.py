@@ -62,7 +62,7 @@ def test_a_bad_file_is_named_and_a_bad_header_or_padding_by_its_part(bundle: Pat
     path = bundle / one.name
     whole = path.read_bytes()
     cases = {
-        one.extents[0].at: rf"the file {one.extents[0].blob} that ends in {one.name} is corrupt",
+        one.extents[0].at: f"^{one.extents[0].member} of {one.name} is corrupt",
         one.size - 1: f"^{one.name} is corrupt: expected {one.digest}",
         5: "is not a part of this bundle: it lacks Acme/Demo/1_Pooling",
     }

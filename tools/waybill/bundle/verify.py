@@ -72,7 +72,7 @@ class _Check:
                 self._advance(len(chunk))
             lanes.drain()
         for digest in {extent.blob for extent in part.extents}:
-            self._blob(part, digest)
+            self._blob(digest)
         digests.check(
             part.digest, part.size, digests.from_hex(sha.hexdigest()), part.size, part.name
         )
@@ -99,11 +99,11 @@ class _Check:
         known = self._open.get(blob)
         return known if known and known.seen == offset else None
 
-    def _blob(self, part: Part, digest: Digest) -> None:
+    def _blob(self, digest: Digest) -> None:
         known, blob = self._open.get(digest), self._bundle.index.blobs[digest]
         if known is None or known.seen != known.size:
             return
-        what = f"the file {digest} that ends in {part.name}"
+        what = self._bundle.content(digest).name
         digests.check(digest, blob.size, known.digest, known.size, what)
         if known.pieces != blob.pieces:
             raise Corrupt(what=what, expected="the index's pieces", found="others")
