@@ -36,6 +36,7 @@ MODULES = {
     "hold": ("hold",),
     "cluster": ("secrets", "provision"),
     "install": ("install", "render", "doctor"),
+    "images": ("images",),
     "package": ("package",),
     "watch": ("watch",),
     "drift": ("drift",),

@@ -73,6 +73,13 @@ class Place:
         plain = self.plain or _LOOPBACK.fullmatch(self.host)
         return f"{'http' if plain else 'https'}://{_RENAMED.get(self.host, self.host)}"
 
+    @classmethod
+    def of_image(cls, text: str) -> tuple[Place, Reference]:
+        """From a whole name, before which `oci+http://` may stand. Raises BadValue."""
+        scheme, mark, name = text.rpartition("://")
+        reference = Reference.parse(name)
+        return cls.parse(f"{scheme}{mark}{reference.registry}"), reference
+
     def repository(self, reference: Reference) -> str:
         return f"{self.prefix}/{reference.repository}".strip("/")
 

@@ -31,6 +31,7 @@ EVERYTHING: Mapping[str, Any] = {
     "modelHub.enabled": True,
     "vllm.enabled": True,
     "gateway.enabled": True,
+    "drift.enabled": True,
     "import.enabled": True,
     "import.args": ["/source"],
     "import.by": "waybill",

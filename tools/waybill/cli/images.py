@@ -1,0 +1,200 @@
+"""`waybill images`: which images there are, and how they come into a closed room."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from waybill.cli import images_out
+from waybill.cli.arguments import Commands, size
+from waybill.cli.images_out import add_list, release
+from waybill.cli.output import Console, Report, counted, human, table
+from waybill.cli.sign import add_key, signer_of
+from waybill.errors import BadValue, ImageMissing
+from waybill.source.reference import Place, Reference
+
+if TYPE_CHECKING:
+    from waybill.source.images import Image, Images
+
+PLATFORM = "linux/amd64"
+
+
+def register(commands: Commands) -> None:
+    """Add the parsers of this module's commands."""
+    parser = commands.add_parser(
+        "images", help="bring the container images of a release into a closed room"
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
+    show = actions.add_parser("list", help="the images that a release, a chart or a bundle has")
+    show.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="media of a bundle")
+    add_list(show)
+    _add_places(show)
+    show.set_defaults(run=run_list)
+
+    save = actions.add_parser("save", help="put images and the chart into a bundle")
+    save.add_argument("names", nargs="*", metavar="IMAGE", help="these alone, by whole names")
+    save.add_argument(
+        "--out",
+        action="append",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where the parts go; a bundle of models that is there gets them, too (all its media)",
+    )
+    add_list(save)
+    _add_places(save)
+    save.add_argument("--no-chart", action="store_true", help="leave out the chart")
+    save.add_argument(
+        "--part-size", type=size, metavar="SIZE", help="largest part, as 4GB (default: 4GB)"
+    )
+    save.add_argument("--base", type=Path, metavar="DIR", help="leave out what this bundle has")
+    add_key(save)
+    save.add_argument("--dry-run", action="store_true", help="say what would be saved")
+    save.set_defaults(run=run_save)
+    images_out.register(actions)
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    """Where images can be had."""
+    parser.add_argument(
+        "--from",
+        dest="place",
+        metavar="REGISTRY[/PREFIX]",
+        help="a mirror that has them under their own paths (default: each image's own registry)",
+    )
+    parser.add_argument(
+        "--archive",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="an OCI archive, asked before any registry; repeatable",
+    )
+    parser.add_argument("--registry-ca", metavar="FILE", help="PEM file of the registry's CA")
+    parser.add_argument(
+        "--platform",
+        default=PLATFORM,
+        metavar="OS/ARCH",
+        help=f"of images for several (default: {PLATFORM})",
+    )
+
+
+def run_list(args: argparse.Namespace, console: Console) -> Report:
+    if args.folders:
+        return _of_bundle(args.folders)
+    from waybill.deliver.images import listed
+
+    chosen, everything = release(args)
+    images = listed(chosen, everything=everything)
+    known: Mapping[Reference, Image] = {}
+    if args.place or args.archive:
+        known = _resolved(args, [one.reference for one in images], console)
+    rows, data = [], []
+    for one in images:
+        facts = one.as_json()
+        if image := known.get(one.reference):
+            facts |= {"digest": image.descriptor.digest, "size": image.size}
+        data.append(facts)
+        amount = human(facts["size"]) if "size" in facts else ""
+        needs = one.needs or "always"
+        rows.append((str(one.reference), amount, facts["digest"], needs, ", ".join(one.components)))
+    head = ("image", "size", "digest", "brought by", "run by")
+    return Report(table(head, rows), {"images": data})
+
+
+def _of_bundle(folders: Sequence[Path]) -> Report:
+    from waybill.bundle.media import Bundle
+    from waybill.deliver.images.parts import stack_of
+
+    stack = stack_of(Bundle.open(folders))
+    rows = [(one.name, human(one.size), one.descriptor.digest) for one in stack.images]
+    data = [
+        {"name": one.name, "size": one.size, "digest": one.descriptor.digest}
+        for one in stack.images
+    ]
+    return Report(table(("image", "size", "digest"), rows), {"images": data})
+
+
+def images_from(args: argparse.Namespace) -> Images:
+    """The places that the arguments name; the images' own registries unless it is an archive."""
+    from waybill.source.images import ArchiveImages, FirstOf, RegistryImages
+    from waybill.source.reach import Reach
+
+    place = Place.parse(args.place) if args.place else None
+    remote = RegistryImages(Reach(ca_bundle=args.registry_ca), place)
+    if not args.archive:
+        return remote
+    local = ArchiveImages(args.archive)
+    return FirstOf([local, remote]) if place else local
+
+
+def _resolved(
+    args: argparse.Namespace, references: Sequence[Reference], console: Console
+) -> dict[Reference, Image]:
+    """Those that are there; the others are told."""
+    from waybill.source.images import resolve
+
+    images, found = images_from(args), {}
+    for one in references:
+        try:
+            found[one] = resolve(images, one, args.platform)
+        except ImageMissing as error:
+            console.note(f"{error}")
+    return found
+
+
+def run_save(args: argparse.Namespace, console: Console) -> Report:
+    from waybill.bundle.base import Base
+    from waybill.bundle.cut import PART_SIZE
+    from waybill.bundle.images import Saving, require_seal
+    from waybill.deliver.chart_archive import packaged
+    from waybill.source.images import resolve
+
+    signer = signer_of(args, console)
+    require_seal(args.out, signer)
+    references = _references(args)
+    images = images_from(args)
+    wanted = {one: resolve(images, one, args.platform) for one in references}
+    files = {}
+    if not args.no_chart:
+        name, chart = packaged(release(args)[0].chart)
+        files[f"charts/{name}"] = chart
+    base = Base.of_bundle([args.base]) if args.base else None
+    saving = Saving.plan(
+        args.out, images, wanted, files, part_size=args.part_size or PART_SIZE, base=base
+    )
+    data: dict[str, Any] = {
+        "images": [
+            {"name": one.name, "digest": one.descriptor.digest, "size": one.size}
+            for one in wanted.values()
+        ],
+        "files": sorted(files),
+        "bytes": saving.size,
+        "parts": len(saving.parts),
+        "leftOut": len(saving.there),
+    }
+    text = f"{counted(len(wanted), 'image')}, {human(saving.size)} in "
+    text += counted(len(saving.parts), "part")
+    if args.dry_run:
+        rows = [(one.name, human(one.size), one.descriptor.digest) for one in wanted.values()]
+        return Report(f"{table(('image', 'size', 'digest'), rows)}\n\n{text}", data)
+    with console.progress("save", saving.size) as advance:
+        saved = saving.run(args.out, advance, signer)
+    text += f", {saved.reused} of them from an earlier run" if saved.reused else ""
+    text += f"; signed by the key {signer.key_id}" if signer else ""
+    return Report(text, {**data, "reused": saved.reused})
+
+
+def _references(args: argparse.Namespace) -> list[Reference]:
+    """Those that are named, else those of the list. Raises BadValue."""
+    if args.names:
+        if args.environment or args.all:
+            why = "name images, or take those of an environment"
+            raise BadValue(what="image", value=args.names[0], why=why)
+        return [Reference.parse(name) for name in args.names]
+    from waybill.deliver.images import listed
+
+    chosen, everything = release(args)
+    return [one.reference for one in listed(chosen, everything=everything)]

@@ -1,0 +1,45 @@
+"""The images of a bundle: whether it has any, whether they may come in, and how to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from waybill.bundle.format import INDEX
+from waybill.bundle.media import Bundle
+from waybill.bundle.stack import Stack
+from waybill.errors import NoImages
+from waybill.manifest import Descriptor
+from waybill.sign import trust
+from waybill.sign.trust import Policy
+
+
+def stack_of(bundle: Bundle) -> Stack:
+    """Raises NoImages."""
+    if bundle.index.stack is None:
+        raise NoImages(where=", ".join(map(str, bundle.folders)))
+    return bundle.index.stack
+
+
+def by_part(bundle: Bundle, blobs: Iterable[Descriptor]) -> list[Descriptor]:
+    """Those that are in the bundle as they lie there, so that media are read from front to end."""
+
+    def place(blob: Descriptor) -> tuple[int, int]:
+        part, extent = bundle.index.places[blob.digest][0]
+        return part.number, extent.at
+
+    return sorted((one for one in blobs if one.digest in bundle.index.blobs), key=place)
+
+
+def require_trust(bundle: Bundle, policy: Policy | None) -> Bundle:
+    """The bundle, which is `trusted` if a policy asks for its signature, and it is good.
+
+    A rule of the policy applies to an image as to a repo, by its name without the tag.
+    Raises NoImages, Unsigned, UntrustedSignature.
+    """
+    names = [one.name.rpartition(":")[0] for one in stack_of(bundle).images]
+    if policy is None:
+        return bundle
+    seals = bundle.seals()
+    policy.judge(names, INDEX, [(bundle.index.data, seal) for seal in seals], trust.now())
+    return replace(bundle, trusted=bool(seals) and all(policy.asks(name) for name in names))

@@ -1,0 +1,172 @@
+"""Images from a bundle's parts into a registry: what it lacks, streamed, checked, resumable.
+
+Blobs come before the manifests that name them, so that a name that is there is whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from waybill.bundle.media import Bundle
+from waybill.bundle.stack import Stack
+from waybill.deliver.images.parts import by_part, stack_of
+from waybill.digest import Digest
+from waybill.errors import Corrupt, ImagesNotWhole, SameName
+from waybill.manifest import Descriptor
+from waybill.source.images import Image
+from waybill.source.reach import Reach
+from waybill.source.reference import Place, Reference
+from waybill.source.uploads import Uploads
+from waybill.store.base import Advance, no_progress
+from waybill.store.work import Stoppable, parallel
+
+_BLOBS_AT_ONCE = 4
+_QUESTIONS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Target:
+    """An image, and what it is called where it goes."""
+
+    image: Image
+    repository: str
+    name: Reference
+
+    @property
+    def digest(self) -> Digest:
+        return self.image.descriptor.digest
+
+
+def targets(stack: Stack, place: Place) -> list[Target]:
+    """Under the names that `global.imageRegistry` makes of the chart's. Raises SameName."""
+    found: dict[str, Target] = {}
+    for image in stack.images:
+        reference = Reference.parse(image.name)
+        name = reference.at(str(place))
+        one = Target(image, place.repository(reference), name)
+        other = found.setdefault(name.tagged, one)
+        if other.digest != one.digest:
+            raise SameName(first=other.image.name, second=image.name, name=name.tagged)
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class Repositories:
+    """The repositories of one registry, each asked over its own connection and sign-in."""
+
+    place: Place
+    reach: Reach
+    _known: dict[str, Uploads] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Uploads:
+        if name not in self._known:
+            self._known[name] = Uploads(self.place, name, self.reach)
+        return self._known[name]
+
+
+@dataclass(frozen=True)
+class Pushing:
+    """What the registry lacks: per blob the repositories that have it, and those that do not."""
+
+    bundle: Bundle
+    repositories: Repositories
+    targets: Sequence[Target]
+    tagged: Mapping[str, Digest | None]
+    """What each name leads to already."""
+    having: Mapping[Digest, set[str]]
+    lacking: Mapping[Digest, list[str]]
+
+    @classmethod
+    def plan(cls, bundle: Bundle, place: Place, reach: Reach) -> Pushing:
+        """Raises NoImages, SameName, PartMissing, ImagesNotWhole, RegistryUnreachable, -Refused."""
+        wanted = targets(stack_of(bundle), place)
+        repositories = Repositories(place, reach)
+
+        def named(one: Target) -> Digest | None:
+            return repositories[one.repository].digest_of(one.name.tag)
+
+        def there(question: tuple[str, Digest]) -> bool:
+            return repositories[question[0]].has(question[1])
+
+        tags = parallel(named, wanted, _QUESTIONS_AT_ONCE)
+        asked = list({(t.repository, b.digest): None for t in wanted for b in t.image.blobs})
+        answers = parallel(there, asked, _QUESTIONS_AT_ONCE)
+        having: dict[Digest, set[str]] = {}
+        lacking: dict[Digest, list[str]] = {}
+        for (repository, digest), is_there in zip(asked, answers, strict=True):
+            if is_there:
+                having.setdefault(digest, set()).add(repository)
+            else:
+                lacking.setdefault(digest, []).append(repository)
+        names = {str(one.name): tag for one, tag in zip(wanted, tags, strict=True)}
+        pushing = cls(bundle, repositories, wanted, names, having, lacking)
+        pushing._require()
+        return pushing
+
+    def _require(self) -> None:
+        known = {*self.bundle.index.blobs, *self.having}
+        for one in self.targets:
+            for blob in one.image.blobs:
+                if blob.digest not in known:
+                    raise self._not_whole(blob)
+        wanted = [self.bundle.content(blob.digest) for blob in self.missing]
+        self.bundle.require(part for content in wanted for part in content.parts)
+
+    def _not_whole(self, blob: Descriptor) -> ImagesNotWhole:
+        image = next(one.image.name for one in self.targets if blob in one.image.blobs)
+        base = self.bundle.index.base
+        name, place = base.name if base else "nothing", str(self.repositories.place)
+        return ImagesNotWhole(image=image, blob=blob.digest, base=name, where=place)
+
+    @cached_property
+    def missing(self) -> list[Descriptor]:
+        """The blobs that are in none of its repositories here, in the order of the parts."""
+        blobs = {blob.digest: blob for one in self.targets for blob in one.image.blobs}
+        absent = [blobs[digest] for digest in self.lacking if not self.having.get(digest)]
+        return by_part(self.bundle, absent)
+
+    @property
+    def size(self) -> int:
+        """Bytes to send, where the registry takes over what it has."""
+        return sum(blob.size for blob in self.missing)
+
+    @property
+    def new(self) -> list[Target]:
+        """Those whose names do not lead to them yet."""
+        return [one for one in self.targets if self.tagged[str(one.name)] != one.digest]
+
+    def run(self, advance: Advance = no_progress) -> None:
+        """Raises Corrupt, PartMissing, RegistryUnreachable, RegistryRefused; a rerun goes on."""
+        stoppable = Stoppable(advance)
+        blobs = {blob.digest: blob for one in self.targets for blob in one.image.blobs}
+        known = {blob.digest for blob in self.missing}
+        rest = [blobs[digest] for digest in self.lacking if digest not in known]
+
+        def send(blob: Descriptor) -> None:
+            self._send(blob, stoppable)
+
+        parallel(send, [*self.missing, *rest], _BLOBS_AT_ONCE, stoppable.stop)
+        for one in self.new:
+            manifest = one.image.descriptor
+            repository = self.repositories[one.repository]
+            repository.put_manifest(one.image.manifest, manifest.media_type, one.name.tag)
+
+    def _send(self, blob: Descriptor, advance: Advance) -> None:
+        """To each repository that lacks it, once over the wire where the registry is willing."""
+        others = sorted(self.having.get(blob.digest, ()))
+        for name in self.lacking[blob.digest]:
+            repository = self.repositories[name]
+            if not (others and repository.take_over(blob.digest, others[0])):
+                self._upload(repository, blob, advance)
+            others.append(name)
+
+    def _upload(self, repository: Uploads, blob: Descriptor, advance: Advance) -> None:
+        if blob.digest not in self.bundle.index.blobs:
+            raise self._not_whole(blob)
+        content = self.bundle.content(blob.digest)
+        try:
+            repository.upload(blob, content, advance)
+        except Corrupt as error:
+            raise Corrupt(**{**error.facts, "what": content.name}) from error
