@@ -53,5 +53,6 @@ def test_getting_started_works_as_written(tmp_path: Path) -> None:
     assert code == 0, told
     assert '"object":"embedding"' in told
     assert "behind dev" in told
-    assert "sent 1 of 13 blobs" in told
+    assert told.count("sent 1 of 13 blobs") == 2
+    assert "refused with exit code 3" in told
     assert "HTTP/1.1 302 Found" in told
