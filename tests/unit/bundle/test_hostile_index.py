@@ -236,8 +236,9 @@ def test_a_huge_size_is_refused_at_once(size: int, bundle: Path, store: Store) -
 )
 def test_what_is_not_an_index_is_refused(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "bundle.json").write_bytes(data)
-    with pytest.raises(BadFile, match=r"bundle\.json cannot be used: "):
+    with pytest.raises(BadFile, match=r"bundle\.json cannot be used: ") as caught:
         Bundle.open([tmp_path])
+    assert "another medium of the bundle" in caught.value.advice
 
 
 def test_an_index_in_another_form_than_the_canonical_one_is_refused(bundle: Path) -> None:

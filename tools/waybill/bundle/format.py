@@ -41,7 +41,7 @@ from waybill.bundle.schema import MODELS, STACK
 from waybill.bundle.schema import SCHEMA as SCHEMA
 from waybill.bundle.stack import Stack
 from waybill.digest import Digest
-from waybill.errors import BadFile
+from waybill.errors import BadIndex
 from waybill.manifest import Manifest, canonical, safe_path
 from waybill.sign.dsse import Envelope
 from waybill.sign.statements import Statement
@@ -252,18 +252,18 @@ class Index:
 
     @classmethod
     def parse(cls, data: bytes, where: str) -> Index:
-        """Raises BadFile for anything but an index of this format that agrees with itself."""
+        """Raises BadIndex for anything but an index of this format that agrees with itself."""
         try:
             value = json.loads(data)
             _validate(value)
             index = cls._from_json(value, where)
             same = index.data == data
         except ValidationError as error:
-            raise BadFile(path=where, why=f"{error.json_path}: {error.message[:200]}") from error
+            raise BadIndex(path=where, why=f"{error.json_path}: {error.message[:200]}") from error
         except (ValueError, RecursionError) as error:
-            raise BadFile(path=where, why=f"it is not JSON of ours ({error})") from error
+            raise BadIndex(path=where, why=f"it is not JSON of ours ({error})") from error
         if not same:
-            raise BadFile(path=where, why="its own digest, or its canonical form, is not right")
+            raise BadIndex(path=where, why="its own digest, or its canonical form, is not right")
         index._check(where)
         return index
 
@@ -292,7 +292,7 @@ class Index:
     def _check(self, where: str) -> None:
         def need(holds: bool, why: str) -> None:
             if not holds:
-                raise BadFile(path=where, why=why)
+                raise BadIndex(path=where, why=why)
 
         for part in self.parts:
             end = 0
@@ -331,13 +331,13 @@ def _validate(value: object) -> None:
 def _revision(value: Mapping[str, Any], where: str) -> Revision:
     manifest = Manifest.parse(value["manifest"].encode(), where)
     if manifest.commit != value["commit"]:
-        raise BadFile(path=where, why=f"commit {value['commit']} is not that of its manifest")
+        raise BadIndex(path=where, why=f"commit {value['commit']} is not that of its manifest")
     statements = tuple(statement.encode() for statement in value["statements"])
     signatures = tuple(signature.encode() for signature in value["signatures"])
     signed = (Envelope.parse(signature, where).payload for signature in signatures)
     for said in (*statements, *signed):
         if Statement.parse(said, where).subjects != {manifest.descriptor.digest}:
-            raise BadFile(path=where, why="a statement in it is about another manifest")
+            raise BadIndex(path=where, why="a statement in it is about another manifest")
     return Revision(
         RepoId.parse(value["repo"]), manifest, value["upstream"], statements, signatures
     )

@@ -42,7 +42,7 @@ class BadValue(WaybillError):
 
 
 class BadFile(WaybillError):
-    """A file that people or tools keep (environments, pins, index) does not fit its format."""
+    """A file that people or tools keep (environments, pins) does not fit its format."""
 
     sentence = "{path} cannot be used: {why}"
     hint = "correct the file, or bring back its last good version"

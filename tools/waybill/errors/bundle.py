@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from waybill.errors.base import WaybillError
+from waybill.errors.base import BadFile, WaybillError
 
 
 class SourceUnreachable(WaybillError):
@@ -86,6 +86,15 @@ class PickleRefused(WaybillError):
     sentence = "{source} has only pickled weights for {paths}"
     hint = "convert them to safetensors, or pass --allow-pickle if you trust their origin"
     exit_code = 2
+
+
+class BadIndex(BadFile):
+    """A bundle.json is damaged, or of a format that this version does not know."""
+
+    hint = (
+        "copy it again from another medium of the bundle, which all have the same one; one that a "
+        "newer version has packed needs that version"
+    )
 
 
 class NotABundle(WaybillError):
