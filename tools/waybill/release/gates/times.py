@@ -36,9 +36,10 @@ def frozen(case: Case) -> tuple[Window, datetime] | None:
 
 def hold(subject: Subject) -> Finding:
     """Not held back where it would go."""
-    case, seen = subject.case, subject.step.move.seen
+    case, move = subject.case, subject.step.move
     if not case.policy.exists:
         return case.unasked()
+    seen = move.store.head(move.repo, move.ref)
     if seen is None or not seen.record.hold:
         return Finding(Result.PASS, f"no hold in {case.target}", case.rule())
     record = seen.record
