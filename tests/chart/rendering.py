@@ -100,7 +100,10 @@ def workloads(objects: Iterable[Object]) -> list[Object]:
 
 
 def pod_labels(workload: Object) -> dict[str, str]:
-    meta = workload if workload["kind"] == "Pod" else workload["spec"]["template"]
+    spec = workload["spec"]
+    if workload["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    meta = workload if workload["kind"] == "Pod" else spec["template"]
     labels: dict[str, str] = meta["metadata"]["labels"]
     return labels
 

@@ -12,7 +12,10 @@ import yaml
 from tests.chart.rendering import CASES, Object, Render
 
 FOLDER = Path("tests/chart/golden")
-GENERATED_ELSEWHERE = {"waybill.json": "charts/waybill/dashboards/waybill.json"}
+GENERATED_ELSEWHERE = {
+    "expected.yaml": "objects of this file",
+    "waybill.json": "charts/waybill/dashboards/waybill.json",
+}
 
 
 class Dumper(yaml.CSafeDumper):

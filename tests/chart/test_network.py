@@ -156,10 +156,10 @@ def test_metrics_are_where_the_monitors_look(render: Render) -> None:
                 assert names[0] in [p["name"] for c in main for p in c.get("ports", [])], selector
 
 
-def test_only_hub_and_hook_may_ask_the_api_server(render: Render) -> None:
+def test_only_hub_hook_and_drift_may_ask_the_api_server(render: Render) -> None:
     cidr = {"ipBlock": {"cidr": "10.20.0.1/32"}}
     found = {one for one, peer, ports in outside(render(*CASES["test"]), "egress") if peer == cidr}
-    assert found == {"model-hub", "secrets"}
+    assert found == {"drift", "model-hub", "secrets"}
 
 
 def test_a_hub_that_trusts_no_service_accounts_asks_no_api_server(render: Render) -> None:

@@ -230,7 +230,7 @@ def test_config_maps_of_the_release_exist(objects: list[Object]) -> None:
 
 def test_the_authority_of_the_site_is_trusted_everywhere(render: Render) -> None:
     # These meet nobody's certificate.
-    without = {"minio", "keycloak-postgresql", "keycloak-realm", "secrets"}
+    without = {"drift", "minio", "keycloak-postgresql", "keycloak-realm", "secrets"}
     for one in workloads(render(*CASES["everything"])):
         if pod_labels(one)["app.kubernetes.io/name"] not in without:
             volumes = [

@@ -101,7 +101,8 @@ def test_no_key_is_left_out() -> None:
     shapes = chart.load(Path()).schema["$defs"]
     external = shapes["model"]["properties"]["external"]
     assert PROFILE.keys() | {"enabled"} == shapes["profile"]["properties"].keys()
-    # `source` is for `waybill deploy`, and no template's.
-    assert MODEL.keys() | {"enabled", "source"} == shapes["model"]["properties"].keys()
+    # `source` is for `waybill deploy`, the next for `waybill watch`, and none for a template.
+    tools = {"source", "steps", "limits"}
+    assert MODEL.keys() | {"enabled"} | tools == shapes["model"]["properties"].keys()
     assert EXTERNAL.keys() == external["properties"].keys()
     assert FURTHER.keys() | {"enabled"} == shapes["issuer"]["properties"].keys()

@@ -115,6 +115,20 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         pinned({**CPU, "rollout": "replace"}, pin({"stable": (ONE, "90"), "canary": (TWO, "10")})),
         "set global.models.chat.rollout: sideBySide, or promote without a canary",
     ),
+    "steps without room": (
+        {
+            "global": {
+                "models": {
+                    "chat": {
+                        **CPU,
+                        "rollout": "replace",
+                        "steps": [{"weight": 10, "pause": "5m"}],
+                    }
+                }
+            }
+        },
+        "set global.models.chat.rollout: sideBySide, or leave the steps out",
+    ),
     "a store without keys": (
         {
             "global": {"objectStore": {"mode": "external", "endpoint": "https://s3.example.com"}},

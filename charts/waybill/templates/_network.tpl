@@ -5,6 +5,7 @@
 {{- $minio := and $v.minio.enabled (ne $v.global.objectStore.mode "external") -}}
 {{- $parts := dict "import" true "test" true -}}
 {{- range $part, $there := dict
+      "drift" $v.drift.enabled
       "gateway" $v.gateway.enabled
       "keycloak" $keycloak
       "keycloak-postgresql" (and $keycloak (eq $v.keycloak.database.mode "embedded"))
@@ -27,6 +28,7 @@
       "hubAuth" $v.modelHub.auth.enabled
       "redirect" (eq $v.modelHub.delivery "redirect")
       "kubernetes" (and $v.modelHub.auth.enabled $v.modelHub.auth.kubernetes)
+      "drift" $v.drift.enabled
       "secrets" $v.global.secrets.create -}}
 {{- $name := get (index . 1) "if" -}}
 {{- if or (not $name) (get $conditions $name) -}}true{{- end -}}

@@ -39,6 +39,9 @@ What contradicts itself, as sentences: what is wrong, where, and what to do. Eac
 {{- else if not (get $g.profiles $profile).enabled -}}
 {{- $found = append $found (printf "%s.profile is %q, which is disabled: set global.profiles.%s.enabled: true, or choose another" $at $profile $profile) -}}
 {{- end -}}
+{{- if and $model.steps (eq "replace" (include "waybill.rollout" (list $ $model))) -}}
+{{- $found = append $found (printf "%s.steps share the traffic of two revisions, and the model's rollout is replace, which has no room for two: set %s.rollout: sideBySide, or leave the steps out" $at $at) -}}
+{{- end -}}
 {{- end -}}
 {{- range $model.servedNames | default (list $name) | uniq -}}
 {{- if hasKey $names . -}}

@@ -76,8 +76,8 @@ def _inside(args: argparse.Namespace) -> Drift:
     try:
         expected = helm.documents(args.expected.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise Unreadable(path=args.expected, why=why) from error
+        reason = getattr(error, "strerror", None) or error
+        raise Unreadable(path=args.expected, why=reason) from error
     found = Drift()
     drift.in_cluster(found, expected, Cluster(args.namespace), args.release)
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -49,10 +49,11 @@ class Difference:
 
 
 def differences(
-    expected: Iterable[Object], live: Iterable[Object], kinds: Iterable[str]
+    expected: Iterable[Object], live: Iterable[Object], kinds: Set[str], whole: Set[str]
 ) -> list[Difference]:
     """In the order of kind, name and field. `live` has all objects of the release of these kinds;
-    what is expected of other kinds is passed over.
+    what is expected of other kinds is passed over. `whole`: kinds of which all are expected, so
+    that one more is one too many.
     """
     wanted, there = _by_name(expected), _by_name(live)
     found: list[Difference] = []
@@ -61,7 +62,8 @@ def differences(
             if name.kind in kinds:
                 found.append(Difference(str(name), "", "this object", NOTHING))
         elif name not in wanted:
-            found.append(Difference(str(name), "", NOTHING, "this object", _last(there[name])))
+            if name.kind in whole:
+                found.append(Difference(str(name), "", NOTHING, "this object", _last(there[name])))
         else:
             found += _of_object(name, wanted[name], there[name])
     return found

@@ -29,6 +29,8 @@ KINDS = {
     "StatefulSet": "statefulsets",
 }
 """Kinds that decide what runs, and who may talk to whom, by how a cluster lists them."""
+RUNNING = {"Deployment", "NetworkPolicy", "StatefulSet"}
+"""Those of which the chart's CronJob knows all."""
 
 
 class Cluster(Protocol):
@@ -115,21 +117,26 @@ def in_cluster(
     """Where rendered objects and those of the cluster disagree.
 
     `applied` are the objects as they were installed last: they tell what was never installed from
-    what was changed since. Raises ClusterUnreachable.
+    what was changed since. Without them, `expected` need not be all. Raises ClusterUnreachable.
     """
     live: list[Object] = []
-    kinds = set()
-    for kind, plural in KINDS.items():
+    kinds: set[str] = set()
+    told = KINDS.keys() if applied is not None else {each["kind"] for each in expected}
+    for kind in sorted(KINDS.keys() & told):
+        plural = KINDS[kind]
         try:
             live += cluster.listed(plural, f"{install.INSTANCE}={release},{install.NO_IMPORT}")
             kinds.add(kind)
         except ClusterForbidden as error:
             drift.unread.append(f"{plural}: {error}")
-    found = differences.differences(expected, live, kinds)
     if applied is None:
+        found = differences.differences(expected, live, kinds, RUNNING)
         drift.findings += [_by_hand(each) for each in found]
         return
-    since = {(each.object, each.field) for each in differences.differences(applied, live, kinds)}
+    found = differences.differences(expected, live, kinds, kinds)
+    since = {
+        (each.object, each.field) for each in differences.differences(applied, live, kinds, kinds)
+    }
     for each in found:
         changed = (each.object, each.field) in since
         drift.findings.append(_by_hand(each) if changed else _not_installed(each))
