@@ -1,0 +1,151 @@
+"""From `hf download` to an answered chat, as the page says, with the services that it writes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.compose.host import host
+from tests.services import free_port, needs, running
+from waybill.cli.main import main
+
+REPO = Path(__file__).resolve().parents[3]
+DOCS = REPO / "tools/docs"
+MODEL = "Qwen/Qwen3-0.6B"
+CHART = str(REPO / "charts/waybill")
+ENGINE = """global:
+  profiles:
+    cpu:
+      command: [vllm-python, -m, vllm.entrypoints.openai.api_server]
+      engineArgs: {gpu-memory-utilization: 0.1}
+      env: {VLLM_CPU_KVCACHE_SPACE: "1"}
+"""
+"""The engine as the tests have it."""
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WAYBILL_HELM", needs("WAYBILL_TEST_HELM4"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+
+@pytest.fixture
+def huggingface(tmp_path: Path) -> Iterator[str]:
+    """A server with a small chat model under the name that the page fetches."""
+    model, store = tmp_path / "made", f"file://{tmp_path}/upstream"
+    maker = [needs("WAYBILL_TEST_VLLM"), str(REPO / "tests/e2e/make_chat_model.py"), str(model)]
+    subprocess.run(maker, check=True, capture_output=True)
+    bundle = str(tmp_path / "upstream-bundle")
+    assert main(["pack", str(model), "--as", MODEL, "--out", bundle]) == 0
+    assert main(["store", "init", store]) == 0
+    assert main(["sideload", bundle, "--to", store]) == 0
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "waybill", "hub", "--store", store, "--port", url[17:]]
+    with running(command, {}, tmp_path / "upstream.log", f"{url}/readyz", 30):
+        yield url
+
+
+def script(part: str, port: int) -> str:
+    """The runnable blocks of a part of the page."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", part, re.DOTALL | re.MULTILINE)
+    assert blocks
+    text = "\n".join(["set -euo pipefail", *blocks])
+    return re.sub(r"\b8080\b", str(port), text).replace("global:\n", ENGINE)
+
+
+def shell(text: str, home: Path, **more: str) -> str:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        ["bash", "-c", text],
+        cwd=REPO,
+        env={**clean, "HOME": str(home), **more},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def prepared(page: str, until: str, tmp_path: Path, huggingface: str, port: int) -> None:
+    """The runnable blocks of a page up to a heading; what belongs to a cluster has none."""
+    before = (DOCS / page).read_text().partition(until)[0]
+    told = shell(
+        script(before, port), tmp_path, HF_ENDPOINT=huggingface, HF_HUB_DISABLE_TELEMETRY="1"
+    )
+    assert "next: docker compose --project-directory compose up" in told
+
+
+@pytest.mark.timeout(600)
+def test_the_first_page_ends_with_an_answered_chat(tmp_path: Path, huggingface: str) -> None:
+    page, until, port = "closed-room.md", "## Ask it", free_port()
+    prepared(page, until, tmp_path, huggingface, port)
+    with host(tmp_path / "closed/compose", tmp_path) as room:
+        engine, pull = sorted(name for name in room.services if name.startswith("vllm-"))
+        assert set(room.services) == {"gateway", "model-hub", engine, pull}
+        room.up()
+        ask = (DOCS / page).read_text().partition(until)[2].partition("## The next release")[0]
+        answered = shell(script(ask, port), tmp_path)
+    assert '"role":"assistant"' in answered.replace(" ", "")
+
+
+@pytest.mark.timeout(600)
+def test_the_page_on_one_host_ends_with_a_gateway_and_weights(
+    tmp_path: Path, huggingface: str
+) -> None:
+    page, until, port = "compose.md", "## 6. Ask it", free_port()
+    prepared(page, until, tmp_path, huggingface, port)
+    with host(tmp_path / "room/compose", tmp_path) as room:
+        (pull,) = (name for name in room.services if name.endswith("-pull"))
+        room.up("gateway", pull)
+        ask = (DOCS / page).read_text().partition(until)[2].partition("## A new version")[0]
+        answered = shell(script(ask, port), tmp_path)
+    assert '"id":"chat"' in answered.replace(" ", "")
+    (weights,) = (tmp_path / "room/compose/data/models").rglob("model.safetensors")
+    assert weights.read_bytes() == (tmp_path / "outside/model/model.safetensors").read_bytes()
+
+
+def test_minio_is_set_up_and_weights_come_by_the_hub(
+    tmp_path: Path, minilm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door = free_port()
+    values = tmp_path / "values"
+    values.mkdir()
+    endpoint = f"http://127.0.0.1:{door}"
+    room = {"store": "s3://waybill", "endpoint": endpoint, "profile": "room"}
+    (values / "environments.yaml").write_text(json.dumps({"environments": {"room": room}}))
+    off = {"enabled": False}
+    models = {"embed": {"enabled": True, "profile": "cpu"}}
+    (values / "room.yaml").write_text(
+        json.dumps({"global": {"models": models}, "keycloak": off, "gateway": {"auth": off}})
+    )
+    project = ("--project", str(tmp_path))
+    doors = ("--publish", f"minio=127.0.0.1:{door}", "--publish", f"gateway={free_port()}")
+    write = ["compose", "room", "--out", str(tmp_path / "out"), "--chart", CHART, *doors, *project]
+    assert main(write) == 0
+    bundle = str(tmp_path / "bundle")
+    assert main(["pack", str(minilm), "--as", "acme/minilm", "--out", bundle]) == 0
+    capsys.readouterr()
+    with host(tmp_path / "out", tmp_path) as first:
+        first.up("minio-provision", "gateway")
+        keys = tmp_path / "out/secrets/waybill-objectstore-promote"
+        (tmp_path / "credentials").write_text(
+            f"[room]\naws_access_key_id = {(keys / 'AWS_ACCESS_KEY_ID').read_text()}\n"
+            f"aws_secret_access_key = {(keys / 'AWS_SECRET_ACCESS_KEY').read_text()}\n"
+        )
+        assert main(["sideload", bundle, "--to", "room", "--json", *project]) == 0
+        commit = json.loads(capsys.readouterr().out)["result"]["revisions"][0]["commit"]
+        pin = ["pin", "room", "embed", f"acme/minilm@{commit}", "--why", "first", *project]
+        assert main(pin) == 0
+    assert main(write) == 0
+    with host(tmp_path / "out", tmp_path) as second:
+        second.up(f"vllm-embed-{commit[:8]}-pull")
+    (pulled,) = (tmp_path / "out/data/models").glob(f"*/*/{commit}")
+    weights = "model.safetensors"
+    assert (pulled / weights).read_bytes() == (minilm / weights).read_bytes()

@@ -1,0 +1,44 @@
+"""Every command that a guide shows is one: the parsers take it as it stands."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from waybill.cli.main import parser
+
+REPO = Path(__file__).resolve().parents[2]
+PAGES = [REPO / "README.md", *sorted((REPO / "tools/docs").glob("*.md"))]
+LEFT_OUT = ("…", "...", "|")
+"""In a command that is not whole, or shows a choice."""
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The words of each command of ours in a block, without what is the shell's."""
+    blocks = re.findall(r"^```(?:sh)?\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    for block in blocks:
+        for line in re.sub(r"\\\n\s*", " ", block).splitlines():
+            found = re.match(r"\s*(?:\w+=\S+ )*waybill (.*)", line)
+            if found is None or any(sign in line for sign in LEFT_OUT):
+                continue
+            words = shlex.split(found[1], comments=True)
+            ends = [at for at, word in enumerate(words) if re.match(r"[<>&;]|\d>", word)]
+            yield words[: ends[0] if ends else None]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_parsers_take_what_the_guide_shows(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in commands(page):
+        try:
+            parser(words[0]).parse_args(words)
+        except SystemExit as ended:
+            assert ended.code == 0, f"{shlex.join(words)}: {capsys.readouterr().err[-300:]}"
+
+
+def test_the_pages_of_closed_rooms_show_commands() -> None:
+    for name in ("closed-room.md", "compose.md"):
+        assert len(list(commands(REPO / "tools/docs" / name))) > 10
