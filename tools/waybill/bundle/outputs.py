@@ -128,7 +128,7 @@ def readme(index: Index, here: Sequence[Part], signer: Signer | None = None) -> 
     return f"""A bundle of {_kinds(index)}: {", ".join(index.titles)}.
 {len(index.parts)} parts in all, {len(here)} of them on this medium.
 {_left_out(index)}
-With Waybill:  waybill verify DIRECTORY...    waybill sideload DIRECTORY... --to STORE
+With Waybill:  waybill verify DIRECTORY...    {_commands(index)}
 Without it:
 {_signed(signer)}
 Check the parts that were packed onto this medium, here:
@@ -150,6 +150,12 @@ The images are an OCI image layout then, which other programs read by the names 
 def _kinds(index: Index) -> str:
     models = ["model files"] if index.revisions else []
     return " and ".join([*models, *(["container images"] if index.stack else [])])
+
+
+def _commands(index: Index) -> str:
+    models = ["waybill sideload DIRECTORY... --to STORE"] if index.revisions else []
+    images = ["waybill images push DIRECTORY... --to REGISTRY"] if index.stack else []
+    return "    ".join([*models, *images])
 
 
 def _restored(stack: Stack) -> str:

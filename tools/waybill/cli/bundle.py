@@ -58,6 +58,9 @@ def _inspect(args: argparse.Namespace, _: Console) -> Report:
         lines += [f"dropped {path}: {why}" for path, why in dropped.items()]
         files = [(one.path, human(one.size), one.digest) for one in revision.manifest.files]
         lines += ["", table(("file", "size", "digest"), files), ""]
+    if index.stack:
+        found = [(one.name, human(one.size), one.descriptor.digest) for one in index.stack.images]
+        lines += [table(("image", "size", "digest"), found), ""]
     if index.base:
         count = counted(len(index.base.blobs), "file")
         lines += [f"left out: {count} ({human(index.base.size)}), with {index.base.name}", ""]
@@ -98,6 +101,10 @@ def _described(bundle: Bundle) -> dict[str, object]:
                 ],
             }
             for one in bundle.index.revisions
+        ],
+        "images": [
+            {"name": one.name, "size": one.size, "digest": one.descriptor.digest}
+            for one in (bundle.index.stack.images if bundle.index.stack else ())
         ],
         "parts": [
             {"name": part.name, "size": part.size, "present": bundle.path(part) is not None}

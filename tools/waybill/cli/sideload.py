@@ -149,6 +149,9 @@ def _cargo(args: argparse.Namespace, console: Console) -> Cargo:
     if not _is_source(args):
         _refuse(args, ("repo", "include", "exclude", "allow_pickle", "key"), "a bundle")
         bundle = Bundle.open([Path(one) for one in args.what])
+        if not bundle.index.revisions:
+            why = "it has no model, but images: waybill images push, or load"
+            raise BadValue(what="bundle", value=" ".join(args.what), why=why)
         return BundleCargo(replace(bundle, tray=Tray(console.note)) if args.wait else bundle)
     _refuse(args, ("wait",), "a source")
     if len(args.what) > 1:

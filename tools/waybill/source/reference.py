@@ -64,7 +64,7 @@ class Place:
         found = _PLACE.fullmatch(text)
         if not found:
             why = "it is not host[:port][/prefix]"
-            raise BadValue(what="registry", value=re.sub("//.*@", "//…@", text), why=why)
+            raise BadValue(what="registry", value=re.sub(r"[^/]*@", "…@", text), why=why)
         return cls(found["host"], found["prefix"].strip("/"), bool(found["plain"]))
 
     @property

@@ -63,29 +63,33 @@ def archive_of(bundle: Bundle, place: Place | None) -> Archive:
 def pipe(command: Sequence[str], chunks: Iterable[bytes], advance: Advance = no_progress) -> str:
     """Give the program the chunks; what it said. Raises LoaderFailed, and what the chunks do."""
     with tempfile.TemporaryFile() as said:
-        program = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT
-        )
-        assert program.stdin  # noqa: S101 - it is a pipe
-        try:
-            for chunk in chunks:
-                program.stdin.write(chunk)
-                advance(len(chunk))
-            program.stdin.close()
-        except BrokenPipeError:
-            # It has ended, and says why.
-            pass
-        except BaseException:
-            program.kill()
-            program.wait()
-            raise
-        code = program.wait()
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT, bufsize=0
+        ) as program:
+            try:
+                _feed(program, chunks, advance)
+            except BrokenPipeError:
+                # It has ended, and says why.
+                pass
+            except BaseException:
+                program.kill()
+                raise
         said.seek(0)
         text = said.read().decode(errors="replace").strip()
-    if code:
-        why = next(reversed(text.splitlines()), f"it ended with {code}")
-        raise LoaderFailed(command=" ".join(command[:2]), why=why)
+    if program.returncode:
+        lines = text.splitlines() or [f"it ended with {program.returncode}"]
+        raise LoaderFailed(command=" ".join(command[:2]), why=lines[-1])
     return text
+
+
+def _feed(program: subprocess.Popen[bytes], chunks: Iterable[bytes], advance: Advance) -> None:
+    assert program.stdin  # noqa: S101 - it is a pipe
+    for chunk in chunks:
+        view = memoryview(chunk)
+        while view:
+            view = view[program.stdin.write(view) :]
+        advance(len(chunk))
+    program.stdin.close()
 
 
 def write(path: Path, chunks: Iterable[bytes], advance: Advance = no_progress) -> None:
