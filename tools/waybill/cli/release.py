@@ -1,4 +1,4 @@
-"""pin, rollback, status, history."""
+"""pin, status, history."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from waybill.cli.arguments import Commands
 from waybill.cli.output import Console, Report, table
 from waybill.deliver.environments import Environments
 from waybill.errors import BadValue
-from waybill.release import history, hold, move, pin, rollback, status
+from waybill.release import history, move, pin, status
 from waybill.release.move import Move, Reason
 from waybill.release.status import Cell, Place
 from waybill.store.layout import RepoId
@@ -27,13 +27,12 @@ PLAN = 19
 def register(commands: Commands) -> None:
     """Add the parsers of this module's commands."""
     _register_pin(commands)
-    _register_rollback(commands)
     parser = commands.add_parser("status", help="which revision each environment runs")
     parser.set_defaults(run=run_status)
     parser = commands.add_parser(
         "history", help="every step of a model in each environment, newest first"
     )
-    _add_model(parser)
+    add_model(parser)
     parser.add_argument("--env", metavar="ENV", help="one environment (default: all)")
     parser.set_defaults(run=run_history)
 
@@ -41,30 +40,19 @@ def register(commands: Commands) -> None:
 def _register_pin(commands: Commands) -> None:
     parser = commands.add_parser("pin", help="pin a model of an environment to an exact revision")
     parser.add_argument("environment", metavar="ENV", help="name of the environment")
-    _add_model(parser)
+    add_model(parser)
     parser.add_argument(
         "revision", metavar="OWNER/NAME@COMMIT", help="repo and commit (40 hex digits)"
     )
-    _add_writing(parser)
+    add_writing(parser)
     parser.set_defaults(run=run_pin)
 
 
-def _register_rollback(commands: Commands) -> None:
-    parser = commands.add_parser("rollback", help="go back to an earlier revision; sends nothing")
-    parser.add_argument("environment", metavar="ENV", help="name of the environment")
-    _add_model(parser)
-    parser.add_argument(
-        "--to", metavar="COMMIT", help="a commit of the history (default: the one before)"
-    )
-    _add_writing(parser)
-    parser.set_defaults(run=run_rollback)
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="key of the model in the values files")
 
 
-def _add_writing(parser: argparse.ArgumentParser) -> None:
+def add_writing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would change, no more")
     arguments.add_reason(parser)
     arguments.add_single_writer(parser)
@@ -82,19 +70,8 @@ def run_pin(args: argparse.Namespace, _: Console) -> Report:
     step = pin.plan(
         environment, args.model, RepoId.parse(repo), revision, single_writer=args.single_writer
     )
-    return _finish(args, step)
-
-
-def run_rollback(args: argparse.Namespace, _: Console) -> Report:
-    environments = _environments(args)
-    environment = environments[args.environment]
-    step = rollback.plan(environment, args.model, args.to, single_writer=args.single_writer)
-    return _finish(args, step, hold.puts_hold(environments))
-
-
-def _finish(args: argparse.Namespace, step: Move, held: bool | None = None) -> Report:
     if not args.dry_run:
-        move.carry_out([step], reason=Reason(args.by, args.why, hold=held))
+        move.carry_out([step], reason=Reason(args.by, args.why))
     return Report(told(step, dry=args.dry_run), {"dryRun": args.dry_run, **move_json(step)})
 
 

@@ -1,0 +1,82 @@
+"""`waybill rollback`: back to an earlier revision, in the cluster too where that is asked."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from waybill.cli import arguments
+from waybill.cli.arguments import Commands
+from waybill.cli.install import add_chart, release_of
+from waybill.cli.output import Console, Report
+from waybill.cli.release import add_model, add_writing, move_json, told
+from waybill.deliver import helm, install
+from waybill.deliver.cluster import Cluster
+from waybill.deliver.environments import Environments
+from waybill.errors import BadFile, HelmFailed, HelmMissing
+from waybill.release import delay, hold, move, rollback
+from waybill.release.delay import Delay
+from waybill.release.move import Move, Reason
+
+
+def register(commands: Commands) -> None:
+    parser = commands.add_parser("rollback", help="go back to an earlier revision; sends nothing")
+    parser.add_argument("environment", metavar="ENV", help="name of the environment")
+    add_model(parser)
+    parser.add_argument(
+        "--to", metavar="COMMIT", help="a commit of the history (default: the one before)"
+    )
+    parser.add_argument(
+        "--install",
+        action="store_true",
+        help="bring it to the cluster, too: within seconds where its engines run already",
+    )
+    add_writing(parser)
+    add_chart(parser)
+    parser.set_defaults(run=run_rollback)
+
+
+def run_rollback(args: argparse.Namespace, console: Console) -> Report:
+    environments = Environments.load(arguments.project(args))
+    environment = environments[args.environment]
+    step = rollback.plan(environment, args.model, args.to, single_writer=args.single_writer)
+    wait = _delay(args, step)
+    if wait:
+        console.note(_said(step, wait))
+    if not args.dry_run:
+        reason = Reason(args.by, args.why, hold=hold.puts_hold(environments))
+        move.carry_out([step], reason=reason)
+        if args.install:
+            _install(args, console)
+    data: dict[str, Any] = {"dryRun": args.dry_run, **move_json(step), "delay": None}
+    if wait:
+        data["delay"] = {"seconds": wait.seconds, "silent": wait.silent}
+    return Report(told(step, dry=args.dry_run), data)
+
+
+def _delay(args: argparse.Namespace, step: Move) -> Delay | None:
+    """None where chart, values or helm are not at hand: a rollback of the pins wants none."""
+    chart = Path(args.chart) if args.chart else arguments.project(args) / helm.CHART
+    try:
+        return delay.of(step, chart, [Path(file) for file in args.values])
+    except (BadFile, HelmMissing, HelmFailed):
+        return None
+
+
+def _said(step: Move, wait: Delay) -> str:
+    short = step.revision.commit[:8]
+    if not wait.seconds:
+        return f"the engines of {short} run already: it answers as soon as it is installed"
+    until = "nobody answers" if wait.silent else "the present one answers"
+    return f"{short} has to be loaded and started: up to {wait.seconds} s, and {until} until then"
+
+
+def _install(args: argparse.Namespace, console: Console) -> None:
+    release = release_of(args)[1]
+    cluster = Cluster(release.namespace, release.context)
+    plan = install.plan(release)
+    if {each.kind for each in plan.changes} <= {"ConfigMap"}:
+        install.reroute(release, cluster, console.note)
+    else:
+        install.carry_out(plan, cluster, console.note)
