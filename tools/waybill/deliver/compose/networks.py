@@ -7,7 +7,7 @@ answer finds its way back in.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,19 +39,18 @@ class Reach:
     ports: Mapping[str, Mapping[str, int]]
 
     @classmethod
-    def of(cls, objects: Iterable[Manifest], namespace: str, parts: Container[str]) -> Reach:
+    def of(cls, objects: Sequence[Manifest], namespace: str, parts: Container[str]) -> Reach:
         """`parts` are those that have pods."""
-        arrows: dict[str, frozenset[str]] = {}
-        outside = set()
+        peers = dict(_peers(objects))
+        arrows = {
+            part: frozenset(filter(None, map(_target, each)))
+            for part, each in peers.items()
+            if part in parts
+        }
+        outside = {part for part in arrows if any(map(_leaves, peers[part]))}
         aliases: dict[str, list[str]] = {}
         ports: dict[str, dict[str, int]] = {}
         for each in objects:
-            if each["kind"] == "NetworkPolicy":
-                part = each["spec"]["podSelector"]["matchLabels"].get(_NAME)
-                peers = [peer for rule in each["spec"].get("egress") or () for peer in rule["to"]]
-                if part and part in parts:
-                    arrows[part] = frozenset(filter(None, map(_target, peers)))
-                    outside |= {part} if any(map(_leaves, peers)) else set()
             if each["kind"] == "Service":
                 component = each["spec"]["selector"][_COMPONENT]
                 name = f"{each['metadata']['name']}.{namespace}.svc"
@@ -88,10 +87,20 @@ class Reach:
                 continue
             healthy = "service_healthy" if "healthcheck" in known[part] else "service_started"
             found[part] = {"condition": healthy}
-            before = PROVISIONS.get(part)
-            if before in known and before != pod.part:
+            before = PROVISIONS.get(part, part)
+            if before in known and before not in (part, pod.part):
                 found[before] = {"condition": "service_completed_successfully"}
         return found
+
+
+def _peers(objects: Iterable[Manifest]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """Whom each part may ask; the policy that holds for all of them is about the DNS alone."""
+    for each in objects:
+        if each["kind"] != "NetworkPolicy":
+            continue
+        spec = each["spec"]
+        if part := spec["podSelector"]["matchLabels"].get(_NAME):
+            yield part, [peer for rule in spec.get("egress") or () for peer in rule["to"]]
 
 
 def _target(peer: Mapping[str, Any]) -> str | None:

@@ -98,7 +98,7 @@ def _pod(manifest: Manifest) -> Pod:
 
 def _overlay(values: Mapping[str, Any], store: str) -> dict[str, Any]:
     """Values over those of the environment."""
-    over = json.loads(json.dumps(_ALONE))
+    over: dict[str, Any] = json.loads(json.dumps(_ALONE))
     over["global"]["profiles"] = dict(_shared(values["global"]["profiles"]))
     parts = urlsplit(store)
     if parts.scheme == "file":
