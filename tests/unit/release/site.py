@@ -100,9 +100,9 @@ class Site:
         by = person.pop("by", "carol")
         return apply.prepare(self.environments, "dev", "test", models, Person(by, **person), at=at)
 
-    def take(self, plan: Plan, **person: Any) -> Application:
+    def take(self, plan: Plan, at: datetime | None = None, **person: Any) -> Application:
         by = person.pop("by", "carol")
-        return apply.take(self.environments, plan, "plan.json", Person(by, **person))
+        return apply.take(self.environments, plan, "plan.json", Person(by, **person), at=at)
 
     def verdict(self, gate: str, application: Application | None = None) -> Verdict:
         judged = application or self.prepare()

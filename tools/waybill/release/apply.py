@@ -148,9 +148,17 @@ def _application(
         at=at,
         promoters=frozenset({planned.by, person.by, *keys}),
         override=person.override,
-        sent=not promotion.bytes and not policy.rules(promotion.target.name).deep,
+        sent=_is_there(promotion) and not policy.rules(promotion.target.name).deep,
     )
     return Application(planned, promotion, person, case, signed)
+
+
+def _is_there(promotion: Promotion) -> bool:
+    """Whether the target has everything already."""
+    moves = [step.move for step in promotion.steps]
+    return not promotion.bytes and all(
+        one.store.revision(one.repo, one.revision.commit) for one in moves
+    )
 
 
 def _signed(

@@ -91,10 +91,10 @@ def contents(subject: Subject) -> Finding:
     """Every byte in the target's store, checked; `deep`: read back."""
     case, step = subject.case, subject.step
     rule, deep = case.rule("bytes"), case.rules.deep
-    if not case.sent and (step.missing or deep):
-        what = f"{len(step.missing)} files ({step.bytes:,} bytes) are sent" if step.missing else ""
-        more = "each file is read back" if deep else "each is verified"
-        told = f"{what}{' and ' if what else ''}{more} before the pins move"
+    if not case.sent:
+        what = f"{len(step.missing)} files ({step.bytes:,} bytes) are sent and "
+        how = "each is read back" if deep else "each is verified"
+        told = f"{what if step.missing else ''}{how} before the pins move"
         return Finding(Result.SKIP, told, rule, later=True)
     store, move = step.move.store, step.move
     try:

@@ -1,0 +1,403 @@
+"""apply does exactly what the plan says, or refuses; whatever stops it, it goes on."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.release.crash import Crash, Fuse, install
+from tests.unit.release.site import Site
+from tests.unit.release.test_race import at_once, checkout
+from tests.unit.release.world import OTHER, REPO
+from waybill import digest as digests
+from waybill.deliver import pins
+from waybill.errors import BadFile, Frozen, PlanOutdated, PromotionDenied, RefMoved
+from waybill.release import apply, approve, hold, move, rollback
+from waybill.release.apply import Person
+from waybill.release.plan import PLAN_TYPE, Plan
+from waybill.sign.dsse import ENVELOPE_TYPE, Envelope
+from waybill.sign.predicates import PROMOTION
+from waybill.sign.statements import Statement
+from waybill.sign.trust import now
+from waybill.store.audit import audit, inventory
+
+ALWAYS = {"always": {"cron": "* * * * *", "duration": "1d", "timeZone": "UTC"}}
+
+
+def embed(site: Site, number: int = 5) -> None:
+    """A second model, in both environments, and ahead in dev."""
+    world = site.world
+    world.pin("test", world.revision("test", number + 1, OTHER).commit, "embed", OTHER)
+    world.pin("dev", world.revision("dev", number, OTHER).commit, "embed", OTHER)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Every file's digest and mode."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def saved(site: Site, plan: Plan | None = None) -> Plan:
+    """As it comes back from the file."""
+    path = site.project.parent / "plan.json"
+    (plan or site.prepare().plan).write(path)
+    # An outlook belongs to a plan that people see.
+    value = json.loads(path.read_text())
+    value["outlook"] = OUTLOOK
+    path.write_text(json.dumps(value))
+    return Plan.load(path)
+
+
+OUTLOOK: dict[str, Any] = {
+    "at": "2026-01-01T00:00:00Z",
+    "changes": True,
+    "bytes": 0,
+    "missing": {},
+    "rate": 1,
+    "seconds": 0,
+    "rendered": {"skipped": "not asked", "changes": []},
+    "gates": [],
+}
+
+
+def test_plan_is_applied_and_named_by_records_and_store(site: Site) -> None:
+    site.policy()
+    embed(site)
+    plan = saved(site)
+    copied = apply.carry_out(site.take(plan, why="better"))
+    world = site.world
+    assert [one.blobs for one in copied] == [2, 2]
+    for model, repo in (("chat", REPO), ("embed", OTHER)):
+        assert world.stable("test", model) == world.ref("test", model, repo)
+        assert world.stable("test", model) == world.stable("dev", model)
+        record = world.records("test", model, repo)[0]
+        assert (record.plan, record.by, record.why) == (plan.digest, "carol", "better")
+        kept = world.store("test").referrers(repo, record.commit)
+        assert [one.digest for one in kept if one.media_type == PLAN_TYPE] == [plan.digest]
+    assert world.store("test").read(plan.digest) == plan.data
+
+
+def test_same_state_gives_the_same_plan(site: Site) -> None:
+    assert site.prepare().plan.data == site.prepare().plan.data
+    site.world.store("test")
+    assert site.prepare(by="another").plan.digest != site.prepare().plan.digest
+
+
+def test_plan_applied_twice_says_so_and_adds_nothing(site: Site) -> None:
+    plan = saved(site)
+    apply.carry_out(site.take(plan))
+    before = tree(site.project)
+    again = site.take(plan)
+    assert not again.changes
+    apply.carry_out(again)
+    assert tree(site.project) == before
+
+
+def test_preparing_and_judging_changes_nothing(site: Site) -> None:
+    site.policy(bytes="deep", soak="1s")
+    embed(site)
+    before = tree(site.project)
+    plan = site.prepare()
+    assert plan.verdicts
+    assert site.take(plan.plan).verdicts
+    assert tree(site.project) == before
+
+
+def policy_changes(site: Site) -> None:
+    site.policy(soak="1s")
+
+
+def trust_changes(site: Site) -> None:
+    site.trust("release")
+
+
+def values_change(site: Site) -> None:
+    (site.project / "values/test.yaml").write_text("global: {}\n")
+
+
+def source_moves(site: Site) -> None:
+    site.world.pin("dev", site.world.revision("dev", 4).commit)
+
+
+def source_moves_and_back(site: Site) -> None:
+    commit = site.commit()
+    source_moves(site)
+    site.world.pin("dev", commit)
+
+
+def target_moves(site: Site) -> None:
+    site.world.pin("test", site.world.revision("test", 4).commit)
+
+
+def target_moves_and_back(site: Site) -> None:
+    commit = str(site.world.stable("test"))
+    target_moves(site)
+    site.world.pin("test", commit)
+
+
+def target_is_held(site: Site) -> None:
+    site.policy()
+    world = site.world
+    world.pin("test", world.revision("test", 4).commit)
+    step = rollback.plan(world["test"], "chat")
+    move.carry_out([step], reason=move.Reason("dora", "", hold=True))
+
+
+def another_store(site: Site) -> None:
+    moved = site.project / "stores/test/store.json"
+    moved.write_text(moved.read_text().replace(site.world.store("test").facts["id"], "another"))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (policy_changes, r"values/policy.yaml changed"),
+        (trust_changes, r"the target's trust policy changed"),
+        (values_change, r"the target's values file changed"),
+        (source_moves, r"dev pins chat at [0-9a-f]{40} by now"),
+        (source_moves_and_back, r"dev pins chat at [0-9a-f]{40} by now"),
+        (target_moves, r"chat in test is at [0-9a-f]{40} by now"),
+        (target_moves_and_back, r"or was moved and moved back"),
+        (target_is_held, r"changed|moved"),
+        (another_store, r"the store of an environment changed"),
+    ],
+)
+def test_plan_that_does_not_fit_any_more_is_refused(
+    site: Site, change: Callable[[Site], None], what: str
+) -> None:
+    plan = saved(site)
+    change(site)
+    before = tree(site.project)
+    with pytest.raises(PlanOutdated, match=what) as caught:
+        site.take(plan)
+    assert caught.value.exit_code == 7
+    assert tree(site.project) == before
+
+
+def test_what_concerns_others_does_not_make_it_outdated(site: Site) -> None:
+    plan = saved(site)
+    embed(site)
+    apply.carry_out(site.take(plan))
+    assert site.world.stable("test") == site.commit()
+
+
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        (lambda value: value["plan"].update(by="mallory"), "its plan has another digest"),
+        (lambda value: value["plan"]["models"]["chat"].update(commit="0" * 40), "another digest"),
+        (lambda value: value.update(schemaVersion=2), "schemaVersion"),
+        (lambda value: value["plan"].pop("policy"), "'policy' is a required property"),
+        (lambda value: value.update(more=1), "more"),
+    ],
+)
+def test_plan_that_was_edited_is_refused(site: Site, edit: Callable[[Any], None], why: str) -> None:
+    saved(site)
+    path = site.project.parent / "plan.json"
+    value = json.loads(path.read_text())
+    edit(value)
+    path.write_text(json.dumps(value))
+    with pytest.raises(BadFile, match=why):
+        Plan.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "[", "[]", "null", "[" * 100_000])
+def test_what_is_no_plan_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(BadFile, match=r"plan.json cannot be used: "):
+        Plan.load(tmp_path / "plan.json")
+
+
+def test_denied_plan_writes_nothing(site: Site) -> None:
+    site.policy(approvals={"count": 1, "of": ["alice"]})
+    before = tree(site.project)
+    with pytest.raises(PromotionDenied, match=r"approvals \(values/policy.yaml:\d+\): 0 of 1"):
+        apply.carry_out(site.prepare())
+    assert tree(site.project) == before
+
+
+def test_approvals_open_the_gate_and_stand_in_the_record(site: Site) -> None:
+    site.policy(approvals={"count": 2, "of": ["alice", "bob"]})
+    plan = saved(site)
+    kept = [
+        approve.approve(site.environments, plan, "plan.json", site.keys[name], name, now())["chat"]
+        for name in ("alice", "bob")
+    ]
+    tested = site.say(site.tested(), "ci")
+    apply.carry_out(site.take(plan))
+    record = site.world.records("test")[0]
+    assert set(record.evidence) == {*kept, tested}
+    for digest in record.evidence:
+        assert site.world.store("test").read(digests.parse(digest))
+
+
+def test_key_of_whoever_applies_signs_that_it_was_done(site: Site) -> None:
+    apply.carry_out(site.take(saved(site), signer=site.keys["ci"], why="better"))
+    world = site.world
+    store, record = world.store("test"), world.records("test")[0]
+    envelopes = [
+        Envelope.parse(store.read(one.digest), "it")
+        for one in store.referrers(REPO, record.commit)
+        if one.media_type == ENVELOPE_TYPE
+    ]
+    (said,) = [Statement.parse(one.payload, "it") for one in envelopes]
+    assert said.predicate_type == PROMOTION
+    assert said.predicate["plan"] == record.plan
+    assert (said.predicate["by"], said.predicate["why"]) == ("carol", "better")
+    assert len(record.evidence) == 1
+
+
+def test_freeze_that_begins_while_bytes_are_sent_stops_the_pins(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = {"cron": "0 0 1 1 *", "duration": "1d", "timeZone": "UTC"}
+    site.policy(freeze={"silvester": window})
+    at = now().replace(month=12, day=31, hour=23)
+    monkeypatch.setattr(apply, "now", lambda: at.replace(year=at.year + 1, month=1, day=1))
+    with pytest.raises(Frozen, match="silvester"):
+        apply.carry_out(site.prepare(at))
+    world = site.world
+    assert world.stable("test") == world.ref("test") != site.commit()
+    assert site.commit() in world.store("test").revisions(REPO)
+
+
+def test_reason_for_overriding_a_freeze_is_kept(site: Site) -> None:
+    site.policy(freeze=ALWAYS)
+    with pytest.raises(Frozen):
+        apply.carry_out(site.prepare())
+    apply.carry_out(site.prepare(why="a leak", override="cannot wait"))
+    assert site.world.records("test")[0].why == "a leak; freeze overridden: cannot wait"
+
+
+def test_rollback_holds_until_it_is_released(site: Site) -> None:
+    site.policy()
+    apply.carry_out(site.prepare())
+    step = rollback.plan(site.world["test"], "chat")
+    reason = move.Reason("dora", "slow", hold=hold.puts_hold(site.environments))
+    move.carry_out([step], reason=reason)
+    with pytest.raises(PromotionDenied, match="held by dora"):
+        apply.carry_out(site.prepare())
+    hold.release(site.world["test"], "chat", by="eve", why="mended")
+    apply.carry_out(site.prepare())
+    assert [one.hold for one in site.world.records("test")] == [False, False, True, False, False]
+    site.world.rollback("test")
+    assert site.world.stable("test") == site.world.records("test")[-1].commit
+
+
+def test_pin_by_hand_leaves_a_hold(site: Site) -> None:
+    target_is_held(site)
+    site.world.pin("test", site.world.revision("test", 8).commit)
+    assert site.world.records("test")[0].hold
+
+
+def crashes(site: Site, folder: Path, plan: Plan) -> Any:
+    """A fresh copy for each change, after a crash right before that change."""
+    for whole in count():
+        each = Site(folder / f"{whole}", site.keys)
+        shutil.copytree(site.project, each.project)
+        fuse = Fuse(whole)
+        with pytest.MonkeyPatch.context() as patch, suppress(Crash):
+            install(fuse, patch)
+            apply.carry_out(each.take(plan))
+        if not fuse.blown:
+            assert whole > 20
+            return
+        yield each
+        shutil.rmtree(each.project)
+
+
+def test_crash_between_any_two_steps(site: Site, tmp_path: Path) -> None:
+    """What was pinned works, and the same plan goes on."""
+    site.policy(approvals={"count": 1, "of": ["alice"]})
+    embed(site)
+    plan = saved(site)
+    approve.approve(site.environments, plan, "plan.json", site.keys["alice"], "alice", now())
+    old = site.world.pins("test")
+    states = set()
+    for each in crashes(site, tmp_path / "crashes", plan):
+        store = each.world.store("test")
+        assert audit(store, inventory(store)).wrong == {}
+        held = each.world.pins("test")
+        assert held == old or held.models.keys() == old.models.keys()
+        moved = tuple(
+            each.world.ref("test", model, repo) == each.world.stable("dev", model)
+            for model, repo in (("chat", REPO), ("embed", OTHER))
+        )
+        states.add((moved, held == old))
+        apply.carry_out(each.take(plan))
+        for model, repo in (("chat", REPO), ("embed", OTHER)):
+            world = each.world
+            assert world.stable("test", model) == world.stable("dev", model)
+            assert len(world.records("test", model, repo)) == 2
+            assert world.records("test", model, repo)[0].plan == plan.digest
+    # Before, between the two refs, before and after the file.
+    assert {moved for moved, _ in states} == {(False, False), (True, False), (True, True)}
+
+
+def test_what_was_begun_is_finished_in_a_freeze(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = {"cron": "0 0 1 1 *", "duration": "1d", "timeZone": "UTC"}
+    site.policy(freeze={"silvester": window})
+    plan, frozen = saved(site), now().replace(month=1, day=1, hour=5)
+
+    def crash(*_: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch, suppress(Crash):
+        patch.setattr(pins, "update", crash)
+        apply.carry_out(site.take(plan, at=now().replace(month=6)))
+    assert site.world.ref("test") != site.world.stable("test")
+    apply.carry_out(site.take(plan, at=frozen))
+    assert site.world.ref("test") == site.world.stable("test") == site.commit()
+    source_moves(site)
+    with pytest.raises(Frozen):
+        site.prepare(frozen).allowed()
+
+
+def test_of_two_promotions_one_wins_and_nothing_mixes(site: Site) -> None:
+    """Both of two models; each of several clones planned on its own."""
+    embed(site)
+    clones = [Site(checkout(site.world, f"clone-{at}").project, site.keys) for at in range(4)]
+    for clone in clones:
+        shutil.copytree(site.project / "values/trust", clone.project / "values/trust")
+    plans = [clone.prepare(by=f"clone {at}") for at, clone in enumerate(clones)]
+    raised = at_once([partial(apply.carry_out, plan) for plan in plans])
+    assert sum(error is None for error in raised) == 1
+    assert all(isinstance(error, RefMoved) for error in raised if error)
+    winner = raised.index(None)
+    for model, repo in (("chat", REPO), ("embed", OTHER)):
+        assert site.world.records("test", model, repo)[0].plan == plans[winner].plan.digest
+        for at, clone in enumerate(clones):
+            moved = clone.world.stable("test", model) == clone.world.stable("dev", model)
+            assert moved is (at == winner)
+
+
+def test_plan_that_loses_one_model_takes_the_others_back(site: Site) -> None:
+    site.policy()
+    embed(site)
+    late = site.take(saved(site))
+    before = site.world.stable("test")
+    six = site.world.revision("test", 9, OTHER).commit
+    site.world.pin("test", six, "embed", OTHER)
+    with pytest.raises(RefMoved, match=r"pins/test.embed.stable"):
+        apply.carry_out(late)
+    assert site.world.stable("test") == site.world.ref("test") == before
+    assert site.world.stable("test", "embed") == six
+    assert site.world.records("test")[0].why.startswith("taken back: ")
+
+
+def test_person_is_said_by_name_alone_where_there_is_no_reason() -> None:
+    assert Person("a").reason == ""
+    assert Person("a", "b").reason == "b"
+    assert Person("a", override="c").reason == "freeze overridden: c"
