@@ -55,7 +55,7 @@ def register(commands: Commands) -> None:
 
 def _published(text: str) -> tuple[str, str]:
     name, _, place = text.partition("=")
-    if not (name and re.fullmatch(_PLACE, place)):
+    if not (name and re.fullmatch(_PLACE, place) and int(place.rpartition(":")[2]) < 1 << 16):
         raise argparse.ArgumentTypeError(f"{text!r} is not SERVICE=PORT or SERVICE=ADDRESS:PORT")
     return name, place
 
