@@ -117,7 +117,7 @@ class Demo:
                 self.load(told)
         with step("Promote dev → test → prod") as told:
             for source, target in pairwise(PLACES):
-                self.waybill("promote", "--from", source, "--to", target)
+                self.waybill("promote", "--yes", "--from", source, "--to", target)
                 told.append(self.decided(target, f"Promote {MODEL} to {target}"))
         with step("See what runs where") as told:
             self.waybill("status")
