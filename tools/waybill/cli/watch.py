@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from waybill.cli.arguments import Commands, whoami, words
+from waybill.cli.arguments import Commands, project, whoami, words
 from waybill.cli.install import add_release, release_of
 from waybill.cli.output import Console, Report
 from waybill.cli.sign import add_key, signer_of
 from waybill.deliver import pins
 from waybill.deliver.cluster import Cluster
+from waybill.deliver.environments import Environments
 from waybill.errors import NothingPinned, WaybillError
-from waybill.release import follow, steps
+from waybill.release import follow, hold, steps
 from waybill.release.follow import Follower, Outcome
 
 DENIED = 3
@@ -72,16 +73,19 @@ def _watch(args: argparse.Namespace, console: Console) -> Report:
         lines.append(_line(model, outcome))
         told.append(_json(model, outcome))
         if outcome.back:
-            _put_back(follower, outcome, args.by, console)
+            _put_back(args, follower, outcome, console)
         if signer:
             follow.attest(follower, outcome, signer)
     bad = any(each["why"] for each in told)
     return Report("\n".join(lines), {"models": told}, DENIED if bad else 0)
 
 
-def _put_back(follower: Follower, outcome: Outcome, by: str, console: Console) -> None:
+def _put_back(
+    args: argparse.Namespace, follower: Follower, outcome: Outcome, console: Console
+) -> None:
     try:
-        follow.put_back(follower, outcome, by)
+        held = hold.puts_hold(Environments.load(project(args)))
+        follow.put_back(follower, outcome, args.by, held)
     except WaybillError as error:
         again = f"waybill rollback {follower.environment.name} {follower.model}"
         console.note(f"the traffic is back, and nothing records it: {error}; mend it: {again}")

@@ -31,6 +31,7 @@ from waybill.errors import (
 )
 from waybill.manifest import statement
 from waybill.release import move, rollback, steps
+from waybill.release.move import Reason
 from waybill.release.steps import Steps
 from waybill.sign.keys import Signer
 from waybill.sign.predicates import Health
@@ -197,13 +198,14 @@ class Follower:
             time.sleep(_EVERY)
 
 
-def put_back(follower: Follower, outcome: Outcome, by: str) -> None:
+def put_back(follower: Follower, outcome: Outcome, by: str, hold: bool | None) -> None:
     """Record that and why the one before is the stable one again: its weight is there already.
 
-    Raises what a rollback does; the traffic stays where it is.
+    `hold`: keep promotions from bringing it again. Raises what a rollback does; the traffic stays
+    where it is.
     """
     step = rollback.plan(follower.environment, follower.model, outcome.back)
-    move.carry_out([step], by=by, why=outcome.why)
+    move.carry_out([step], reason=Reason(by, outcome.why, hold=hold))
     install.reroute(follower.helm, follower.cluster, follower.note)
 
 

@@ -77,7 +77,7 @@ def of(environment: Environment, model: str) -> Steps:
         at = f"global.models.{model}.steps and limits"
         why = f"{at}: write them as tools/docs/rollout.md says ({error!r})"
         raise BadFile(path=environment.values_path, why=why) from error
-    return Steps(shares, limits)
+    return Steps(tuple(shares), limits)
 
 
 def seconds(text: str) -> int:

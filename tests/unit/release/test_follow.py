@@ -1,0 +1,260 @@
+"""Following a revision on a cluster of our own making, behind our own interface."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from tests.unit.release.world import REPO, World
+from tests.unit.sign.making import signer
+from waybill.deliver import install, watch
+from waybill.deliver.changes import Change
+from waybill.deliver.helm import Helm
+from waybill.deliver.install import Plan
+from waybill.deliver.live import DIGEST
+from waybill.deliver.pins import Pins
+from waybill.deliver.rollout import Object
+from waybill.errors import NotInstalled, NotServed, PodSilent, RolloutOvertaken, UnknownModel
+from waybill.release import evidence, follow
+from waybill.release.follow import Follower
+from waybill.sign.predicates import HEALTH
+
+STEPS = [{"weight": 10, "pause": "60s"}, {"weight": 50, "pause": "60s"}]
+READY = {"conditions": [{"type": "Ready", "status": "True"}]}
+LABEL = "app.kubernetes.io/component="
+
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class Side:
+    """Two revisions behind one gateway, which asks the new one by its weight in the pins.
+
+    `failing` says of a time which share of its answers fail, `silent` which pods say nothing.
+    """
+
+    world: World
+    time: Time
+    commits: list[str]
+    failing: Callable[[float], float] = lambda _: 0.0
+    silent: Callable[[float], set[str]] = lambda _: set()
+    annotated: dict[str, str] = field(default_factory=dict)
+    there: int = 2
+    seen: dict[str, float] = field(default_factory=lambda: {"requests": 0.0, "errors": 0.0})
+    at: float = 0.0
+
+    def listed(self, kind: str, selector: str = "") -> list[Object]:
+        component = selector.partition(LABEL)[2]
+        if not component:
+            return []
+        name = {"metadata": {"name": f"w-{component}"}}
+        if kind == "deployments":
+            counts = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), 1)
+            made = {"kind": "Deployment", **name, "spec": {"replicas": 1}, "status": counts}
+            running = [f"vllm-chat-{commit[:8]}" for commit in self.commits[-self.there :]]
+            return [made] if component in running else []
+        notes = {"annotations": {DIGEST: self.annotated.get(component, self.digest)}}
+        return [{"metadata": {**name["metadata"], **notes}, "status": READY}]
+
+    @property
+    def digest(self) -> str:
+        return self.world.pins("dev").models["chat"].stable.digest
+
+    def fetched(self, pod: str, port: int, path: str) -> str:
+        if pod in self.silent(self.time.now):
+            raise PodSilent(pod=pod, path=path, port=port, why="it says 500")
+        if path == "/v1/models":
+            commit = next(each for each in self.commits if each[:8] == pod[-8:])
+            root = {"id": f"chat@{commit[:8]}", "root": f"/models/{commit}"}
+            return json.dumps({"data": [root]})
+        return self._gateway() if port == 9902 else ""
+
+    def _gateway(self) -> str:
+        """100 requests a second, shared by weight since the last look."""
+        weight = self.world.pins("dev").models["chat"].traffic["stable"].weight
+        asked = (self.time.now - self.at) * weight
+        self.seen["requests"] += asked
+        self.seen["errors"] += asked * self.failing(self.time.now)
+        self.at = self.time.now
+        lines = [
+            f'envoy_cluster_membership_healthy{{envoy_cluster_name="chat@{commit[:8]}"}} 1'
+            for commit in self.commits
+        ]
+        good = self.seen["requests"] - self.seen["errors"]
+        for code, count in (("2", good), ("5", self.seen["errors"])):
+            labels = f'envoy_response_code_class="{code}",envoy_cluster_name="chat/stable"'
+            lines.append(f"envoy_cluster_upstream_rq_xx{{{labels}}} {count}")
+        return "\n".join([*lines, ""])
+
+
+@dataclass
+class Scene:
+    side: Side
+    follower: Follower
+    weights: list[int]
+    notes: list[str]
+
+    def run(self, seconds: int = 60) -> follow.Outcome:
+        return self.follower.run(seconds)
+
+
+@pytest.fixture
+def changes() -> list[Change]:
+    """What the files say and the release does not."""
+    return []
+
+
+@pytest.fixture
+def scene(world: World, monkeypatch: pytest.MonkeyPatch, changes: list[Change]) -> Scene:
+    """A new revision that waits for its steps."""
+    commits = [world.revision("dev", number).commit for number in (1, 2)]
+    world.pin("dev", commits[0])
+    values = {"global": {"models": {"chat": {"enabled": True, "steps": STEPS}}}}
+    world["dev"].values_path.write_text(yaml.safe_dump(values))
+    world.pin("dev", commits[1])
+    clock, weights, notes = Time(), list[int](), list[str]()
+    for module in (watch, follow):
+        monkeypatch.setattr(module, "time", clock)
+
+    def reroute(*_: object) -> None:
+        weights.append(world.pins("dev").models["chat"].traffic["stable"].weight)
+
+    helm = Helm(Path("chart"), "w", "ns")
+    monkeypatch.setattr(install, "plan", lambda helm: Plan(helm, 1, changes, 600))
+    monkeypatch.setattr(install, "reroute", reroute)
+    side = Side(world, clock, commits)
+    follower = Follower(world["dev"], helm, cast(Any, side), "chat", notes.append)
+    return Scene(side, follower, weights, notes)
+
+
+def test_a_good_one_gets_all_the_traffic_step_by_step(scene: Scene) -> None:
+    outcome = scene.run()
+    assert scene.weights == [10, 50, 100]
+    assert (outcome.why, outcome.back, outcome.seen.errors) == ("", None, 0)
+    assert outcome.seen.requests == 60 * (10 + 50 + 100)
+    assert scene.side.time.now == 180
+
+
+def test_a_bad_one_gives_its_traffic_back_as_soon_as_that_is_known(scene: Scene) -> None:
+    scene.side.failing = lambda now: 0.5 if now > 65 else 0.0
+    outcome = scene.run()
+    assert scene.weights == [10, 50, 0]
+    assert outcome.back == scene.side.commits[0]
+    assert outcome.why.startswith("with 50 % of the traffic, ")
+    assert scene.side.time.now < 90
+
+
+def test_an_error_that_ended_before_a_step_does_not_count_in_it(scene: Scene) -> None:
+    scene.side.failing = lambda now: 0.04 if now < 60 else 0.049
+    assert scene.run().why == ""
+
+
+def test_who_was_stopped_goes_on_where_it_was(scene: Scene, world: World) -> None:
+    scene.follower._weigh(50)
+    scene.weights.clear()
+    again = Follower(
+        world["dev"], scene.follower.helm, scene.follower.cluster, "chat", scene.notes.append
+    )
+    assert again.run(60).why == ""
+    assert scene.weights == [100]
+
+
+def test_with_nobody_to_give_it_back_to_a_bad_one_stays(scene: Scene) -> None:
+    scene.side.failing, scene.side.there = (lambda _: 1.0), 1
+    outcome = scene.run()
+    assert outcome.why and outcome.back is None
+    assert scene.weights == [10]
+
+
+def test_a_gateway_that_is_silent_for_a_while_is_waited_for(scene: Scene) -> None:
+    scene.side.silent = lambda now: {"w-gateway"} if now % 60 < 10 else set()
+    assert scene.run().why == ""
+
+
+def test_no_traffic_moves_before_the_files_are_installed(
+    scene: Scene, changes: list[Change]
+) -> None:
+    changes.append(Change("change", "ConfigMap", "w-gateway", ()))
+    with pytest.raises(NotInstalled, match=r"1 would change \(ConfigMap w-gateway\)"):
+        scene.run()
+    assert scene.weights == []
+
+
+def test_no_traffic_moves_to_an_engine_of_another_digest(scene: Scene) -> None:
+    short = scene.side.commits[1][:8]
+    scene.side.annotated[f"vllm-chat-{short}"] = "sha256:other"
+    with pytest.raises(NotServed, match=f"the pod w-vllm-chat-{short} was made for sha256:other"):
+        scene.run()
+    assert scene.weights == []
+
+
+def test_a_revision_that_another_has_replaced_meanwhile_is_left_alone(
+    scene: Scene, world: World
+) -> None:
+    assert scene.follower.pin
+    third = world.revision("dev", 3).commit
+    world.pin("dev", third)
+    with pytest.raises(RolloutOvertaken, match=f"pinned to {third} meanwhile"):
+        scene.follower._weigh(10)
+    assert world.pins("dev").models["chat"].stable.commit == third
+
+
+def test_a_model_without_a_pin_cannot_be_followed(scene: Scene) -> None:
+    other = Follower(scene.follower.environment, scene.follower.helm, cast(Any, None), "x", print)
+    with pytest.raises(UnknownModel):
+        _ = other.pin
+
+
+def test_what_went_back_is_recorded_with_its_reason(scene: Scene, world: World) -> None:
+    scene.side.failing = lambda _: 1.0
+    outcome = scene.run()
+    follow.put_back(scene.follower, outcome, "ci", hold=True)
+    record = world.records("dev")[0]
+    assert (record.commit, record.by, record.why, record.hold) == (
+        scene.side.commits[0],
+        "ci",
+        outcome.why,
+        True,
+    )
+    traffic = world.pins("dev").models["chat"].traffic
+    assert {slot: (each.commit, each.weight) for slot, each in traffic.items()} == {
+        "stable": (scene.side.commits[0], 100),
+        "previous": (scene.side.commits[1], 0),
+    }
+
+
+def test_how_it_did_is_signed_and_kept(scene: Scene, world: World) -> None:
+    outcome = scene.run()
+    health = follow.attest(scene.follower, outcome, signer())
+    (found,) = [
+        each
+        for each in evidence.gather(world.store("dev"), REPO, outcome.commit, None)
+        if each.predicate_type == HEALTH
+    ]
+    assert found.signed and found.predicate == health.as_json()
+    assert (health.requests, health.replicas) == (outcome.seen.requests, 1)
+
+
+def test_pins_know_who_serves(scene: Scene, world: World) -> None:
+    pins: Pins = world.pins("dev")
+    pin = pins.models["chat"]
+    assert (pin.stable.commit, pin.serving.commit) == (
+        scene.side.commits[1],
+        scene.side.commits[0],
+    )
+    assert pins.weighed("chat", 60).models["chat"].serving == pin.stable
