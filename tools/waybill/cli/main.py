@@ -27,6 +27,7 @@ MODULES = {
     "bundle": ("inspect", "verify"),
     "sideload": ("sideload",),
     "deploy": ("deploy",),
+    "set": ("set",),
     "attest": ("attest",),
     "evidence": ("evidence",),
     "hub": ("hub",),

@@ -15,6 +15,7 @@ from waybill.errors.compose import *
 from waybill.errors.evidence import *
 from waybill.errors.hub import *
 from waybill.errors.images import *
+from waybill.errors.installer import *
 from waybill.errors.live import *
 from waybill.errors.policy import *
 from waybill.errors.sign import *

@@ -1,0 +1,165 @@
+"""Releases for Replicated's installers: built once, rendered for a choice, checked strictly.
+
+The published schemas let any key pass and lag behind the types; here they are closed, and those of
+preflight checks and support bundles come from the custom resource definitions.
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART, HELM, NEWEST
+from tests.services import needs
+from waybill.deliver import helm
+from waybill.deliver.installer.charts import Chart, archived
+from waybill.deliver.installer.release import Order, Release, build
+from waybill.deliver.installer.rendering import Place, defaults, render
+from waybill.deliver.installer.targets import TARGETS
+
+Object = dict[str, Any]
+LOCAL = ("registry.local:5000", "apps")
+"""Host and namespace of an installer's own registry."""
+
+
+def program(version: int) -> pytest.MonkeyPatch:
+    """Makes Waybill call this Helm, until it is undone."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("WAYBILL_HELM", str(_script(needs(HELM[version]))))
+    return patch
+
+
+@cache
+def _script(program: str) -> Path:
+    """Built from source, Helm 3 takes itself for one of an old Kubernetes when it renders."""
+    path = Path(tempfile.mkdtemp(prefix="waybill-helm-")) / "helm"
+    newer = f'[ "$1" != template ] || set -- "$@" --kube-version={NEWEST}.0'
+    path.write_text(f'#!/bin/sh\n{newer}\nexec {program} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+@cache
+def release(target: str, vendor: str = "{}", helm_version: int = 4) -> Release:
+    """`vendor` is the text of a values file."""
+    patch = program(helm_version)
+    try:
+        return build(Order(TARGETS[target], CHART, vendor=yaml.safe_load(vendor)))
+    finally:
+        patch.undo()
+
+
+def operator() -> bytes:
+    """An archive as NVIDIA's: what is in it matters to nobody here."""
+    about = b"apiVersion: v2\nname: gpu-operator\nversion: v25.10.0\n"
+    return archived({"gpu-operator/Chart.yaml": about})
+
+
+def with_operator(target: str, path: Path) -> Release:
+    return build(Order(TARGETS[target], CHART, operator=path))
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What a release becomes for what was chosen: its documents, and the objects of both charts."""
+
+    documents: Mapping[str, list[Object]]
+    objects: list[Object]
+    settings: list[Object]
+
+
+def installed(
+    made: Release, chosen: Mapping[str, str], folder: Path, *, local: bool = False
+) -> Installed:
+    """As an installer does it, with the helm that WAYBILL_HELM names."""
+    texts = {name: data.decode() for name, data in made.files.items() if name.endswith(".yaml")}
+    host, namespace = LOCAL if local else ("", "")
+    place = Place({**_defaults(texts["config.yaml"]), **chosen}, host, namespace)
+    documents = {
+        name: list(yaml.safe_load_all(text)) for name, text in render(texts, place).items()
+    }
+    main, beside = (
+        _objects(chart, documents[name][0], folder)
+        for chart, name in zip(made.charts, ("waybill.yaml", "settings.yaml"), strict=False)
+    )
+    return Installed(documents, main, beside)
+
+
+@cache
+def _defaults(config: str) -> dict[str, str]:
+    return defaults(yaml.safe_load(render({"": config}, Place())[""]))
+
+
+def _objects(chart: Chart, document: Object, folder: Path) -> list[Object]:
+    spec = document["spec"]
+    values = spec["values"]
+    for more in spec.get("optionalValues", ()):
+        if str(more["when"]).lower() == "true":
+            values = helm.overlay(values, more["values"])
+    return templated(chart, values, spec["releaseName"], folder)
+
+
+def templated(chart: Chart, values: Mapping[str, Any], name: str, folder: Path) -> list[Object]:
+    archive, given = folder / chart.file, folder / "values.json"
+    archive.write_bytes(chart.data)
+    given.write_text(json.dumps(values))
+    said = helm.run("template", name, str(archive), "--namespace=waybill", f"--values={given}")
+    return [dict(each) for each in helm.documents(said)]
+
+
+def _published() -> Path:
+    return Path(needs("WAYBILL_TEST_REPLICATED"))
+
+
+@cache
+def schema(kind: str, api: str) -> Object:
+    """Closed: a key that it does not name is an error."""
+    group, _, version = api.partition("/")
+    if group == "troubleshoot.sh":
+        path = _published() / "troubleshoot" / f"troubleshoot.sh_{kind.lower()}s.yaml"
+        crd = yaml.load(path.read_text(), yaml.CSafeLoader)
+        (found,) = (each for each in crd["spec"]["versions"] if each["name"] == version)
+        return dict(_closed(found["schema"]["openAPIV3Schema"]))
+    path = _published() / "kotskinds" / f"{kind.lower()}-kots-{version}.json"
+    return dict(_closed(json.loads(path.read_text())))
+
+
+def _closed(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _closed(each) for key, each in schema.items()}
+    if found.get("type") == "BoolString":
+        found["type"] = ["string", "boolean"]
+    if isinstance(found.get("properties"), dict):
+        found.setdefault("additionalProperties", False)
+        if isinstance(found["properties"].get("metadata"), dict):
+            found["properties"]["metadata"] = {"type": "object"}
+    return found
+
+
+def complaints(one: Object) -> list[str]:
+    validator = jsonschema.Draft7Validator(schema(one["kind"], one["apiVersion"]))
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(one)]
+
+
+def fields_of_go(struct: str) -> dict[str, str]:
+    """JSON name -> type of each field of one of the cluster's Go types."""
+    text = (_published() / "embedded-cluster" / "config_types.go").read_text()
+    body = re.search(rf"type {struct} struct {{\n(.*?)\n}}", text, re.DOTALL)
+    assert body, f"there is no type {struct}"
+    return dict(_fields(body[1]))
+
+
+def _fields(body: str) -> Iterator[tuple[str, str]]:
+    for kind, name in re.findall(r"^\s+\w+\s+(\S+)\s+`json:\"(\w+)", body, re.MULTILINE):
+        yield name, kind

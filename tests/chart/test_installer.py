@@ -1,0 +1,258 @@
+"""Releases for Replicated's installers: what they contain, and what becomes of each choice."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart import replicated
+from tests.chart.rendering import CHART
+from tests.chart.replicated import LOCAL, Installed, installed, release
+from waybill.deliver.demands import GPU, Named, given
+from waybill.deliver.images.listing import images_of
+from waybill.deliver.installer.charts import unpacked
+from waybill.deliver.installer.lint import Folder, examine
+from waybill.deliver.installer.release import Release
+from waybill.deliver.pins import Pins, Revision
+from waybill.digest import from_hex
+
+TARGETS = ("kots", "ec2", "ec3")
+COMMIT = "ab" * 32
+PINS = Pins().with_stable("chat", Revision("acme/chat", from_hex(COMMIT), 10**9)).text
+VENDOR = """
+global:
+  image: {registry: registry.vendor.example, repository: waybill/waybill}
+  models:
+    chat: {enabled: true, profile: gpu}
+minio:
+  image: {registry: registry.vendor.example, repository: waybill/minio}
+"""
+STORE: dict[str, dict[str, str]] = {
+    "minio": {},
+    "s3": {
+        "store": "external",
+        "store_endpoint": "https://s3.example.internal",
+        "store_key_id": "reader",
+        "store_secret_key": 'it\'s a "secret": #1',
+        "store_write_key_id": "writer",
+        "store_write_secret_key": "another",
+        "store_cidr": "10.1.0.0/28",
+    },
+}
+IDENTITY: dict[str, dict[str, str]] = {
+    "keycloak": {},
+    "issuer": {
+        "identity": "external",
+        "identity_issuer": "https://sso.example.internal/",
+        "identity_jwks": "https://sso.example.internal/keys",
+        "ca_bundle": "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
+    },
+}
+HARDWARE: dict[str, dict[str, str]] = {
+    "gpu": {"gpus": "2", "runtime_class": "nvidia"},
+    "cpu": {"hardware": "cpu"},
+}
+MODELS: dict[str, dict[str, str]] = {"none": {}, "pinned": {"pins": PINS, "host": "chat.example"}}
+COMBINATIONS = list(itertools.product(TARGETS, STORE, IDENTITY, HARDWARE, MODELS, (False, True)))
+
+
+@pytest.fixture(autouse=True)
+def helm4() -> Iterator[None]:
+    patch = replicated.program(4)
+    yield
+    patch.undo()
+
+
+def names(objects: list[dict[str, Any]]) -> set[str]:
+    return set(images_of(objects))
+
+
+@pytest.mark.parametrize(
+    ("target", "store", "identity", "hardware", "models", "local"), COMBINATIONS
+)
+def test_each_choice_renders_and_finds_what_it_needs(
+    target: str,
+    store: str,
+    identity: str,
+    hardware: str,
+    models: str,
+    local: bool,
+    tmp_path: Path,
+) -> None:
+    made = release(target, VENDOR)
+    chosen = {**STORE[store], **IDENTITY[identity], **HARDWARE[hardware], **MODELS[models]}
+    found = installed(made, chosen, tmp_path, local=local)
+
+    objects = {Named(each["kind"], each["metadata"]["name"]) for each in found.settings}
+    outside = {Named("Secret", "waybill-registry")} if target != "ec3" else set()
+    assert given(found.objects) - objects == outside
+    running = {each["metadata"]["name"] for each in found.objects}
+    assert ("waybill-minio" in running) == (store == "minio")
+    assert ("waybill-keycloak" in running) == (identity == "keycloak")
+    assert not any(each["kind"] == "Role" for each in found.objects), "no hook makes Secrets here"
+    check_images(made, found, local)
+    check_engines(found, hardware, pinned=models == "pinned")
+
+
+def check_images(made: Release, found: Installed, local: bool) -> None:
+    declared = {place.name for place in made.images}
+    used = names(found.objects)
+    assert used
+    if not local:
+        proxied = "proxy.replicated.com/proxy/waybill/"
+        assert {name.removeprefix(proxied) for name in used} <= declared
+        return
+    host, namespace = LOCAL
+    if made.target.charts_only:
+        kept = {f"{host}/{name.partition('/')[2]}" for name in declared}
+    else:
+        kept = {f"{host}/{namespace}/{name.rpartition('/')[2]}" for name in declared}
+    assert used <= kept
+
+
+def check_engines(found: Installed, hardware: str, *, pinned: bool) -> None:
+    engines = [
+        each
+        for each in found.objects
+        if each["metadata"]["name"] == f"waybill-vllm-chat-{COMMIT[:8]}"
+    ]
+    assert len(engines) == (2 if pinned else 0), "a Deployment and its Service"
+    for each in engines:
+        if each["kind"] == "Deployment":
+            (container,) = each["spec"]["template"]["spec"]["containers"]
+            image, limits = container["image"], container["resources"]["limits"]
+            assert ("vllm-openai-cpu:" in image) == (hardware == "cpu")
+            assert limits.get(GPU) == (2 if hardware == "gpu" else None)
+            arguments = json.dumps(container)
+            assert ("--tensor-parallel-size=2" in arguments) == (hardware == "gpu")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_both_helms_take_a_release(target: str, tmp_path: Path) -> None:
+    chosen = {**STORE["s3"], **IDENTITY["issuer"], **HARDWARE["gpu"], **MODELS["pinned"]}
+    four = installed(release(target, VENDOR), chosen, tmp_path)
+    patch = replicated.program(3)
+    try:
+        three = installed(release(target, VENDOR), chosen, tmp_path)
+        assert three.objects == four.objects
+        assert len(three.settings) == len(four.settings) == 11
+    finally:
+        patch.undo()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_release_is_the_same_bytes_each_time_and_with_each_helm(target: str) -> None:
+    again = release.__wrapped__(target, VENDOR)
+    assert again.files == release(target, VENDOR).files
+    assert again.archive == release(target, VENDOR, helm_version=3).archive
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_release_breaks_no_rule(target: str) -> None:
+    made = release(target)
+    assert examine(Folder(made.files)) == []
+    assert len(made.archive) < 200_000, "documents and charts, and no model"
+    assert set(unpacked(made.archive)) == set(made.files)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_all_images_are_found_before_anybody_chooses(target: str, tmp_path: Path) -> None:
+    """As the vendor's portal looks for them, to put them into the air-gapped bundle."""
+    made = release(target)
+    documents = {
+        name: yaml.safe_load(made.files[name]) for name in ("waybill.yaml", "kots-app.yaml")
+    }
+    builder = documents["waybill.yaml"]["spec"]["builder"]
+    found = names(replicated.templated(made.charts[0], builder, "waybill", tmp_path))
+    found |= set(documents["kots-app.yaml"]["spec"]["additionalImages"])
+    listed = yaml.safe_load((CHART / "images.yaml").read_text())
+    assert found == {place.name for place in made.images} == {each["name"] for each in listed}
+
+
+def test_a_digest_of_the_vendor_gives_way_to_the_tag(tmp_path: Path) -> None:
+    vendor = f"gateway: {{image: {{digest: 'sha256:{COMMIT}'}}}}"
+    made = release("kots", vendor)
+    builder = yaml.safe_load(made.files["waybill.yaml"])["spec"]["builder"]
+    for objects in (
+        replicated.templated(made.charts[0], builder, "waybill", tmp_path),
+        installed(made, {}, tmp_path).objects,
+    ):
+        assert not any("@" in name for name in names(objects))
+
+
+def test_secrets_are_made_once_and_stay(tmp_path: Path) -> None:
+    found = installed(release("kots"), {}, tmp_path)
+    for secret in found.settings:
+        assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    hidden = found.documents["config.yaml"][0]["spec"]["groups"][-1]["items"]
+    assert len(hidden) == 8
+    assert all(item["hidden"] and item["type"] == "password" for item in hidden)
+    assert all(len(item["value"]) == 40 for item in hidden)
+    template = dict(unpacked(release("kots").charts[1].data))[
+        "waybill-settings/templates/generated.yaml"
+    ]
+    assert b"lookup" in template
+
+
+def test_what_a_person_types_arrives_letter_by_letter(tmp_path: Path) -> None:
+    found = installed(release("kots"), STORE["s3"] | IDENTITY["issuer"], tmp_path)
+    values = found.documents["settings.yaml"][0]["spec"]["values"]
+    assert values["given"]["waybill-store-read"]["AWS_SECRET_ACCESS_KEY"] == 'it\'s a "secret": #1'
+    assert values["caBundle"] == IDENTITY["issuer"]["ca_bundle"]
+
+
+def test_a_person_adds_models_to_the_vendors(tmp_path: Path) -> None:
+    models = "mine:\n  enabled: true\n  profile: cpu\n"
+    pins = Pins().with_stable("mine", Revision("acme/mine", from_hex(COMMIT), 10**9)).text
+    found = installed(release("ec3", VENDOR), {"models": models, "pins": pins}, tmp_path)
+    engines = {
+        each["metadata"]["name"] for each in found.objects if "vllm-mine" in str(each["metadata"])
+    }
+    assert f"waybill-vllm-mine-{COMMIT[:8]}" in engines
+
+
+def test_snapshots_take_the_accounts_and_leave_the_models(tmp_path: Path) -> None:
+    found = installed(release("kots", VENDOR), MODELS["pinned"], tmp_path)
+    noted = {
+        each["metadata"]["name"]: each["spec"]["template"]["metadata"].get("annotations", {})
+        for each in found.objects
+        if each["kind"] in ("Deployment", "StatefulSet")
+    }
+    takes, leaves = "backup.velero.io/backup-volumes", "backup.velero.io/backup-volumes-excludes"
+    assert noted["waybill-keycloak-postgresql"][takes] == "data"
+    assert noted["waybill-minio"][leaves] == "data"
+    assert noted[f"waybill-vllm-chat-{COMMIT[:8]}"][leaves] == "weights"
+
+
+def test_the_operator_comes_as_each_cluster_takes_it(tmp_path: Path) -> None:
+    operator = tmp_path / "gpu-operator.tgz"
+    operator.write_bytes(replicated.operator())
+    two, three = (replicated.with_operator(target, operator) for target in ("ec2", "ec3"))
+    extension = yaml.safe_load(two.files["embedded-cluster.yaml"])["spec"]["extensions"]["helm"]
+    assert extension["charts"][0]["version"] == "v25.10.0"
+    assert yaml.safe_load(extension["charts"][0]["values"])["driver"] == {"enabled": False}
+    assert not any(name.startswith("gpu-operator") for name in two.files)
+    (chart,) = yaml.safe_load(three.files["embedded-cluster.yaml"])["spec"]["extensions"][
+        "helmCharts"
+    ]
+    assert chart["chart"] == {"name": "gpu-operator", "chartVersion": "v25.10.0"}
+    assert three.files["gpu-operator-v25.10.0.tgz"] == operator.read_bytes()
+    assert examine(Folder(two.files)) == examine(Folder(three.files)) == []
+
+
+def test_no_value_of_a_secret_is_in_a_release() -> None:
+    texts = b"".join(release("kots").files[name] for name in ("config.yaml", "settings.yaml"))
+    assert texts.count(b"RandomString 40") == 8
+    assert (
+        hashlib.sha256(texts).hexdigest()
+        == hashlib.sha256(
+            b"".join(
+                release("kots", "{}", 3).files[name] for name in ("config.yaml", "settings.yaml")
+            )
+        ).hexdigest()
+    )

@@ -1,0 +1,175 @@
+"""`waybill package` as a vendor calls it: what it writes, signs, refuses and says."""
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tests.chart import replicated
+from tests.chart.rendering import CHART
+from tests.unit.sign.test_statements import cyclonedx  # noqa: F401 - a fixture
+from waybill import digest as digests
+from waybill.cli.main import main
+from waybill.sign import keys
+
+VENDOR = {
+    "global": {"image": {"registry": "registry.vendor.example"}},
+    "minio": {"image": {"registry": "registry.vendor.example"}},
+}
+
+
+@pytest.fixture(autouse=True)
+def helm4() -> Iterator[None]:
+    patch = replicated.program(4)
+    yield
+    patch.undo()
+
+
+@pytest.fixture
+def vendor(tmp_path: Path) -> Path:
+    path = tmp_path / "vendor.yaml"
+    path.write_text(yaml.safe_dump(VENDOR))
+    return path
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "key.pem"
+    private = ed25519.Ed25519PrivateKey.generate()
+    path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.chmod(0o600)
+    return path
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, Any, str]:
+    code = main(["package", *map(str, arguments), "--json"])
+    told = capsys.readouterr()
+    return code, json.loads(told.out), told.err
+
+
+def test_a_release_is_written_whole_listed_and_signed(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    vendor: Path,
+    key: Path,
+    cyclonedx: Any,  # noqa: F811
+) -> None:
+    out = tmp_path / "out"
+    given = ("--target", "ec3", "--version", "1.4.0", "--values", vendor, "--key", key)
+    code, told, err = said(capsys, *given, "--out", out)
+    assert (code, err) == (0, "")
+    result = told["result"]
+    assert result["findings"] == []
+    listed = Path(result["bom"]).read_bytes()
+    bom = json.loads(listed)
+    assert [error.message for error in cyclonedx.iter_errors(bom)] == []
+    check_list(bom, result, out)
+    check_signature(listed, Path(result["signature"]), key, tmp_path)
+    chart = yaml.safe_load((out / "release/waybill.yaml").read_text())["spec"]["chart"]
+    assert chart == {"name": "waybill", "chartVersion": "1.4.0"}
+    assert main(["package", "--lint", str(out / "release")]) == 0
+
+
+def check_list(bom: Mapping[str, Any], result: Mapping[str, Any], out: Path) -> None:
+    """Every file by its digest, every image and chart with a license."""
+    parts = {each["bom-ref"]: each for each in bom["components"]}
+    for path in (out / "release").iterdir():
+        (found,) = parts.pop(f"file/{path.name}")["hashes"]
+        assert found["content"] == digests.hex_of(digests.of(path.read_bytes()))
+    licenses = {name: each["licenses"][0]["license"]["id"] for name, each in parts.items()}
+    assert {name for name in licenses if name.startswith("image/")} == {
+        f"image/{name}" for name in result["images"]
+    }
+    assert {name for name in licenses if name.startswith("chart/")} == {
+        "chart/waybill",
+        "chart/waybill-settings",
+    }
+    (minio,) = (name for name in licenses if "/minio:" in name)
+    assert licenses[minio] == "AGPL-3.0-or-later"
+    whole = bom["metadata"]["component"]["hashes"][0]["content"]
+    assert whole == digests.hex_of(digests.of(Path(result["archive"]).read_bytes()))
+
+
+def check_signature(data: bytes, signature: Path, key: Path, folder: Path) -> None:
+    """By ourselves, and by openssl alone."""
+    signer = keys.Signer.load(key)
+    assert keys.is_right(signer.public, signature.read_bytes(), data)
+    public, plain = folder / "public.pem", folder / "list.json"
+    public.write_bytes(keys.pem(signer.public))
+    plain.write_bytes(data)
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(public), "-rawin"]
+    command += ["-in", str(plain), "-sigfile", str(signature)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def test_images_that_nobody_can_pull_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = said(capsys, "--target", "kots", "--out", tmp_path / "out")
+    assert code == 0
+    assert "warning: nobody can pull waybill.local/minio/minio:" in err
+
+
+def test_what_breaks_a_rule_is_not_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], vendor: Path
+) -> None:
+    vendor.write_text("gateway: {replicas: 'repl{{ ConfigOption \"gone\" }}'}\n")
+    out = tmp_path / "out"
+    code, told, _ = said(capsys, "--target", "kots", "--out", out, "--values", vendor)
+    assert (code, told["error"]["code"]) == (1, "HelmFailed")
+    assert not out.exists()
+
+
+def test_a_cluster_version_that_can_be_none_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    code, told, _ = said(capsys, "--target", "ec2", "--out", out, "--cluster-version", "newest")
+    assert (code, told["error"]["code"]) == (2, "ReleaseRefused")
+    assert "'newest' can be none" in told["error"]["message"]
+    assert not out.exists()
+
+
+def test_two_images_of_one_last_part_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], vendor: Path
+) -> None:
+    vendor.write_text("gateway: {image: {repository: other/keycloak, tag: 26.7.3}}\n")
+    code, told, _ = said(capsys, "--target", "kots", "--out", tmp_path / "out", "--values", vendor)
+    assert (code, told["error"]["code"]) == (2, "ImagesCollide")
+    assert said(capsys, "--target", "ec3", "--out", tmp_path / "b", "--values", vendor)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--target", "kots"], "a release needs a new folder"),
+        (
+            ["--target", "kots", "--out", "new", "--cluster-version", "3.0.0"],
+            "brings no Kubernetes",
+        ),
+        (["--target", "kots", "--out", "."], "not an empty folder"),
+        (["--lint", "nowhere"], "No such file"),
+        (["--target", "ec3", "--out", "new", "--gpu-operator", "file"], "no archive of a chart"),
+        (["--target", "ec3", "--out", "new", "--values", "file"], "no map of values"),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence(
+    arguments: list[str],
+    why: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chart = CHART.absolute()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("text")
+    code, told, _ = said(capsys, *arguments, "--chart", chart)
+    assert code == 2
+    assert why in told["error"]["message"]
+    assert not (tmp_path / "new").exists()

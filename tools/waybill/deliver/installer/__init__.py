@@ -1,0 +1,1 @@
+"""Installers of Replicated: one source for KOTS and for both generations of Embedded Cluster."""

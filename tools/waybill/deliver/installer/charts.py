@@ -1,0 +1,88 @@
+"""Charts as archives whose bytes depend on nothing but their content."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from waybill.deliver import helm
+from waybill.errors import BadFile
+
+_FIRST = "Chart.yaml"
+_NOT_AN_ARCHIVE = (tarfile.TarError, OSError, EOFError, KeyError, yaml.YAMLError, TypeError)
+_LIMIT = 100_000_000
+"""Bytes of all files of a chart; no real one has as many, and a bomb has more."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart's archive, and what its Chart.yaml says."""
+
+    name: str
+    version: str
+    data: bytes
+    facts: Mapping[str, Any]
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}-{self.version}.tgz"
+
+    @classmethod
+    def read(cls, path: Path) -> Chart:
+        """Raises BadFile for what is no chart's archive."""
+        try:
+            return cls.parse(path.read_bytes())
+        except _NOT_AN_ARCHIVE as error:
+            raise BadFile(path=path, why=f"it is no archive of a chart ({error})") from error
+
+    @classmethod
+    def parse(cls, data: bytes) -> Chart:
+        """Raises what tarfile and yaml raise, and KeyError."""
+        content = unpacked(data)
+        top = next(path for path in content if path.count("/") == 1 and path.endswith(f"/{_FIRST}"))
+        facts = yaml.safe_load(content[top])
+        return cls(facts["name"], str(facts["version"]), data, facts)
+
+
+def packaged(folder: Path, version: str | None) -> Chart:
+    """What `helm package` takes of a chart's folder. Raises HelmMissing, HelmFailed."""
+    with tempfile.TemporaryDirectory() as made:
+        flags = [f"--destination={made}", *([f"--version={version}"] if version else [])]
+        helm.run("package", str(folder), *flags)
+        (archive,) = Path(made).iterdir()
+        return Chart.parse(archived(unpacked(archive.read_bytes())))
+
+
+def unpacked(data: bytes) -> dict[str, bytes]:
+    """The files of a tar by their path, in order of the tar. Raises what tarfile raises."""
+    found, size = {}, 0
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        for member in archive:
+            if not member.isfile():
+                continue
+            size += member.size
+            path = PurePosixPath(member.name)
+            if path.is_absolute() or ".." in path.parts or size > _LIMIT:
+                raise tarfile.TarError(f"{member.name} does not belong into a chart")
+            reader = archive.extractfile(member)
+            found[str(path)] = reader.read() if reader else b""
+    return found
+
+
+def archived(files: Mapping[str, bytes]) -> bytes:
+    """A gzipped tar of the files: no time, no owner, one order."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for path in sorted(files):
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(files[path]), 0o644
+            archive.addfile(member, io.BytesIO(files[path]))
+    return gzip.compress(raw.getvalue(), mtime=0)

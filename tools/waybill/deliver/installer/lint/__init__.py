@@ -1,0 +1,39 @@
+"""The rules by which Replicated's linter takes a release, and a few of our own, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from waybill.deliver.installer.lint import charts, config, kinds, rendered, shapes, troubleshoot
+from waybill.deliver.installer.lint.folder import Folder, maps
+from waybill.deliver.installer.lint.rule import LEVELS, RULES, Finding
+
+__all__ = ["LEVELS", "RULES", "Finding", "Folder", "charts", "config", "kinds", "lint", "rendered"]
+__all__ += ["shapes", "troubleshoot"]
+
+
+def lint(path: Path) -> list[Finding]:
+    """What is wrong with a release's folder, the worst first. Raises BadFile, HelmMissing."""
+    return examine(Folder.read(path))
+
+
+def examine(folder: Folder) -> list[Finding]:
+    """As `lint`, at the levels that the release's own LintConfig asks for."""
+    levels = {name: each.level for name, each in RULES.items()} | _asked(folder)
+    found = [
+        Finding(name, levels[name], file, message)
+        for name, each in RULES.items()
+        if levels[name] != "off"
+        for file, message in each.check(folder)
+    ]
+    return sorted(found, key=lambda one: (LEVELS.index(one.level), one.rule, one.file, one.message))
+
+
+def _asked(folder: Folder) -> dict[str, str]:
+    rules = [
+        rule
+        for each in folder.of("LintConfig", "kots.io/v1beta1")
+        for rule in maps(each.spec.get("rules"))
+        if rule.get("name") in RULES and rule.get("level") in (*LEVELS, "off")
+    ]
+    return {rule["name"]: rule["level"] for rule in rules}

@@ -1,0 +1,151 @@
+"""A release for one installer: a folder of documents and charts, always the same bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from waybill.deliver.helm import Helm, Manifest, overlay
+from waybill.deliver.installer import charts, config, documents, images, values
+from waybill.deliver.installer.charts import Chart
+from waybill.deliver.installer.sources import SETTINGS, document, files
+from waybill.deliver.installer.targets import Target
+from waybill.deliver.installer.troubleshoot import preflight, support_bundle
+from waybill.deliver.installer.yamlfile import dump_all
+from waybill.deliver.secrets import Plan
+from waybill.errors import BadFile, ImagesCollide
+
+TITLE = "Waybill"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a release is made of. `vendor` are values over the chart's own, as `--values` files.
+
+    `operator` is the chart of NVIDIA's GPU operator, `cluster` a version of Embedded Cluster.
+    """
+
+    target: Target
+    chart: Path
+    version: str | None = None
+    vendor: Mapping[str, Any] = field(default_factory=dict)
+    operator: Path | None = None
+    cluster: str = ""
+
+
+@dataclass(frozen=True)
+class Release:
+    """`files` by their name; `images` are all that an air-gapped bundle of it has to hold."""
+
+    target: Target
+    charts: tuple[Chart, ...]
+    files: Mapping[str, bytes]
+    images: tuple[images.Place, ...]
+
+    @property
+    def version(self) -> str:
+        return self.charts[0].version
+
+    @property
+    def archive(self) -> bytes:
+        return charts.archived(self.files)
+
+
+def build(order: Order) -> Release:
+    """Raises BadFile, HelmMissing, HelmFailed, ImagesCollide."""
+    chart = charts.packaged(order.chart, order.version)
+    settings = _settings(chart.version)
+    operator = Chart.read(order.operator) if order.operator else None
+    defaults, manifests, plan = _rendered(order)
+    found = tuple(images.places(overlay(defaults, order.vendor)))
+    _check(order.target, found)
+    packed = (chart, settings, *([operator] if operator else []))
+    made = _documents(order, packed, defaults, manifests, plan)
+    bundled = packed if order.target.charts_only else packed[:2]
+    archives = {each.file: each.data for each in bundled}
+    return Release(order.target, packed, {**made, **archives}, found)
+
+
+def _settings(version: str) -> Chart:
+    """The chart beside it, in the same version."""
+    content = {f"waybill-settings/{path}": data for path, data in files(SETTINGS).items()}
+    facts = yaml.safe_load(content["waybill-settings/Chart.yaml"])
+    content["waybill-settings/Chart.yaml"] = dump_all([{**facts, "version": version}])
+    return Chart.parse(charts.archived(content))
+
+
+def _rendered(order: Order) -> tuple[dict[str, Any], list[Manifest], Plan]:
+    """The chart's default values, what it makes of the vendor's, and the Secrets that it wants."""
+    with tempfile.NamedTemporaryFile("wb", suffix=".yaml") as vendor:
+        vendor.write(dump_all([order.vendor]))
+        vendor.flush()
+        own = Helm(order.chart, documents.RELEASE, documents.RELEASE)
+        release = replace(own, files=[Path(vendor.name)])
+        return own.values(), release.template(), Plan.of(release)
+
+
+def _check(target: Target, found: tuple[images.Place, ...]) -> None:
+    """Raises ImagesCollide: KOTS keeps the last part of a path alone."""
+    known: dict[str, str] = {}
+    for place in found if not target.charts_only else ():
+        last = place.name.rpartition("/")[2]
+        if (other := known.setdefault(last, place.name)) != place.name:
+            raise ImagesCollide(first=other, second=place.name, name=last)
+
+
+def _documents(
+    order: Order,
+    packed: tuple[Chart, ...],
+    defaults: dict[str, Any],
+    manifests: list[Manifest],
+    plan: Plan,
+) -> dict[str, bytes]:
+    target, vendor = order.target, dict(order.vendor)
+    chart, settings = packed[:2]
+    main = documents.helm_chart(
+        chart,
+        documents.RELEASE,
+        0,
+        values.application(target, defaults, vendor),
+        values.static(defaults, vendor),
+    )
+    main["spec"]["optionalValues"] = documents.further_models()
+    beside = documents.helm_chart(settings, settings.name, -10, values.settings(target, plan), {})
+    later = [each.name for each in images.places(overlay(defaults, vendor)) if not each.rendered]
+    made = {
+        "waybill.yaml": [main],
+        "settings.yaml": [beside],
+        "config.yaml": [config.config(plan)],
+        "kots-app.yaml": [documents.application(target, manifests, sorted(set(later)), TITLE)],
+        "k8s-app.yaml": [documents.links(TITLE)],
+        "preflight.yaml": [preflight(target)],
+        "support-bundle.yaml": [support_bundle()],
+        "lint.yaml": [documents.lint_config()],
+    }
+    if target.cluster:
+        operator = packed[2] if len(packed) > 2 else None
+        version = order.cluster or target.cluster
+        made["embedded-cluster.yaml"] = [documents.cluster(target, version, operator)]
+    if not target.charts_only:
+        made["redactor.yaml"] = [document("redactor")]
+        made["backup.yaml"] = documents.backup(target)
+    return {name: dump_all(content) for name, content in made.items()}
+
+
+def vendor_values(paths: list[Path]) -> dict[str, Any]:
+    """Values files laid over each other. Raises BadFile."""
+    merged: dict[str, Any] = {}
+    for path in paths:
+        try:
+            found = yaml.safe_load(path.read_bytes()) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise BadFile(path=path, why=str(error).replace("\n", " ")) from error
+        if not isinstance(found, dict):
+            raise BadFile(path=path, why="it is no map of values")
+        merged = overlay(merged, found)
+    return merged

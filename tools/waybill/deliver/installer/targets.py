@@ -1,0 +1,68 @@
+"""The three installers, and what each calls things that they all have.
+
+`kots` is an existing cluster with the KOTS admin console, `ec2` and `ec3` bring Kubernetes along.
+The third has no KOTS in it: other functions for images, other preflight checks, charts alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from waybill.deliver.installer.expressions import quoted, repl
+
+PUBLIC = frozenset({"docker.io", "quay.io"})
+"""Registries that everybody may read, so that nothing has to be asked of the vendor's proxy."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An installer. `cluster` is the default version of Embedded Cluster, "" where there is none.
+
+    `charts_only`: it installs Helm charts and nothing else, and renders preflight checks by their
+    values.
+    """
+
+    name: str
+    title: str
+    cluster: str = ""
+    charts_only: bool = False
+
+    def image(self, image: dict[str, str]) -> dict[str, str]:
+        """The keys of an image that have to be other ones where the installer keeps a registry.
+
+        Air-gapped bundles hold one architecture, whose digest nobody knows here: the tag counts.
+        """
+        registry, repository = image["registry"], image["repository"]
+        if self.charts_only:
+            direct = " true" if registry in PUBLIC else ""
+            return {
+                "registry": repl(f"ReplicatedImageRegistry {quoted(registry)}{direct} | toJson"),
+                "digest": "",
+            }
+        # KOTS keeps the last part of the path alone, in a namespace that may be empty.
+        last = quoted("/" + repository.rpartition("/")[2])
+        local = f'(print LocalRegistryNamespace {last} | trimPrefix "/")'
+        return {
+            "registry": _where_local("LocalRegistryHost", registry),
+            "repository": _where_local(local, repository),
+            "digest": "",
+        }
+
+    @property
+    def pull_secrets(self) -> list[str]:
+        """Embedded Cluster 3 signs all pods in by itself."""
+        return [] if self.charts_only else [repl("ImagePullSecretName | toJson")]
+
+
+def _where_local(local: str, upstream: str) -> str:
+    return repl(f"HasLocalRegistry | ternary {local} {quoted(upstream)} | toJson")
+
+
+TARGETS = {
+    each.name: each
+    for each in (
+        Target("kots", "KOTS in a cluster that is there"),
+        Target("ec2", "Embedded Cluster 2", "2.19.2+k8s-1.36"),
+        Target("ec3", "Embedded Cluster 3", "3.11.1-beta.1+k8s-1.36", charts_only=True),
+    )
+}
