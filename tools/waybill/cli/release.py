@@ -121,6 +121,7 @@ def _cell_text(place: Place, model: str) -> str:
     marks = {
         f"behind {cell.behind}": cell.behind is not None,
         "differs": place.differs(model),
+        "on hold": cell.head is not None and cell.head.record.hold,
         "unreachable": place.error is not None,
     }
     return ", ".join([*parts, *[mark for mark, holds in marks.items() if holds]])
@@ -164,6 +165,7 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
         "ref": cell.stands,
         "since": cell.head.record.at if cell.head else None,
         "by": cell.head.record.by if cell.head else None,
+        "hold": cell.head.record.hold if cell.head else False,
         "behind": cell.behind,
     }
 
