@@ -133,6 +133,19 @@ def test_no_network_leads_out_and_only_the_gateway_is_published(made: Path) -> N
     assert (port["host_ip"], port["published"], port["target"]) == ("127.0.0.1", "8080", 8080)
 
 
+def test_somebody_waits_for_whatever_ends(made: Path) -> None:
+    services = content(made)["services"]
+    once = {name for name, each in services.items() if each["restart"] == "on-failure"}
+    done = "service_completed_successfully"
+    awaited = {
+        name
+        for each in services.values()
+        for name, how in each.get("depends_on", {}).items()
+        if how["condition"] == done
+    }
+    assert once and once == awaited
+
+
 def test_every_host_that_is_named_answers_on_a_network_that_is_shared(made: Path) -> None:
     services = content(made)["services"]
     answers: dict[str, set[str]] = {}

@@ -15,8 +15,11 @@ from waybill.deliver.compose.pods import ENGINE, LOOPBACK, Pod
 from waybill.deliver.helm import Manifest
 
 OUTSIDE, PUBLISHED = "outside", "published"
-PROVISIONS = {"minio": "minio-provision"}
-"""Server -> who makes it usable: nobody else has anything to ask for before."""
+PROVISIONS = {"minio": "minio-provision", "keycloak": "keycloak-realm"}
+"""Server -> who makes it usable: nobody else has anything to ask for before.
+
+Compose takes the end of a service that nobody waits for as a failure (`up --wait`).
+"""
 _NAME = "app.kubernetes.io/name"
 _COMPONENT = "app.kubernetes.io/component"
 _DEFINED: Mapping[str, Mapping[str, Any]] = {
