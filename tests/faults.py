@@ -183,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
             if in_drops:
                 time.sleep(self.faults.pause / _DROPS)
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _exchange  # noqa: N815
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _exchange  # noqa: N815
 
     def log_message(self, *_: object) -> None:
         """Tests speak for themselves."""

@@ -1,0 +1,118 @@
+"""A small model as an artifact and as a data image: its bytes, its digest, and its limit."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.images import NAME
+from tests.integration.images.conftest import pulled
+from tests.integration.source.registry import Registry
+from tests.unit.bundle.bundles import FILES, flip, write
+from tests.unit.cli.conftest import Waybill
+from waybill.bundle.media import Bundle
+from waybill.digest import Digest
+from waybill.source.connect import open_source
+
+
+def files_of(bundle: Path) -> dict[str, bytes]:
+    found = Bundle.open([bundle])
+    (revision,) = found.index.revisions
+    return {
+        file.path: found.content(file.digest).open(0, file.size).read()
+        for file in revision.manifest.files
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path / "model", FILES)
+
+
+@pytest.fixture
+def bundle(waybill: Waybill, folder: Path, tmp_path: Path) -> Path:
+    assert waybill("pack", folder, "--as", "Acme/Demo", "--out", tmp_path / "packed").code == 0
+    return tmp_path / "packed"
+
+
+def test_an_artifact_has_the_models_own_digest_and_is_a_source_again(
+    empty: Registry, bundle: Path, waybill: Waybill
+) -> None:
+    name = f"{empty.host}/models/demo:v1"
+    ran = waybill("images", "from-model", bundle, "--name", name, "--push", "--json")
+    assert ran.code == 0, ran.err
+    (revision,) = Bundle.open([bundle]).index.revisions
+    assert ran.result["digest"] == revision.manifest.descriptor.digest
+    assert ran.result["commit"] == revision.manifest.commit
+    source = open_source(f"oci://{name}")
+    assert {one.path: source.open(one).read() for one in source.files()} == files_of(bundle)
+    again = waybill("images", "from-model", bundle, "--name", name, "--push", "--json")
+    assert again.result["sent"] == 0
+
+
+def test_a_data_image_holds_the_files_in_one_layer(
+    empty: Registry, bundle: Path, waybill: Waybill, tmp_path: Path
+) -> None:
+    name = f"{empty.host}/models/demo:data"
+    arguments = ("images", "from-model", bundle, "--name", name, "--form", "image", "--json")
+    ran = waybill(*arguments, "--push")
+    assert ran.code == 0, ran.err
+    image = pulled(empty, "models/demo", "data")
+    assert image.digest == ran.result["digest"]
+    value = json.loads(image.manifest)
+    (tmp_path / "layer.tar").write_bytes(image.blobs[value["layers"][0]["digest"]])
+    with tarfile.open(tmp_path / "layer.tar") as tar:
+        found = {one.name: tar.extractfile(one).read() for one in tar}  # type: ignore[union-attr]
+    assert found == files_of(bundle)
+    config = json.loads(image.blobs[value["config"]["digest"]])
+    assert config["rootfs"]["diff_ids"] == [value["layers"][0]["digest"]]
+    assert waybill(*arguments, "--out", tmp_path / "image.tar").result["digest"] == image.digest
+    with tarfile.open(tmp_path / "image.tar") as tar:
+        index = json.load(tar.extractfile("index.json"))  # type: ignore[arg-type]
+    assert index["manifests"][0]["annotations"][NAME] == name
+
+
+def test_a_model_comes_straight_from_its_directory(
+    empty: Registry,
+    bundle: Path,
+    folder: Path,
+    waybill: Waybill,
+) -> None:
+    names = [f"{empty.host}/models/{one}:v1" for one in ("bundle", "directory")]
+    one = waybill("images", "from-model", bundle, "--name", names[0], "--push", "--json")
+    other = waybill(
+        "images", "from-model", folder, "--as", "Acme/Demo", "--name", names[1], "--push", "--json"
+    )
+    assert one.result["digest"] == other.result["digest"]
+
+
+def test_a_large_model_is_refused_with_the_reason(
+    empty: Registry, bundle: Path, waybill: Waybill
+) -> None:
+    name = f"{empty.host}/models/large:v1"
+    ran = waybill("images", "from-model", bundle, "--name", name, "--push", "--limit", "1kB")
+    assert ran.code == 3
+    assert "every node would pull and unpack" in ran.err
+    assert "sideload it" in ran.err
+    assert not (empty.folder / "docker").exists()
+
+
+@pytest.mark.parametrize("form", ["artifact", "image"])
+def test_a_damaged_file_does_not_become_an_image(
+    form: str, empty: Registry, bundle: Path, waybill: Waybill
+) -> None:
+    opened = Bundle.open([bundle])
+    (revision,) = opened.index.revisions
+    largest = max(revision.manifest.files, key=lambda file: file.size)
+    part, extent = opened.index.places[Digest(largest.digest)][0]
+    flip(bundle / part.name, extent.at)
+    name = f"{empty.host}/models/damaged:v1"
+    ran = waybill("images", "from-model", bundle, "--name", name, "--push", "--form", form)
+    assert ran.code == 4
+    assert not list(empty.folder.rglob("_manifests"))
+
+
+def test_what_cannot_be_loaded_is_not_offered(bundle: Path, waybill: Waybill) -> None:
+    ran = waybill("images", "from-model", bundle, "--name", "example.com/a/b:1", "--load")
+    assert (ran.code, "--form image" in ran.err) == (2, True)
