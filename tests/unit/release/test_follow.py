@@ -206,7 +206,7 @@ def test_no_traffic_moves_to_an_engine_of_another_digest(scene: Scene) -> None:
 def test_a_revision_that_another_has_replaced_meanwhile_is_left_alone(
     scene: Scene, world: World
 ) -> None:
-    assert scene.follower.pin
+    _ = scene.follower.pin
     third = world.revision("dev", 3).commit
     world.pin("dev", third)
     with pytest.raises(RolloutOvertaken, match=f"pinned to {third} meanwhile"):
