@@ -116,11 +116,14 @@ def test_plan_is_as_its_schema_says_and_canonical(run: Run, site: Site) -> None:
 
 
 def test_engine_arguments_of_the_target_are_shown(run: Run, site: Site) -> None:
-    entry = {"engineArgs": ["--max-model-len", "4096"], "profile": "l40s", "enabled": True}
+    arguments = {"max-model-len": 4096, "dtype": "auto"}
+    entry = {"engineArgs": arguments, "profile": "l40s", "enabled": True}
     text = yaml.safe_dump({"global": {"models": {"chat": entry}}})
     (site.project / "values/test.yaml").write_text(text)
     shown = run.plan()["plan"]["models"]["chat"]["values"]
-    assert shown == {"engineArgs": ["--max-model-len", "4096"], "profile": "l40s"}
+    assert shown == {"engineArgs": arguments, "profile": "l40s"}
+    report = plan_report.markdown(Plan.load(run.file))
+    assert '| dtype: "auto", max-model-len: 4096 |' in report
     (site.project / "values/test.yaml").write_text(text.replace("4096", "8192"))
     run("apply", str(run.file), code=7)
     assert "the target's values file changed" in run.said

@@ -5,6 +5,7 @@ Nothing here decides; all is made from the plan's JSON.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -60,7 +61,7 @@ def _models(plan: Plan) -> str:
             human(plan.outlook["missing"].get(name, 0)),
             _plain(", ".join(one["licenses"])) or "?",
             _plain(", ".join(one["signers"])) or "nobody",
-            _plain(" ".join(map(str, one["values"].get("engineArgs") or []))) or "-",
+            _plain(_arguments(one["values"].get("engineArgs"))) or "-",
         ]
         for name, one in plan.models.items()
     ]
@@ -75,6 +76,13 @@ def _models(plan: Plan) -> str:
         "engine arguments",
     ]
     return _table(head, rows)
+
+
+def _arguments(given: object) -> str:
+    """Of a map, as the chart takes it; what is none is shown as it is."""
+    if not isinstance(given, Mapping):
+        return "" if given is None else json.dumps(given)
+    return ", ".join(f"{name}: {json.dumps(value)}" for name, value in given.items())
 
 
 def _commits(one: Mapping[str, Any]) -> str:
