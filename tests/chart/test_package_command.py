@@ -1,7 +1,10 @@
 """`waybill package` as a vendor calls it: what it writes, signs, refuses and says."""
 
 import json
+import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,7 +76,7 @@ def test_a_release_is_written_whole_listed_and_signed(
     check_signature(listed, Path(result["signature"]), key, tmp_path)
     chart = yaml.safe_load((out / "release/waybill.yaml").read_text())["spec"]["chart"]
     assert chart == {"name": "waybill", "chartVersion": "1.4.0"}
-    assert main(["package", "--lint", str(out / "release")]) == 0
+    assert said(capsys, "--lint", out) == said(capsys, "--lint", out / "release")
 
 
 def check_list(bom: Mapping[str, Any], result: Mapping[str, Any], out: Path) -> None:
@@ -173,3 +176,22 @@ def test_a_mistake_is_told_in_a_sentence(
     assert code == 2
     assert why in told["error"]["message"]
     assert not (tmp_path / "new").exists()
+
+
+def test_the_guide_s_commands_work_as_written(tmp_path: Path) -> None:
+    repo = Path(__file__).resolve().parents[2]
+    page = (repo / "tools/docs/replicated.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(["set -euo pipefail", *blocks])],
+        cwd=repo,
+        env={**os.environ, "HOME": str(tmp_path), "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the release breaks no rule" in done.stdout
+    assert "Signature Verified Successfully" in done.stdout
+    assert "warning" not in done.stderr

@@ -7,14 +7,19 @@ from pathlib import Path
 from waybill.deliver.installer.lint import charts, config, kinds, rendered, shapes, troubleshoot
 from waybill.deliver.installer.lint.folder import Folder, maps
 from waybill.deliver.installer.lint.rule import LEVELS, RULES, Finding
+from waybill.deliver.installer.output import FOLDER
 
 __all__ = ["LEVELS", "RULES", "Finding", "Folder", "charts", "config", "kinds", "lint", "rendered"]
 __all__ += ["shapes", "troubleshoot"]
 
 
 def lint(path: Path) -> list[Finding]:
-    """What is wrong with a release's folder, the worst first. Raises BadFile, HelmMissing."""
-    return examine(Folder.read(path))
+    """What is wrong with a release, the worst first. Raises BadFile, HelmMissing.
+
+    `path` is the folder of its documents, or one that `waybill package --out` made, around it.
+    """
+    below = path / FOLDER
+    return examine(Folder.read(below if below.is_dir() else path))
 
 
 def examine(folder: Folder) -> list[Finding]:
