@@ -1,0 +1,57 @@
+"""How long a rollback takes, and whether anybody answers meanwhile, as the chart says it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART, HELM
+from tests.services import needs
+from waybill.deliver.environments import Environment
+from waybill.deliver.pins import Pin, Pins, Revision, Slot
+from waybill.digest import Digest
+from waybill.release import delay
+from waybill.release.delay import Delay
+from waybill.release.move import Move
+from waybill.store.connect import Access, connect
+
+OLD, NOW, OTHER = (
+    Revision("acme/chat", Digest(f"sha256:{digit * 64}"), 20_000_000_000) for digit in "123"
+)
+BUDGET = 2 * (300 + 2 * 20_000_000_000 // 100_000_000)
+"""As tools/docs/engines.md says it, for the loadRate of the profile cpu: 100 MB/s."""
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """NOW is the stable one, and OLD the one before."""
+    monkeypatch.setenv("WAYBILL_HELM", needs(HELM[4]))
+    pin = Pin(
+        {OLD.commit: OLD, NOW.commit: NOW},
+        {"stable": Slot(NOW.commit, 100), "previous": Slot(OLD.commit, 0)},
+    )
+    (tmp_path / "pins.yaml").write_text(Pins({"chat": pin}).text)
+    return Environment("prod", "store", tmp_path / "pins.yaml", tmp_path / "values.yaml")
+
+
+def wait(environment: Environment, to: Revision, rollout: str) -> Delay:
+    entry = {"enabled": True, "profile": "cpu", "rollout": rollout}
+    environment.values_path.write_text(yaml.safe_dump({"global": {"models": {"chat": entry}}}))
+    store = connect(environment.values_path.parent.as_uri(), Access())
+    return delay.of(Move(environment, store, "chat", to, None, NOW), CHART)
+
+
+def test_an_engine_that_runs_is_waited_for_by_nobody(environment: Environment) -> None:
+    assert wait(environment, OLD, "sideBySide") == Delay(0, silent=False)
+
+
+def test_beside_each_other_the_present_one_answers_until_the_other_can(
+    environment: Environment,
+) -> None:
+    assert wait(environment, OTHER, "sideBySide") == Delay(BUDGET, silent=False)
+
+
+def test_where_one_replaces_the_other_nobody_answers(environment: Environment) -> None:
+    before = environment.pins_path.read_text()
+    assert wait(environment, OLD, "replace") == Delay(BUDGET, silent=True)
+    assert environment.pins_path.read_text() == before
