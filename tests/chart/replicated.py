@@ -84,7 +84,8 @@ def installed(
     host, namespace = LOCAL if local else ("", "")
     place = Place({**_defaults(texts["config.yaml"]), **chosen}, host, namespace)
     documents = {
-        name: list(yaml.safe_load_all(text)) for name, text in render(texts, place).items()
+        name: [dict(each) for each in helm.documents(text)]
+        for name, text in render(texts, place).items()
     }
     main, beside = (
         _objects(chart, documents[name][0], folder)

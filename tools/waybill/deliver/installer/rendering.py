@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from waybill.deliver import helm
 
 PROXY = "proxy.replicated.com/proxy/waybill"
@@ -69,7 +67,8 @@ def render(texts: Mapping[str, str], place: Place) -> dict[str, str]:
             f'"{number}": {{{{ include "{number}" . | toJson }}}}' for number in range(len(names))
         ]
         (folder / "templates" / "all.yaml").write_text("\n".join(calls) + "\n")
-        found = yaml.safe_load(helm.run("template", "waybill", str(folder), "--namespace=waybill"))
+        said = helm.run("template", "waybill", str(folder), "--namespace=waybill")
+    (found,) = helm.documents(said)
     return {name: found[str(number)] for number, name in enumerate(names)}
 
 
