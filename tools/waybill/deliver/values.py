@@ -1,39 +1,87 @@
-"""The people's values file of an environment: a model's entry, set without touching the rest."""
+"""The people's values file of an environment: single values set, everything else as it was."""
 
 from __future__ import annotations
 
-import io
+import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
+import yaml
 
-from waybill.errors import BadFile
+from waybill.deliver import surgery
+from waybill.deliver.surgery import Keys, Scalar
+from waybill.errors import BadFile, CannotSet
+
+_TYPED = re.compile(r"true|false|null|-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
 
 def model(path: Path, name: str) -> Mapping[str, Any]:
     """The entry of `global.models`; empty where there is none. Raises BadFile."""
-    return dict(_models(path, _load(path)).get(name) or {})
+    held: Any = _parsed(path, read(path))
+    at = ""
+    for key in ("global", "models", name):
+        held = held.get(key)
+        at = f"{at}.{key}".removeprefix(".")
+        if held is None:
+            return {}
+        if not isinstance(held, dict):
+            raise BadFile(path=path, why=f"{at} is not a map")
+    return dict(held)
 
 
-def with_model(path: Path, name: str, entry: Mapping[str, Any]) -> str:
-    """The file's text with these keys of the entry set, all else and all comments as they were.
+def with_model(path: Path, name: str, entry: Mapping[str, Scalar]) -> str:
+    """The file's text with these keys of the model's entry set. Raises BadFile, CannotSet."""
+    held = model(path, name)
+    wanted = {key: value for key, value in entry.items() if held.get(key) != value}
+    return changed(path, [(("global", "models", name, key), one) for key, one in wanted.items()])
 
-    Raises BadFile.
+
+def changed(path: Path, changes: Sequence[tuple[Keys, Scalar]]) -> str:
+    """The file's text with these values at these paths. Raises BadFile, CannotSet."""
+    text = read(path)
+    _parsed(path, text)
+    for keys, value in changes:
+        try:
+            text = surgery.edited(text, keys, value)
+        except ValueError as error:
+            raise CannotSet(path=path, key=surgery.spelled(keys), why=error) from error
+    return text
+
+
+def value(path: Path, keys: Keys) -> Scalar:
+    """What is there now; None where nothing is. Raises BadFile, CannotSet."""
+    text = read(path)
+    _parsed(path, text)
+    try:
+        return surgery.value_at(text, keys)
+    except ValueError as error:
+        raise CannotSet(path=path, key=surgery.spelled(keys), why=error) from error
+
+
+def meant(text: str, held: Scalar) -> Scalar:
+    """What somebody means who writes this where `held` is: a string stays one.
+
+    Elsewhere true, false, null and plain numbers are such; in double quotes it is a string anyhow.
     """
-    document = _load(path)
-    models = _models(path, document)
-    held = models.setdefault(name, CommentedMap())
-    if not isinstance(held, dict):
-        raise BadFile(path=path, why=f"global.models.{name} is not a map")
-    held.update({key: value for key, value in entry.items() if held.get(key) != value})
-    text = io.StringIO()
-    _yaml().dump(document, text)
-    return text.getvalue()
+    if text.startswith('"'):
+        with suppress(ValueError):
+            if isinstance(found := json.loads(text), str):
+                return found
+    if isinstance(held, str) or not _TYPED.fullmatch(text):
+        return text
+    return json.loads(text)  # type: ignore[no-any-return] # the pattern says that it is a scalar
+
+
+def read(path: Path) -> str:
+    """The text with the line ends that it has; empty where there is no file. Raises BadFile."""
+    try:
+        return path.read_bytes().decode() if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(path=path, why=f"it cannot be read ({error})") from error
 
 
 def write(path: Path, text: str) -> None:
@@ -41,7 +89,7 @@ def write(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("w", encoding="utf-8") as stream:
+        with draft.open("w", encoding="utf-8", newline="") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
@@ -50,35 +98,13 @@ def write(path: Path, text: str) -> None:
         raise BadFile(path=path, why=f"it cannot be written ({error.strerror})") from error
 
 
-def _yaml() -> YAML:
-    """Keeps quotes, order and line breaks."""
-    yaml = YAML(typ="rt")
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
-
-
-def _load(path: Path) -> CommentedMap:
+def _parsed(path: Path, text: str) -> dict[str, Any]:
     try:
-        document = _yaml().load(path.read_text("utf-8")) if path.exists() else None
-    except (OSError, UnicodeDecodeError, YAMLError, ValueError, RecursionError) as error:
+        surgery.check(text)
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         first = next(iter(str(error).splitlines()), "")
-        raise BadFile(path=path, why=f"it is not YAML text ({first})") from error
-    if document is None:
-        return CommentedMap()
-    if not isinstance(document, CommentedMap):
+        raise BadFile(path=path, why=first) from error
+    if not isinstance(found, dict | None):
         raise BadFile(path=path, why="it is not a map")
-    return document
-
-
-def _models(path: Path, document: CommentedMap) -> Any:
-    """`global.models`, made where it is missing."""
-    held: Any = document
-    for key in ("global", "models"):
-        if held.get(key) is None:
-            held[key] = CommentedMap()
-        held = held[key]
-        if not isinstance(held, dict):
-            raise BadFile(path=path, why=f"{key} is not a map")
-    return held
+    return found or {}

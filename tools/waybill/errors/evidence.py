@@ -52,3 +52,11 @@ class NothingKnown(WaybillError):
     sentence = "no store of {environments} has {what}"
     hint = "waybill status and waybill inventory list what there is; check the spelling"
     exit_code = 2
+
+
+class CannotSet(WaybillError):
+    """A value of a people's file cannot be changed without touching more than its own line."""
+
+    sentence = "{key} of {path} cannot be set: {why}"
+    hint = "edit that place by hand; the file is as it was"
+    exit_code = 2
