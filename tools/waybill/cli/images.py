@@ -118,7 +118,7 @@ def _of_bundle(folders: Sequence[Path]) -> Report:
 
 
 def images_from(args: argparse.Namespace) -> Images:
-    """The places that the arguments name; the images' own registries unless it is an archive."""
+    """The archives that the arguments name, then the mirror, else the images' own registries."""
     from waybill.source.images import ArchiveImages, FirstOf, RegistryImages
     from waybill.source.reach import Reach
 
@@ -126,8 +126,7 @@ def images_from(args: argparse.Namespace) -> Images:
     remote = RegistryImages(Reach(ca_bundle=args.registry_ca), place)
     if not args.archive:
         return remote
-    local = ArchiveImages(args.archive)
-    return FirstOf([local, remote]) if place else local
+    return FirstOf([ArchiveImages(args.archive), remote])
 
 
 def _resolved(

@@ -1,0 +1,50 @@
+"""The guide to images: its commands are run, in its order, in one shell, on a real registry."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.images import archive, build, layer
+from tests.integration.source.registry import Registry
+from tests.services import needs
+from tests.unit.bundle.bundles import FILES, write
+
+REPO = Path(__file__).resolve().parents[3]
+GUIDE = REPO / "tools/docs/images.md"
+
+
+def test_the_guide_works_as_written(empty: Registry, tmp_path: Path) -> None:
+    listed = yaml.safe_load((REPO / "charts/waybill/images.yaml").read_text())
+    base = layer({"bin/sh": b"the same"})
+    images = {one["name"]: build([base, layer({"n": one["name"].encode()})]) for one in listed}
+    archive(tmp_path / "images.tar", images)
+    write(tmp_path / "model", FILES)
+    blocks = re.findall(r"^```sh\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) > 4
+    program = tmp_path / "bin/waybill"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m waybill "$@"\n')
+    program.chmod(0o755)
+    env = {
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "REGISTRY": empty.host,
+        "WAYBILL_HELM": needs("WAYBILL_TEST_HELM4"),
+        "WAYBILL_PROJECT": str(REPO),
+    }
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "of them from an earlier run" in ran.stdout
+    count = len(images)
+    assert f"{count} of {count} images are good" in ran.stdout
+    assert ran.stdout.count("acme/demo at") == 2
