@@ -117,14 +117,15 @@ def _documents(
     main["spec"]["optionalValues"] = documents.further_models()
     beside = documents.helm_chart(settings, settings.name, -10, values.settings(target, plan), {})
     later = [each.name for each in images.places(overlay(defaults, vendor)) if not each.rendered]
+    cuda = overlay(defaults, vendor)["vllm"]["image"].get("cudaVersion", "")
     made = {
         "waybill.yaml": [main],
         "settings.yaml": [beside],
         "config.yaml": [config.config(plan)],
         "kots-app.yaml": [documents.application(target, manifests, sorted(set(later)), TITLE)],
         "k8s-app.yaml": [documents.links(TITLE)],
-        "preflight.yaml": [preflight(target)],
-        "support-bundle.yaml": [support_bundle()],
+        "preflight.yaml": [preflight(target, cuda)],
+        "support-bundle.yaml": [support_bundle(cuda)],
         "lint.yaml": [documents.lint_config()],
     }
     if target.cluster:

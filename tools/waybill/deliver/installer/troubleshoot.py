@@ -14,6 +14,8 @@ from waybill.deliver.installer.sources import document
 from waybill.deliver.installer.targets import Target
 
 SETTINGS = "waybill-settings"
+_V2, _V3 = ({"apiVersion": f"troubleshoot.sh/v1beta{version}"} for version in (2, 3))
+_OLDEST_CUDA = 9
 _FACT = re.compile(r"\$\((\w+)\)")
 
 
@@ -44,29 +46,45 @@ def checks() -> dict[str, str]:
     return {name: _chosen(name) for name in FACTS if name in named}
 
 
-def preflight(target: Target) -> dict[str, Any]:
+def preflight(target: Target, cuda: str) -> dict[str, Any]:
+    """`cuda` is the version in the engines' image, "" where it has none."""
+    found = _document("preflight", cuda)
     if not target.charts_only:
-        return {
-            "apiVersion": "troubleshoot.sh/v1beta2",
-            "kind": "Preflight",
-            **_rendered("preflight"),
-        }
-    found = document("preflight")
+        return {**_V2, "kind": "Preflight", **_filled(found, _chosen)}
     for each in (*found["spec"]["collectors"], *found["spec"]["analyzers"]):
         (kind,) = each
         each[kind]["exclude"] = _elsewhere(each[kind].get("exclude", ""))
-    found = _filled(found, _of_values)
-    return {"apiVersion": "troubleshoot.sh/v1beta3", "kind": "Preflight", **found}
+    return {**_V3, "kind": "Preflight", **_filled(found, _of_values)}
 
 
-def support_bundle() -> dict[str, Any]:
+def support_bundle(cuda: str) -> dict[str, Any]:
     """The same for all: no installer takes another version."""
-    found = _rendered("support_bundle")
-    return {"apiVersion": "troubleshoot.sh/v1beta2", "kind": "SupportBundle", **found}
+    return {**_V2, "kind": "SupportBundle", **_filled(_document("support_bundle", cuda), _chosen)}
 
 
-def _rendered(name: str) -> Any:
-    return _filled(document(name), _chosen)
+def _document(name: str, cuda: str) -> Any:
+    found = document(name)
+    if cuda:
+        found["spec"]["analyzers"].append(_driver(int(cuda.partition(".")[0])))
+    return found
+
+
+def _driver(needed: int) -> dict[str, Any]:
+    """Nodes say what their driver runs where NVIDIA's discovery labels them; others say nothing."""
+    older = [str(major) for major in range(_OLDEST_CUDA, needed)]
+    label = {"key": "nvidia.com/cuda.runtime.major", "operator": "In", "values": older}
+    message = f"The driver of a node runs no CUDA {needed}, which the engines want. Update it."
+    return {
+        "nodeResources": {
+            "checkName": "GPU driver",
+            "exclude": "$(no_gpu)",
+            "filters": {"selector": {"matchExpressions": [label]}},
+            "outcomes": [
+                {"fail": {"when": "count() > 0", "message": message}},
+                {"pass": {"message": "No node says that its driver is too old."}},
+            ],
+        }
+    }
 
 
 def _filled(value: Any, fill: Any) -> Any:
