@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -172,6 +172,14 @@ def test_who_was_stopped_goes_on_where_it_was(scene: Scene, world: World) -> Non
     )
     assert again.run(60).why == ""
     assert scene.weights == [100]
+
+
+def test_one_that_answers_wrongly_gets_no_traffic_at_all(scene: Scene, world: World) -> None:
+    wrong = replace(scene.follower, evaluate=lambda: "it answers wrongly: greeting")
+    outcome = wrong.run(60)
+    assert scene.weights == [0]
+    assert (outcome.why, outcome.back) == ("it answers wrongly: greeting", scene.side.commits[0])
+    assert world.pins("dev").models["chat"].serving.commit == outcome.back
 
 
 def test_with_nobody_to_give_it_back_to_a_bad_one_stays(scene: Scene) -> None:

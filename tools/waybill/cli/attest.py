@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,13 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--junit", type=Path, metavar="FILE", help="the report that the test writes: cases count"
     )
-    parser.add_argument(
-        "--smoke", metavar="URL", help="no command: ask the engine or the gateway there"
-    )
+    add_smoke(parser, "no command: ask the engine or the gateway there")
+    parser.set_defaults(run=_attest, behind=[])
+
+
+def add_smoke(parser: argparse.ArgumentParser, text: str) -> None:
+    """Where a few questions go, and what they are."""
+    parser.add_argument("--smoke", metavar="URL", help=text)
     parser.add_argument(
         "--questions",
         type=Path,
@@ -59,7 +64,6 @@ def register(commands: Commands) -> None:
         "--token-file", type=Path, metavar="FILE", help=f"bearer token (default: in {TOKEN})"
     )
     parser.add_argument("--ca-bundle", metavar="FILE", help="CA that signed the key of --smoke")
-    parser.set_defaults(run=_attest, behind=[])
 
 
 def _attest(args: argparse.Namespace, console: Console) -> Report:
@@ -108,15 +112,25 @@ def _run(args: argparse.Namespace, tested: Subject) -> tuple[Trial, int]:
 
 
 def _smoke(args: argparse.Namespace, console: Console, tested: Subject) -> tuple[Trial, int]:
+    trial = evaluated(args, console, tested, _engine(args, tested))
+    return trial, DENIED if trial.result is Outcome.FAILED else 0
+
+
+def exactly(args: argparse.Namespace, tested: Subject) -> Engine:
+    """As `--smoke` says it, asked by the revision's own name, whatever its share of the traffic."""
+    name = f"{tested.model}@{tested.manifest.commit[:8]}"
+    return replace(_engine(args, tested), names=[name])
+
+
+def evaluated(args: argparse.Namespace, console: Console, tested: Subject, engine: Engine) -> Trial:
     questions = Questions.load(args.questions or project(args) / evaluation.FILE)
-    engine = _engine(args, tested)
     began = time.monotonic()
     answers = engine.evaluate(questions)
     for answer in answers:
         console.note(f"{answer.question.name}: {answer.why or f'good, {answer.seconds:.1f} s'}")
     console.note(f"asked for {time.monotonic() - began:.1f} s")
-    trial = evaluation.trial(args.name, args.env, engine, questions, answers)
-    return trial, DENIED if trial.result is Outcome.FAILED else 0
+    where = tested.environment.name
+    return evaluation.trial(args.name, where, engine, questions, answers)
 
 
 def _engine(args: argparse.Namespace, tested: Subject) -> Engine:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from waybill.cli.arguments import Commands, project, whoami, words
+from waybill.cli.attest import add_smoke, evaluated, exactly
 from waybill.cli.install import add_release, release_of
 from waybill.cli.output import Console, Report
 from waybill.cli.sign import add_key, signer_of
 from waybill.deliver import pins
 from waybill.deliver.cluster import Cluster
-from waybill.deliver.environments import Environments
+from waybill.deliver.environments import Environment, Environments
 from waybill.errors import NothingPinned, WaybillError
-from waybill.release import follow, hold, steps
-from waybill.release.follow import Follower, Outcome
+from waybill.release import attest, follow, hold, steps
+from waybill.release.follow import Follower
+from waybill.sign.keys import Signer
+from waybill.sign.predicates import Outcome
 
 DENIED = 3
+EVALUATION = "smoke"
+"""What policies call the evaluation."""
 
 
 def register(commands: Commands) -> None:
@@ -48,8 +55,9 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--by", default=whoami(), type=words, help="who decides (default: the user)"
     )
+    add_smoke(parser, "first ask each revision there, by its own name: the gateway's address")
     add_key(parser)
-    parser.set_defaults(run=_watch)
+    parser.set_defaults(run=_watch, name=EVALUATION)
 
 
 def duration(text: str) -> int:
@@ -69,6 +77,9 @@ def _watch(args: argparse.Namespace, console: Console) -> Report:
     lines, told = [], []
     for model in models:
         follower = Follower(environment, release, cluster, model, console.note)
+        if args.smoke:
+            ask = partial(_ask, args, console, environment, model, signer)
+            follower = replace(follower, evaluate=ask)
         outcome = follower.run(args.seconds, args.timeout)
         lines.append(_line(model, outcome))
         told.append(_json(model, outcome))
@@ -80,8 +91,24 @@ def _watch(args: argparse.Namespace, console: Console) -> Report:
     return Report("\n".join(lines), {"models": told}, DENIED if bad else 0)
 
 
+def _ask(
+    args: argparse.Namespace,
+    console: Console,
+    environment: Environment,
+    model: str,
+    signer: Signer | None,
+) -> str:
+    """What is wrong with the answers; signed, and kept with the revision, where there is a key."""
+    tested = attest.subject(environment, model)
+    trial = evaluated(args, console, tested, exactly(args, tested))
+    if signer:
+        attest.keep(tested, trial, signer)
+    failed = trial.result is Outcome.FAILED
+    return f"it answers wrongly: {', '.join(trial.failed)}" if failed else ""
+
+
 def _put_back(
-    args: argparse.Namespace, follower: Follower, outcome: Outcome, console: Console
+    args: argparse.Namespace, follower: Follower, outcome: follow.Outcome, console: Console
 ) -> None:
     try:
         held = hold.puts_hold(Environments.load(project(args)))
@@ -91,7 +118,7 @@ def _put_back(
         console.note(f"the traffic is back, and nothing records it: {error}; mend it: {again}")
 
 
-def _line(model: str, outcome: Outcome) -> str:
+def _line(model: str, outcome: follow.Outcome) -> str:
     seen, short = outcome.seen, outcome.commit[:8]
     if outcome.why:
         where = f"went back to {outcome.back[:8]}" if outcome.back else "has none to go back to"
@@ -101,7 +128,7 @@ def _line(model: str, outcome: Outcome) -> str:
     return f"{model}: {short} does well: {seen.errors} of {seen.requests} requests failed{ttft}"
 
 
-def _json(model: str, outcome: Outcome) -> dict[str, Any]:
+def _json(model: str, outcome: follow.Outcome) -> dict[str, Any]:
     return {
         "model": model,
         "commit": outcome.commit,

@@ -70,6 +70,8 @@ class Follower:
     cluster: Cluster
     model: str
     note: Callable[[str], None]
+    evaluate: Callable[[], str] = lambda: ""
+    """Asks the revision before it gets any traffic; what is wrong with its answers, or nothing."""
 
     @cached_property
     def pin(self) -> Pin:
@@ -95,17 +97,22 @@ class Follower:
         """
         self._wait(timeout)
         since, first = datetime.now(UTC), self._first()
-        why, weight = "", self.pin.traffic[_SLOT].weight
+        why = self.evaluate() or self._move(seconds)
+        back = self._set_back() if why else None
+        seen, until = self._since(first), datetime.now(UTC)
+        commit, replicas = self.pin.stable.commit, self.engines.replicas()
+        return Outcome(commit, back, seen, replicas, since, until, why)
+
+    def _move(self, seconds: int) -> str:
+        """Share by share; what is wrong with it, empty where it has all the traffic in the end."""
+        weight = self.pin.traffic[_SLOT].weight
         for share in self.steps.left(weight, seconds):
             if share.weight != weight:
                 self._weigh(share.weight)
                 weight = share.weight
             if why := self._observe(share.weight, share.seconds):
-                break
-        back = self._set_back() if why else None
-        seen, until = self._since(first), datetime.now(UTC)
-        commit, replicas = self.pin.stable.commit, self.engines.replicas()
-        return Outcome(commit, back, seen, replicas, since, until, why)
+                return why
+        return ""
 
     def _set_back(self) -> str | None:
         """All traffic to the one before, if it can answer: else this one is better than none."""
@@ -138,8 +145,8 @@ class Follower:
         deadline = time.monotonic() + _UNREADY
         while found := self._objections():
             if time.monotonic() > deadline:
-                named = {"model": self.model, "environment": self.environment.name}
-                raise NotServed(**named, why="; ".join(found))
+                where, why = self.environment.name, "; ".join(found)
+                raise NotServed(model=self.model, environment=where, why=why)
             time.sleep(_EVERY)
         self.note(f"{self.model}: every engine serves {self.pin.stable.commit}")
 
@@ -156,8 +163,10 @@ class Follower:
         def change(held: Pins) -> Pins:
             found = held.models[self.model].stable.commit if self.model in held.models else "none"
             if found != commit:
-                named = {"model": self.model, "environment": self.environment.name}
-                raise RolloutOvertaken(**named, found=found, commit=commit)
+                where = self.environment.name
+                raise RolloutOvertaken(
+                    model=self.model, environment=where, found=found, commit=commit
+                )
             return held.weighed(self.model, weight)
 
         pins.update(self.environment.pins_path, change)
