@@ -151,7 +151,8 @@ def _summarize(text: str) -> None:
 def _text(plan: Plan) -> str:
     rendered = plan.outlook["rendered"]
     changed = [f"{one['verb']} {one['kind']} {one['name']}" for one in rendered["changes"]]
-    cluster = "nothing changes" if rendered["skipped"] is None else rendered["skipped"]
+    unknown = rendered["skipped"]
+    cluster = "nothing changes" if unknown is None else f"not known: {' '.join(unknown.split())}"
     lines = [
         *plan_report.moves(plan),
         f"to send: {human(plan.outlook['bytes'])}, about {plan_report.duration(plan)}",
