@@ -7,6 +7,8 @@ import yaml
 
 from tests.chart.rendering import CHART, HELM
 from tests.services import needs
+from tests.unit.release.world import new_world
+from waybill.cli.main import main
 from waybill.deliver.environments import Environment
 from waybill.deliver.pins import Pin, Pins, Revision, Slot
 from waybill.digest import Digest
@@ -55,3 +57,20 @@ def test_where_one_replaces_the_other_nobody_answers(environment: Environment) -
     before = environment.pins_path.read_text()
     assert wait(environment, OLD, "replace") == Delay(BUDGET, silent=True)
     assert environment.pins_path.read_text() == before
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_command_says_it_before_it_does_anything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = new_world(tmp_path / "project")
+    for number in (1, 2):
+        world.pin("prod", world.revision("prod", number).commit)
+    entry = {"enabled": True, "profile": "cpu", "rollout": "replace"}
+    values = {"global": {"models": {"chat": entry}}}
+    world["prod"].values_path.write_text(yaml.safe_dump(values))
+    where = ["--project", str(world.project), "--chart", str(CHART)]
+    assert main(["rollback", "prod", "chat", "--dry-run", *where]) == 0
+    said = capsys.readouterr()
+    assert "has to be loaded and started: up to 600 s, and nobody answers until then" in said.err
+    assert "would move" in said.out

@@ -15,6 +15,7 @@ from waybill.cli.sign import add_key, signer_of
 from waybill.deliver import pins
 from waybill.deliver.cluster import Cluster
 from waybill.deliver.environments import Environment, Environments
+from waybill.deliver.helm import Helm
 from waybill.errors import NothingPinned, WaybillError
 from waybill.release import attest, follow, hold, steps
 from waybill.release.follow import Follower
@@ -71,7 +72,7 @@ def _watch(args: argparse.Namespace, console: Console) -> Report:
     environment, release = release_of(args)
     signer = signer_of(args, console)
     cluster = Cluster(release.namespace, release.context)
-    models = args.model or sorted(pins.load(environment.pins_path).models)
+    models = args.model or _served(environment, release)
     if not models:
         raise NothingPinned(environment=environment.name)
     lines, told = [], []
@@ -89,6 +90,17 @@ def _watch(args: argparse.Namespace, console: Console) -> Report:
             follow.attest(follower, outcome, signer)
     bad = any(each["why"] for each in told)
     return Report("\n".join(lines), {"models": told}, DENIED if bad else 0)
+
+
+def _served(environment: Environment, release: Helm) -> list[str]:
+    """The models that are pinned and have engines of ours."""
+    entries = release.values()["global"]["models"]
+    ours = {
+        name
+        for name, entry in entries.items()
+        if entry.get("enabled") and entry.get("target", "deployment") == "deployment"
+    }
+    return sorted(ours & pins.load(environment.pins_path).models.keys())
 
 
 def _ask(

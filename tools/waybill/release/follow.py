@@ -92,8 +92,8 @@ class Follower:
     def run(self, seconds: int, timeout: int | None = None) -> Outcome:
         """All steps that are left, the last for `seconds`.
 
-        Raises NotInstalled, RolloutFailed and NotServed before any traffic has moved;
-        RolloutOvertaken, HelmFailed, ClusterUnreachable, ClusterForbidden.
+        Raises NotInstalled, RolloutFailed, NotServed, Corrupt and what reading the store does
+        before any traffic has moved; RolloutOvertaken, HelmFailed, ClusterUnreachable, ClusterForbidden.
         """
         self._wait(timeout)
         since, first = datetime.now(UTC), self._first()
@@ -138,7 +138,15 @@ class Follower:
         if why := Watch(self.cluster, selector, self.note).wait(limit):
             release, namespace = self.helm.release, self.helm.namespace
             raise RolloutFailed(release=release, namespace=namespace, why=why)
+        self._stored()
         self._served()
+
+    def _stored(self) -> None:
+        """What the hub gives to engines that start is what is pinned. Raises Corrupt, BlobMissing,
+        RepoNotFound, RevisionNotFound."""
+        store, revision = self.environment.connect(), self.pin.stable
+        manifest = store.manifest(RepoId.parse(revision.repo), revision.commit)
+        move.same_digest(manifest, revision, store)
 
     def _served(self) -> None:
         """The gateways find an engine some seconds after it is ready. Raises NotServed."""
