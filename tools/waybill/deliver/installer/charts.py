@@ -6,6 +6,7 @@ import gzip
 import io
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,8 +17,16 @@ import yaml
 from waybill.deliver import helm
 from waybill.errors import BadFile
 
-_FIRST = "Chart.yaml"
-_NOT_AN_ARCHIVE = (tarfile.TarError, OSError, EOFError, KeyError, yaml.YAMLError, TypeError)
+_TOP = "/Chart.yaml"
+_MALFORMED = (
+    tarfile.TarError,
+    OSError,
+    EOFError,
+    LookupError,
+    TypeError,
+    zlib.error,
+    yaml.YAMLError,
+)
 _LIMIT = 100_000_000
 """Bytes of all files of a chart; no real one has as many, and a bomb has more."""
 
@@ -40,16 +49,19 @@ class Chart:
         """Raises BadFile for what is no chart's archive."""
         try:
             return cls.parse(path.read_bytes())
-        except _NOT_AN_ARCHIVE as error:
+        except (OSError, ValueError) as error:
             raise BadFile(path=path, why=f"it is no archive of a chart ({error})") from error
 
     @classmethod
     def parse(cls, data: bytes) -> Chart:
-        """Raises what tarfile and yaml raise, and KeyError."""
-        content = unpacked(data)
-        top = next(path for path in content if path.count("/") == 1 and path.endswith(f"/{_FIRST}"))
-        facts = yaml.safe_load(content[top])
-        return cls(facts["name"], str(facts["version"]), data, facts)
+        """Raises ValueError for what is no chart's archive."""
+        try:
+            content = unpacked(data)
+            tops = [path for path in content if path.count("/") == 1 and path.endswith(_TOP)]
+            facts = yaml.safe_load(content[tops[0]])
+            return cls(str(facts["name"]), str(facts["version"]), data, facts)
+        except _MALFORMED as error:
+            raise ValueError(str(error)) from error
 
 
 def packaged(folder: Path, version: str | None) -> Chart:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import tarfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -92,12 +92,8 @@ class Folder:
         found = {}
         for name, data in self.files.items():
             if name.endswith(_ARCHIVE):
-                try:
+                with suppress(ValueError):
                     found[name] = Chart.parse(data)
-                except (tarfile.TarError, OSError, StopIteration, KeyError, TypeError):
-                    continue
-                except yaml.YAMLError:
-                    continue
         return found
 
     @cached_property
