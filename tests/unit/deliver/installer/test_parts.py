@@ -1,0 +1,113 @@
+"""What releases are made of: archives, places of images, expressions, shapes of output."""
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from waybill.deliver.installer import config, images
+from waybill.deliver.installer.charts import Chart, archived, unpacked
+from waybill.deliver.installer.targets import TARGETS
+from waybill.deliver.installer.yamlfile import dump
+from waybill.deliver.secrets import Plan
+from waybill.errors import BadFile
+
+IMAGE = {"registry": "quay.io", "repository": "keycloak/keycloak", "tag": "1"}
+
+
+def test_an_archive_has_no_time_no_owner_and_one_order() -> None:
+    one, other = archived({"b": b"2", "a": b"1"}), archived({"a": b"1", "b": b"2"})
+    assert one == other
+    assert one[4:8] == bytes(4), "gzip's own time"
+    with tarfile.open(fileobj=io.BytesIO(one)) as archive:
+        assert [(m.name, m.mtime, m.uid, m.gid, m.uname) for m in archive] == [
+            ("a", 0, 0, 0, ""),
+            ("b", 0, 0, 0, ""),
+        ]
+    assert unpacked(one) == {"a": b"1", "b": b"2"}
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/passwd", "chart/../../out"])
+def test_an_archive_that_leaves_its_folder_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "chart.tgz"
+    path.write_bytes(archived({name: b"x"}))
+    with pytest.raises(BadFile, match="does not belong into a chart"):
+        Chart.read(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"text",
+        gzip.compress(b"text"),
+        archived({"a/Chart.yaml": b"name: a"})[:-20],
+        archived({"a/b.yaml": b""}),
+        archived({"a/Chart.yaml": b"[]"}),
+        archived({"a/Chart.yaml": b"name: a"}),
+    ],
+    ids=["empty", "text", "no-tar", "cut", "no-chart", "no-map", "no-version"],
+)
+def test_what_is_no_chart_is_refused(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "chart.tgz"
+    path.write_bytes(data)
+    with pytest.raises(BadFile, match=r"chart\.tgz"):
+        Chart.read(path)
+
+
+def test_images_are_found_wherever_values_name_them() -> None:
+    values = {
+        "global": {"profiles": {"cpu": {"image": {"repository": "vllm/cpu"}}}, "image": IMAGE},
+        "vllm": {"image": {**IMAGE, "repository": "vllm/gpu", "tag": "2"}, "pull": {"image": {}}},
+        "gateway": {"ingress": {"host": "repository"}},
+    }
+    found = {".".join(place.path): (place.name, place.rendered) for place in images.places(values)}
+    assert found == {
+        "global.image": ("quay.io/keycloak/keycloak:1", True),
+        "global.profiles.cpu.image": ("quay.io/vllm/cpu:2", False),
+        "vllm.image": ("quay.io/vllm/gpu:2", False),
+    }
+
+
+def test_each_installer_puts_its_own_registry_into_an_image() -> None:
+    for name in ("kots", "ec2"):
+        keys = TARGETS[name].image(IMAGE)
+        assert keys.keys() == {"registry", "repository", "digest"}
+        assert 'ternary LocalRegistryHost "quay.io"' in keys["registry"]
+        assert '(print LocalRegistryNamespace "/keycloak" | trimPrefix "/")' in keys["repository"]
+    ours = TARGETS["ec3"].image(IMAGE)
+    assert ours == {
+        "registry": 'repl{{ ReplicatedImageRegistry "quay.io" true | toJson }}',
+        "digest": "",
+    }
+    private = TARGETS["ec3"].image({**IMAGE, "registry": "registry.vendor.example"})
+    assert private["registry"].endswith('"registry.vendor.example" | toJson }}'), (
+        "through the proxy"
+    )
+
+
+def test_random_values_alone_become_hidden_options() -> None:
+    plan = Plan({}, {"w-a": {"KEY": {"random": 40}, "user": {"value": "w"}}})
+    *_, group = config.config(plan)["spec"]["groups"]
+    (item,) = group["items"]
+    assert item["name"] == "secret_w_a_key"
+    assert (item["hidden"], item["type"]) == (True, "password")
+    assert item["value"] == "repl{{ RandomString 40 }}"
+    assert config.generated(plan) == {
+        "w-a": {"KEY": 'repl{{ ConfigOption "secret_w_a_key" | toJson }}', "user": "w"}
+    }
+
+
+def test_expressions_stand_without_quotes_and_texts_come_back() -> None:
+    document = {
+        "a": 'repl{{ ConfigOption "x" | toJson }}',
+        "b": "1",
+        "c": "two\nlines\n",
+        "d": "on",
+    }
+    text = dump(document)
+    assert text.startswith('a: repl{{ ConfigOption "x" | toJson }}\n')
+    assert yaml.safe_load(text) == document
