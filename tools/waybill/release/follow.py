@@ -93,7 +93,8 @@ class Follower:
         """All steps that are left, the last for `seconds`.
 
         Raises NotInstalled, RolloutFailed, NotServed, Corrupt and what reading the store does
-        before any traffic has moved; RolloutOvertaken, HelmFailed, ClusterUnreachable, ClusterForbidden.
+        before any traffic has moved; RolloutOvertaken, HelmFailed, ClusterUnreachable and
+        ClusterForbidden.
         """
         self._wait(timeout)
         since, first = datetime.now(UTC), self._first()
