@@ -11,8 +11,8 @@ from waybill.cli.main import parser
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = [REPO / "README.md", *sorted((REPO / "tools/docs").glob("*.md"))]
-LEFT_OUT = ("…", "...", "|")
-"""In a command that is not whole, or shows a choice."""
+LEFT_OUT = re.compile(r"…|\.\.\.|\||\S {2,}[^# ]")
+"""In a command that is not whole, shows a choice, or has words beside it that explain it."""
 
 
 def commands(page: Path) -> Iterator[list[str]]:
@@ -21,7 +21,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     for block in blocks:
         for line in re.sub(r"\\\n\s*", " ", block).splitlines():
             found = re.match(r"\s*(?:\w+=\S+ )*waybill (.*)", line)
-            if found is None or any(sign in line for sign in LEFT_OUT):
+            if found is None or LEFT_OUT.search(line):
                 continue
             words = shlex.split(found[1], comments=True)
             ends = [at for at, word in enumerate(words) if re.match(r"[<>&;]|\d>", word)]
