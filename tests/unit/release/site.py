@@ -33,10 +33,15 @@ NAMES = ("release", "watch", "ci", "alice", "bob")
 
 @dataclass
 class Site:
-    """dev runs a revision that test is to get. `keys`: whoever the trust policy of test names."""
+    """dev runs a revision that test is to get. `keys`: whoever the trust policy of test names.
+
+    `more` are further entries of its keys.
+    """
 
     project: Path
     keys: dict[str, Signer] = field(default_factory=lambda: {name: signer() for name in NAMES})
+
+    more: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def world(self) -> World:
@@ -57,6 +62,7 @@ class Site:
         file = self.project / "values/trust/test.yaml"
         file.parent.mkdir(exist_ok=True)
         known = {name: {"publicKey": public_pem(one.private)} for name, one in self.keys.items()}
+        known |= self.more
         rule = {"signedBy": list(asked), "unsigned": "refuse"} if asked else {"unsigned": "allow"}
         policy_file(file, keys=known, default=rule)
         places = self.project / "values/environments.yaml"

@@ -2,23 +2,16 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.release.crash import Crash, Fuse, install
 from tests.unit.release.site import Site
-from tests.unit.release.test_race import at_once, checkout
 from tests.unit.release.world import OTHER, REPO
 from waybill import digest as digests
-from waybill.deliver import pins
-from waybill.errors import BadFile, Frozen, PlanOutdated, PromotionDenied, RefMoved
+from waybill.errors import BadFile, Frozen, PlanOutdated, PromotionDenied
 from waybill.release import apply, approve, hold, move, rollback
 from waybill.release.apply import Person
 from waybill.release.plan import PLAN_TYPE, Plan
@@ -26,7 +19,6 @@ from waybill.sign.dsse import ENVELOPE_TYPE, Envelope
 from waybill.sign.predicates import PROMOTION
 from waybill.sign.statements import Statement
 from waybill.sign.trust import now
-from waybill.store.audit import audit, inventory
 
 ALWAYS = {"always": {"cron": "* * * * *", "duration": "1d", "timeZone": "UTC"}}
 
@@ -298,103 +290,6 @@ def test_pin_by_hand_leaves_a_hold(site: Site) -> None:
     target_is_held(site)
     site.world.pin("test", site.world.revision("test", 8).commit)
     assert site.world.records("test")[0].hold
-
-
-def crashes(site: Site, folder: Path, plan: Plan) -> Any:
-    """A fresh copy for each change, after a crash right before that change."""
-    for whole in count():
-        each = Site(folder / f"{whole}", site.keys)
-        shutil.copytree(site.project, each.project)
-        fuse = Fuse(whole)
-        with pytest.MonkeyPatch.context() as patch, suppress(Crash):
-            install(fuse, patch)
-            apply.carry_out(each.take(plan))
-        if not fuse.blown:
-            assert whole > 20
-            return
-        yield each
-        shutil.rmtree(each.project)
-
-
-def test_crash_between_any_two_steps(site: Site, tmp_path: Path) -> None:
-    """What was pinned works, and the same plan goes on."""
-    site.policy(approvals={"count": 1, "of": ["alice"]})
-    embed(site)
-    plan = saved(site)
-    approve.approve(site.environments, plan, "plan.json", site.keys["alice"], "alice", now())
-    old = site.world.pins("test")
-    states = set()
-    for each in crashes(site, tmp_path / "crashes", plan):
-        store = each.world.store("test")
-        assert audit(store, inventory(store)).wrong == {}
-        held = each.world.pins("test")
-        assert held == old or held.models.keys() == old.models.keys()
-        moved = tuple(
-            each.world.ref("test", model, repo) == each.world.stable("dev", model)
-            for model, repo in (("chat", REPO), ("embed", OTHER))
-        )
-        states.add((moved, held == old))
-        apply.carry_out(each.take(plan))
-        for model, repo in (("chat", REPO), ("embed", OTHER)):
-            world = each.world
-            assert world.stable("test", model) == world.stable("dev", model)
-            assert len(world.records("test", model, repo)) == 2
-            assert world.records("test", model, repo)[0].plan == plan.digest
-    # Before, between the two refs, before and after the file.
-    assert {moved for moved, _ in states} == {(False, False), (True, False), (True, True)}
-
-
-def test_what_was_begun_is_finished_in_a_freeze(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    window = {"cron": "0 0 1 1 *", "duration": "1d", "timeZone": "UTC"}
-    site.policy(freeze={"silvester": window})
-    plan, frozen = saved(site), now().replace(month=1, day=1, hour=5)
-
-    def crash(*_: Any) -> None:
-        raise Crash
-
-    with monkeypatch.context() as patch, suppress(Crash):
-        patch.setattr(pins, "update", crash)
-        apply.carry_out(site.take(plan, at=now().replace(month=6)))
-    assert site.world.ref("test") != site.world.stable("test")
-    apply.carry_out(site.take(plan, at=frozen))
-    assert site.world.ref("test") == site.world.stable("test") == site.commit()
-    source_moves(site)
-    with pytest.raises(Frozen):
-        site.prepare(frozen).allowed()
-
-
-def test_of_two_promotions_one_wins_and_nothing_mixes(site: Site) -> None:
-    """Both of two models; each of several clones planned on its own."""
-    embed(site)
-    clones = [Site(checkout(site.world, f"clone-{at}").project, site.keys) for at in range(4)]
-    for clone in clones:
-        shutil.copytree(site.project / "values/trust", clone.project / "values/trust")
-    plans = [clone.prepare(by=f"clone {at}") for at, clone in enumerate(clones)]
-    raised = at_once([partial(apply.carry_out, plan) for plan in plans])
-    assert sum(error is None for error in raised) == 1
-    assert all(isinstance(error, RefMoved) for error in raised if error)
-    winner = raised.index(None)
-    for model, repo in (("chat", REPO), ("embed", OTHER)):
-        assert site.world.records("test", model, repo)[0].plan == plans[winner].plan.digest
-        for at, clone in enumerate(clones):
-            moved = clone.world.stable("test", model) == clone.world.stable("dev", model)
-            assert moved is (at == winner)
-
-
-def test_plan_that_loses_one_model_takes_the_others_back(site: Site) -> None:
-    site.policy()
-    embed(site)
-    late = site.take(saved(site))
-    before = site.world.stable("test")
-    six = site.world.revision("test", 9, OTHER).commit
-    site.world.pin("test", six, "embed", OTHER)
-    with pytest.raises(RefMoved, match=r"pins/test.embed.stable"):
-        apply.carry_out(late)
-    assert site.world.stable("test") == site.world.ref("test") == before
-    assert site.world.stable("test", "embed") == six
-    assert site.world.records("test")[0].why.startswith("taken back: ")
 
 
 def test_person_is_said_by_name_alone_where_there_is_no_reason() -> None:
