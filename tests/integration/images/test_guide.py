@@ -48,3 +48,4 @@ def test_the_guide_works_as_written(empty: Registry, tmp_path: Path) -> None:
     count = len(images)
     assert f"{count} of {count} images are good" in ran.stdout
     assert ran.stdout.count("acme/demo at") == 2
+    assert all(f"{one.digest}" in ran.stdout for one in images.values())

@@ -147,6 +147,8 @@ def test_images_come_after_models_under_one_index(
     alone, index = index_at(tmp_path / "alone"), index_at(both)
     assert index.stack
     assert index.models == alone
+    assert (facts_of(tmp_path / "alone")["format"], facts_of(both)["format"]) == (1, 2)
+    assert "stack" not in facts_of(tmp_path / "alone")
     assert index.models.data == (tmp_path / "alone" / INDEX).read_bytes()
     assert index.stack.first == len(alone.parts) + 1
     assert waybill("verify", both).code == 0
@@ -204,6 +206,20 @@ def test_a_signed_bundle_is_signed_again_or_left(
     (out / "bundle.sig").write_bytes(before)
     ran = waybill("images", "verify", out, "--trust", policy)
     assert (ran.code, "not trusted" in ran.err) == (UntrustedSignature.exit_code, True)
+
+
+def test_an_unsigned_bundle_is_not_let_in_where_a_policy_asks(
+    saved: Path, tmp_path: Path, waybill: Waybill
+) -> None:
+    key = public_pem(ed25519_key())
+    strict = policy_file(tmp_path / "strict.yaml", **trusting(key))
+    for command in ("verify", "load"):
+        ran = waybill("images", command, saved, "--trust", strict)
+        assert (ran.code, "bundle.json" in ran.err) == (3, True)
+    rules = {"example.com/other": {"signedBy": ["release"], "unsigned": "refuse"}}
+    of_others = {**trusting(key), "repos": rules, "default": {"unsigned": "allow"}}
+    ran = waybill("images", "verify", saved, "--trust", policy_file(tmp_path / "o", **of_others))
+    assert ran.code == 0, ran.err
 
 
 def test_a_bundle_of_changes_leaves_out_what_came_before(

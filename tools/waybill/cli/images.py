@@ -117,16 +117,16 @@ def _of_bundle(folders: Sequence[Path]) -> Report:
     return Report(table(("image", "size", "digest"), rows), {"images": data})
 
 
-def images_from(args: argparse.Namespace) -> Images:
+def images_from(args: argparse.Namespace, *, anywhere: bool = True) -> Images:
     """The archives that the arguments name, then the mirror, else the images' own registries."""
     from waybill.source.images import ArchiveImages, FirstOf, RegistryImages
     from waybill.source.reach import Reach
 
-    place = Place.parse(args.place) if args.place else None
-    remote = RegistryImages(Reach(ca_bundle=args.registry_ca), place)
-    if not args.archive:
-        return remote
-    return FirstOf([ArchiveImages(args.archive), remote])
+    places: list[Images] = [ArchiveImages(args.archive)] if args.archive else []
+    if args.place or anywhere:
+        place = Place.parse(args.place) if args.place else None
+        places.append(RegistryImages(Reach(ca_bundle=args.registry_ca), place))
+    return FirstOf(places)
 
 
 def _resolved(
@@ -135,7 +135,8 @@ def _resolved(
     """Those that are there; the others are told."""
     from waybill.source.images import resolve
 
-    images, found = images_from(args), {}
+    # Of those that are nowhere near, it is enough to say so.
+    images, found = images_from(args, anywhere=False), {}
     for one in references:
         try:
             found[one] = resolve(images, one, args.platform)

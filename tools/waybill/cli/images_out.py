@@ -192,8 +192,8 @@ def run_push(args: argparse.Namespace, console: Console) -> Report:
 def run_load(args: argparse.Namespace, console: Console) -> Report:
     from waybill.deliver.images.load import archive_of, command, pipe
 
-    program = command(args.runtime, args.address)
     archive = archive_of(_bundle(args), Place.parse(args.place) if args.place else None)
+    program = command(args.runtime, args.address)
     with console.progress("load", sum(blob.size for blob in archive.blobs)) as advance:
         said = pipe(program, archive.chunks(), advance)
     names = [one.name for one in archive.images]
