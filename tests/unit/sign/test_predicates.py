@@ -8,7 +8,7 @@ import pytest
 from waybill import digest as digests
 from waybill.errors import BadFile
 from waybill.sign import predicates
-from waybill.sign.predicates import Approval, Health, Outcome, Predicate, Promotion, Trial
+from waybill.sign.predicates import Approval, Health, History, Outcome, Predicate, Promotion, Trial
 
 AT = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 PLAN = digests.of(b"a plan")
@@ -17,6 +17,7 @@ SAID: list[Predicate] = [
     Health("test", "chat", "a" * 40, AT, AT + timedelta(hours=1), 9, 1, {"p50": 0.1}, 2),
     Approval(PLAN, "test", "prod", AT, "Ann"),
     Promotion(PLAN, "test", "prod", "chat", AT, "Ann", "it is good"),
+    History("prod", "chat", {"from": "test"}, ({"commit": "a" * 40},)),
 ]
 
 

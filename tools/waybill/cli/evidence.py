@@ -14,7 +14,7 @@ from waybill.release import chain as chains
 from waybill.release import export
 from waybill.release.chain import KINDS, Chain, Place
 from waybill.release.evidence import Evidence
-from waybill.sign.predicates import Approval, Health, Promotion, Trial, stamp
+from waybill.sign.predicates import Approval, Health, History, Promotion, Trial, stamp
 from waybill.store.record import Head
 
 SHORT = 19
@@ -100,6 +100,9 @@ def _what(one: Evidence) -> str:
         case Approval() | Promotion() as said:
             step = f"{said.source} → {said.target} by {said.by} {stamp(said.at)}"
             return f"{step}, plan {said.plan[:SHORT]}"
+        case History() as history:
+            steps = counted(len(history.records), "step")
+            return f"{steps} of {history.model} in {history.environment}, for the other side"
     return _of_packing(KINDS.get(one.predicate_type, ""), one.predicate) or one.digest[:SHORT]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ from waybill.bundle.base import Base
 from waybill.bundle.cut import PART_SIZE
 from waybill.bundle.format import INDEX
 from waybill.bundle.pack import Packing
-from waybill.cli.arguments import Commands, open_store, size
+from waybill.cli.arguments import Commands, open_store, project, size
 from waybill.cli.output import Console, Report, counted, human, table
 from waybill.cli.sign import add_key, signer_of
 from waybill.cli.sources import FORMS, add_source, source_of
+from waybill.deliver.environments import Environments
 from waybill.errors import BadValue
+from waybill.release import replay
+from waybill.release.plan import Plan
+from waybill.sign.keys import Signer
 
 
 def register(commands: Commands) -> None:
@@ -40,6 +45,13 @@ def register(commands: Commands) -> None:
         metavar="BASE",
         help="leave out what is there already: a bundle's directory, an inventory, or a store",
     )
+    parser.add_argument(
+        "--plan",
+        type=Path,
+        metavar="PLAN",
+        help="bring this promotion along, which was applied here: the other side can replay it; "
+        "it is signed by --key",
+    )
     add_key(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be packed")
     parser.set_defaults(run=_pack)
@@ -61,6 +73,8 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
             base=base,
             advance=advance,
         )
+    if args.plan:
+        _add_promotion(args, packing, signer)
     for path, why in packing.selection.dropped.items():
         console.note(f"dropped {path}: {why}")
     files, parts = len(packing.selection.kept), len(packing.parts)
@@ -86,6 +100,18 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
     )
     data["keyId"] = signer.key_id if signer else None
     return Report(text, {**data, "commit": revision.manifest.commit, "reused": packed.reused})
+
+
+def _add_promotion(args: argparse.Namespace, packing: Packing, signer: Signer | None) -> None:
+    """Raises BadValue without a key or for another repo, NotApplied, BadFile."""
+    if signer is None:
+        raise BadValue(what="--plan", value=str(args.plan), why="it is signed, so --key is needed")
+    plan = Plan.load(args.plan)
+    if str(packing.repo) not in {facts["repo"] for facts in plan.models.values()}:
+        why = f"it does not move {packing.repo}"
+        raise BadValue(what="--plan", value=str(args.plan), why=why)
+    said = tuple(replay.told(Environments.load(project(args)), plan, signer))
+    packing.origin = replace(packing.origin, signed=(*packing.origin.signed, *said))
 
 
 def _dry(packing: Packing, data: dict[str, Any], left_out: str) -> Report:

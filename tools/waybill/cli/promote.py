@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from waybill.bundle.media import Bundle
 from waybill.cli import arguments, plan_report
 from waybill.cli.arguments import Commands, add_rate, paced
 from waybill.cli.output import Console, Report, human
@@ -15,7 +16,7 @@ from waybill.cli.release import move_json, told
 from waybill.cli.sign import add_key, signer_of
 from waybill.deliver.environments import Environments
 from waybill.errors import Declined
-from waybill.release import apply
+from waybill.release import apply, replay
 from waybill.release.apply import Application, Person
 from waybill.release.plan import Plan
 from waybill.store.sync import Copied
@@ -29,7 +30,13 @@ def register(commands: Commands) -> None:
     _add_applying(parser)
     parser.set_defaults(run=_promote)
     parser = commands.add_parser("apply", help="carry out a plan, exactly as it was made")
-    parser.add_argument("plan", type=Path, metavar="PLAN", help="plan.json, as plan wrote it")
+    parser.add_argument(
+        "plan",
+        type=Path,
+        metavar="PLAN",
+        help="plan.json, as plan wrote it; or the directory of a bundle that brings a promotion "
+        "and was loaded",
+    )
     _add_applying(parser)
     parser.set_defaults(run=_apply)
 
@@ -70,6 +77,8 @@ def _promote(args: argparse.Namespace, console: Console) -> Report:
 
 
 def _apply(args: argparse.Namespace, console: Console) -> Report:
+    if args.plan.is_dir():
+        return _replay(args)
     application = apply.take(
         Environments.load(arguments.project(args)),
         Plan.load(args.plan),
@@ -78,6 +87,33 @@ def _apply(args: argparse.Namespace, console: Console) -> Report:
         single_writer=args.single_writer,
     )
     return _carried_out(args, console, application)
+
+
+def _replay(args: argparse.Namespace) -> Report:
+    index = Bundle.open([args.plan]).index
+    environments = Environments.load(arguments.project(args))
+    found = replay.prepare(
+        environments,
+        index,
+        str(args.plan),
+        override=args.override_freeze,
+        single_writer=args.single_writer,
+    ).allowed()
+    parted = [each.model for each in found.moves if not found.goes_on(each)]
+    if not args.dry_run:
+        replay.carry_out(found)
+    rows = [told(each, dry=args.dry_run) for each in found.moves]
+    rows += [f"  {model}: its history here has gone another way before" for model in parted]
+    data = {
+        "dryRun": args.dry_run,
+        "from": found.plan.source,
+        "to": found.plan.target,
+        "plan": found.plan.digest,
+        "models": [move_json(each) for each in found.moves],
+        "parted": parted,
+        "signedBy": {model: list(one.signers) for model, one in found.arrived.items()},
+    }
+    return Report("\n".join(rows), data)
 
 
 def _carried_out(args: argparse.Namespace, console: Console, what: Application) -> Report:

@@ -60,3 +60,30 @@ class CannotSet(WaybillError):
     sentence = "{key} of {path} cannot be set: {why}"
     hint = "edit that place by hand; the file is as it was"
     exit_code = 2
+
+
+class NotApplied(WaybillError):
+    """A bundle is to carry a promotion that has not happened on this side."""
+
+    sentence = "the plan {plan} was not applied to {model} in {environment}"
+    hint = "apply it on this side first: waybill apply PLAN; what crosses the gap has happened"
+    exit_code = 2
+
+
+class NothingToReplay(WaybillError):
+    """No promotion of this bundle is known in the stores of this side, or none may be believed."""
+
+    sentence = "{what} brings no promotion that can be replayed: {why}"
+    hint = (
+        "load it first (waybill sideload); it must be packed with --plan and --key, by a key that "
+        "the trust policy of the environment has a name for"
+    )
+    exit_code = 3
+
+
+class BrokenHistory(WaybillError):
+    """The steps that a bundle brings do not lead from one to the next, or not to its plan."""
+
+    sentence = "the history of {model} in {environment} that came along is not whole: {why}"
+    hint = "have the bundle packed again, on the side that the promotion was made on"
+    exit_code = 4

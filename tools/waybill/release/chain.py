@@ -27,7 +27,7 @@ from waybill.errors import (
 from waybill.manifest import PROVENANCE, Manifest
 from waybill.release import evidence, move
 from waybill.release.evidence import Evidence
-from waybill.sign.predicates import APPROVAL, HEALTH, PROMOTION, TEST_RESULT
+from waybill.sign.predicates import APPROVAL, HEALTH, HISTORY, PROMOTION, TEST_RESULT
 from waybill.sign.statements import BOM, LICENSE
 from waybill.sign.trust import Policy
 from waybill.store import evidence as kept
@@ -44,6 +44,7 @@ KINDS = {
     HEALTH: "health",
     APPROVAL: "approval",
     PROMOTION: "promotion",
+    HISTORY: "history",
 }
 """What people call a predicate type; it is also the order in which they are told."""
 

@@ -23,6 +23,7 @@ TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 HEALTH = "https://waybill.dev/health/v1"
 APPROVAL = "https://waybill.dev/approval/v1"
 PROMOTION = "https://waybill.dev/promotion/v1"
+HISTORY = "https://waybill.dev/history/v1"
 
 
 class Outcome(StrEnum):
@@ -236,9 +237,44 @@ class Promotion:
         )
 
 
-Predicate: TypeAlias = Trial | Health | Approval | Promotion
+@dataclass(frozen=True)
+class History:
+    """How a model came to be this revision in an environment, for those who see not its store.
+
+    `agreed` is the plan that was carried out, and `records` are the steps, the newest first, each
+    as the store has it.
+    """
+
+    TYPE: ClassVar[str] = HISTORY
+    SCHEMA: ClassVar[dict[str, Any]] = _open(
+        {
+            **dict.fromkeys(("environment", "model"), _TEXT),
+            "plan": {"type": "object"},
+            "records": {"type": "array", "items": {"type": "object"}, "minItems": 1},
+        }
+    )
+
+    environment: str
+    model: str
+    agreed: Mapping[str, Any]
+    records: tuple[Mapping[str, Any], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "environment": self.environment,
+            "model": self.model,
+            "plan": dict(self.agreed),
+            "records": [dict(one) for one in self.records],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> History:
+        return cls(value["environment"], value["model"], value["plan"], tuple(value["records"]))
+
+
+Predicate: TypeAlias = Trial | Health | Approval | Promotion | History
 _KNOWN: dict[str, type[Predicate]] = {
-    kind.TYPE: kind for kind in (Trial, Health, Approval, Promotion)
+    kind.TYPE: kind for kind in (Trial, Health, Approval, Promotion, History)
 }
 
 

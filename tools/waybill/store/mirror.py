@@ -8,7 +8,7 @@ has gone another way stays. What is damaged in the source is left out, with what
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
@@ -201,7 +201,11 @@ def _bring_records(source: Store, target: Store, step: RefStep) -> None:
     """Also those that are there: no ref names them yet, so they must be young."""
     held = step.held.digest if step.held else None
     chain = takewhile(lambda one: one.digest != held, source.chain(step.wanted))
-    records = [source.read(each.digest) for each in chain][::-1]
+    bring_records(target, [source.read(each.digest) for each in chain][::-1])
+
+
+def bring_records(target: Store, records: Sequence[bytes]) -> None:
+    """Steps for a ref that is to be adopted afterwards, the oldest first. Raises BeingPruned."""
 
     def write() -> None:
         for data in records:
