@@ -117,3 +117,33 @@ def test_plan_that_loses_one_model_takes_the_others_back(site: Site) -> None:
     assert site.world.stable("test") == site.world.ref("test") == before
     assert site.world.stable("test", "embed") == six
     assert site.world.records("test")[0].why.startswith("taken back: ")
+
+
+def test_first_promotion_has_nothing_before_it(site: Site) -> None:
+    """What had no pin before cannot go back, so it stays when the plan loses another model."""
+    site.policy()
+    commit = site.commit()
+    site.world.pin("dev", commit, "draft")
+    plan = saved(site)
+    assert plan.models["draft"]["previous"] is None
+    assert plan.models["draft"]["records"]["to"] is None
+    late = site.take(plan)
+    site.world.pin("test", site.world.revision("test", 9).commit)
+    with pytest.raises(RefMoved, match=r"pins/test.chat.stable"):
+        apply.carry_out(late)
+    assert site.world.stable("test", "draft") is None
+    apply.carry_out(site.take(saved(site)))
+    assert site.world.stable("test", "draft") == site.world.stable("test") == commit
+
+
+def test_first_pin_of_a_plan_that_lost_another_model_stays(site: Site) -> None:
+    site.policy()
+    world = site.world
+    world.pin("dev", world.revision("dev", 5, OTHER).commit, "a", OTHER)
+    late = site.take(saved(site))
+    seven = world.revision("test", 7).commit
+    world.pin("test", seven)
+    with pytest.raises(RefMoved, match=r"pins/test.chat.stable"):
+        apply.carry_out(late)
+    assert world.stable("test", "a") == world.ref("test", "a", OTHER) == world.stable("dev", "a")
+    assert world.stable("test") == seven

@@ -4,11 +4,15 @@ from typing import Any
 
 import pytest
 
+from tests.unit.release.interleave import age
 from tests.unit.release.site import Site
 from tests.unit.release.test_gates import approved
+from tests.unit.release.test_prune import prune
+from tests.unit.release.world import REPO
 from tests.unit.sign.making import Authority, certificate_pem, certified
 from waybill.release import approve
 from waybill.sign.trust import now
+from waybill.store import layout
 
 
 def test_approval_counts_once_for_each_key_and_never_for_ones_own(site: Site) -> None:
@@ -71,3 +75,17 @@ def test_approval_of_another_plan_does_not_count(site: Site) -> None:
     assert site.verdict("approvals").result == "fail"
     world.pin("dev", world.revision("dev", 2).commit)
     assert site.verdict("approvals").result == "fail", "the record behind it is another one"
+
+
+def test_approval_waits_for_its_plan_and_is_pruned_when_that_never_comes(site: Site) -> None:
+    site.policy(approvals={"count": 1, "of": ["alice"]})
+    approved(site)
+    store, place = site.world.store("test"), layout.referrers(REPO, site.commit())
+    for _ in range(2):
+        prune(store)
+    assert site.verdict("approvals").result == "pass"
+    age(site.project / "stores/test")
+    for left in (1, 0):
+        prune(store)
+        assert len(list(store.backend.list(place))) == left
+    assert site.verdict("approvals").result == "fail"
