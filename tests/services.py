@@ -28,6 +28,8 @@ MADE_BY = {
     "WAYBILL_TEST_HELM3": "ci/tools helm3",
     "WAYBILL_TEST_HELM4": "ci/tools helm4",
     "WAYBILL_TEST_REPLICATED": "ci/tools replicated",
+    "WAYBILL_TEST_GITOPS": "ci/tools gitops",
+    "WAYBILL_TEST_GROOVY": "ci/tools groovy",
 }
 
 
