@@ -14,7 +14,7 @@ from tests.unit.sign.making import ed25519_key, policy_file, public_pem, write_k
 from waybill.bundle.media import Bundle
 from waybill.cli.main import main
 from waybill.manifest import statement
-from waybill.release import replay
+from waybill.release import move
 from waybill.release.evidence import gather
 from waybill.release.plan import PLAN_TYPE
 from waybill.sign.keys import Signer
@@ -98,8 +98,8 @@ def carry(outside: Side, inside: Side, tmp_path: Path) -> Carry:
         commit = outside.world.revision("dev", number).commit
         outside.world.pin("dev", commit)
         if tested:
-            words = ("attest", "chat", "--env", "dev", "--name", "smoke", "--key", outside.key)
-            outside.run(*words, "--", "true")
+            test = ("attest", "chat", "--env", "dev", "--name", "smoke", "--key", outside.key)
+            outside.run(*test, "--", "true")
         outside.run("plan", "--from", "dev", "--to", "test", "--out", plan)
         outside.run("apply", plan, "--why", f"number {number}", "--key", outside.key)
         source = f"store+file://{outside.world.project}/stores/test#{REPO}@{commit}"
@@ -179,9 +179,7 @@ def test_what_was_cut_off_is_finished_by_the_same_command(
 ) -> None:
     bundle = carry(1)
     with monkeypatch.context() as patch:
-        patch.setattr(
-            replay.move, "carry_out", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
+        patch.setattr(move, "carry_out", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         inside.run("apply", bundle, code=130)
     assert inside.history() == outside.history() and inside.world.stable("test") is None
     inside.run("apply", bundle)
@@ -302,3 +300,18 @@ def test_only_what_happened_here_is_brought_along(
     given = [str(outside.key) if word == "KEY" else word for word in words]
     told = outside.run("pack", source, "--out", tmp_path / "b", "--plan", plan, *given, code=2)
     assert said in told["message"] and not (tmp_path / "b/bundle.json").exists()
+
+
+def test_evidence_alone_crosses_when_no_byte_is_new(
+    outside: Side, inside: Side, carry: Carry, tmp_path: Path
+) -> None:
+    first = carry(1)
+    commit = outside.world.stable("test")
+    test = ("attest", "chat", "--env", "test", "--name", "later", "--key", outside.key)
+    outside.run(*test, "--", "true")
+    source = f"store+file://{outside.world.project}/stores/test#{REPO}@{commit}"
+    outside.run("pack", source, "--out", tmp_path / "news", "--base", first)
+    assert not list((tmp_path / "news").glob("part-*"))
+    inside.run("sideload", tmp_path / "news", "--to", "test")
+    said = gather(inside.world.store("test"), REPO, str(commit), None)
+    assert "later" in [one.predicate.get("name") for one in said if one.signed]
