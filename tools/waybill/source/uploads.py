@@ -25,11 +25,11 @@ from waybill.errors import (
     SourceUnreachable,
 )
 from waybill.manifest import Descriptor
+from waybill.source import streams
 from waybill.source.docker_config import CHECK
 from waybill.source.reach import Reach
 from waybill.source.reference import Place
 from waybill.source.registry import MANIFESTS, Registry
-from waybill.source.streams import READING, patiently
 from waybill.store.base import Advance, Content
 
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
@@ -62,7 +62,7 @@ class Uploads(Registry):
     def _head(self, path: str, headers: Mapping[str, str]) -> str | None:
         """The digest that it tells, '' where it tells none; None when it is not there."""
         with self._named():
-            response = patiently(lambda: self._ask("HEAD", self._url(path), headers))
+            response = streams.patiently(lambda: self._ask("HEAD", self._url(path), headers))
             response.close()
             if response.status_code == httpx2.codes.NOT_FOUND:
                 return None
@@ -85,7 +85,7 @@ class Uploads(Registry):
         """
         with self._named():
             sending = _Sending(blob, content, advance)
-            patiently(lambda: self._go_on(sending), READING)
+            streams.patiently(lambda: self._go_on(sending), streams.READING)
 
     def _go_on(self, sending: _Sending) -> None:
         if sending.place:
@@ -134,7 +134,7 @@ class Uploads(Registry):
         headers = {"Content-Type": media_type, "Content-Length": str(len(data))}
         with self._named():
             url = self._url(f"manifests/{tag}")
-            response = patiently(lambda: self._ask("PUT", url, headers, lambda: [data]))
+            response = streams.patiently(lambda: self._ask("PUT", url, headers, lambda: [data]))
             self._web.checked(response).close()
         told = response.headers.get("docker-content-digest", digests.of(data))
         if told != digests.of(data):
