@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CASES, CHART, HELM, Refused, Render, containers, workloads
+from tests.chart.rendering import CASES, CHART, HELM, PINS, Refused, Render, containers, workloads
 from tests.services import needs
-from waybill.deliver.helm import Helm
+from waybill.deliver.compose.project import Options, project
+from waybill.deliver.environments import Environments
+from waybill.deliver.helm import Helm, of
 from waybill.deliver.images.listing import EVERYTHING, Image, images_of, listed
 
 LIST = CHART / "images.yaml"
@@ -134,6 +136,17 @@ def test_an_image_goes_with_what_it_needs(render: Render, image: dict[str, Any])
             {"global": {"models": {"chat": {"enabled": False}, "embed": {"enabled": False}}}}
         ]
     assert (image["name"] in rendered(render, *models, *without)) == (image["needs"] == "")
+
+
+@pytest.mark.parametrize("name", ["dev", "test", "prod"])
+def test_a_host_without_kubernetes_runs_what_the_list_has(name: str) -> None:
+    environment = Environments.load(Path())[name]
+    chosen = of(environment, CHART, [PINS])
+    found = project(environment, chosen, Options()).images
+    known = {one.reference for one in listed(chosen)}
+    mirror = chosen.values()["global"]["imageRegistry"]
+    assert set(found) <= {str(one.at(mirror) if mirror else one) for one in known}
+    assert len(found) > 2
 
 
 def test_a_pod_of_any_kind_is_seen() -> None:
