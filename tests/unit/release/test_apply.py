@@ -296,3 +296,21 @@ def test_person_is_said_by_name_alone_where_there_is_no_reason() -> None:
     assert Person("a").reason == ""
     assert Person("a", "b").reason == "b"
     assert Person("a", override="c").reason == "freeze overridden: c"
+
+
+@pytest.mark.parametrize("change", [policy_changes, source_moves, target_moves])
+def test_what_changes_while_bytes_are_sent_stops_the_pins(
+    site: Site, change: Callable[[Site], None]
+) -> None:
+    application = site.take(saved(site))
+    told: list[int] = []
+
+    def advance(count: int) -> None:
+        if count and not told:
+            change(site)
+        told.append(count)
+
+    with pytest.raises(PlanOutdated, match="does not fit any more"):
+        apply.carry_out(application, advance)
+    assert sum(told) == 3013
+    assert site.world.records("test")[0].plan is None

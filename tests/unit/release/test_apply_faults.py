@@ -15,8 +15,8 @@ from tests.unit.release.test_apply import embed, saved, source_moves
 from tests.unit.release.test_race import at_once, checkout
 from tests.unit.release.world import OTHER, REPO
 from waybill.deliver import pins
-from waybill.errors import Frozen, RefMoved
-from waybill.release import apply, approve
+from waybill.errors import Frozen, PlanOutdated, RefMoved
+from waybill.release import apply, approve, promote
 from waybill.release.plan import Plan
 from waybill.sign.trust import now
 from waybill.store.audit import audit, inventory
@@ -88,11 +88,12 @@ def test_what_was_begun_is_finished_in_a_freeze(
 
 
 def test_of_two_promotions_one_wins_and_nothing_mixes(site: Site) -> None:
-    """Both of two models; each of several clones planned on its own."""
+    """Both of two models; each of several clones planned on its own, and the bytes are there."""
     embed(site)
     clones = [Site(checkout(site.world, f"clone-{at}").project, site.keys) for at in range(4)]
     for clone in clones:
         shutil.copytree(site.project / "values/trust", clone.project / "values/trust")
+    promote.copy(site.prepare().promotion)
     plans = [clone.prepare(by=f"clone {at}") for at, clone in enumerate(clones)]
     raised = at_once([partial(apply.carry_out, plan) for plan in plans])
     assert sum(error is None for error in raised) == 1
@@ -108,6 +109,7 @@ def test_of_two_promotions_one_wins_and_nothing_mixes(site: Site) -> None:
 def test_plan_that_loses_one_model_takes_the_others_back(site: Site) -> None:
     site.policy()
     embed(site)
+    promote.copy(site.prepare().promotion)
     late = site.take(saved(site))
     before = site.world.stable("test")
     six = site.world.revision("test", 9, OTHER).commit
@@ -120,7 +122,7 @@ def test_plan_that_loses_one_model_takes_the_others_back(site: Site) -> None:
 
 
 def test_first_promotion_has_nothing_before_it(site: Site) -> None:
-    """What had no pin before cannot go back, so it stays when the plan loses another model."""
+    """And what moves while its bytes are sent stops it before any pin."""
     site.policy()
     commit = site.commit()
     site.world.pin("dev", commit, "draft")
@@ -129,7 +131,7 @@ def test_first_promotion_has_nothing_before_it(site: Site) -> None:
     assert plan.models["draft"]["records"]["to"] is None
     late = site.take(plan)
     site.world.pin("test", site.world.revision("test", 9).commit)
-    with pytest.raises(RefMoved, match=r"pins/test.chat.stable"):
+    with pytest.raises(PlanOutdated, match="chat in test is at"):
         apply.carry_out(late)
     assert site.world.stable("test", "draft") is None
     apply.carry_out(site.take(saved(site)))
@@ -140,6 +142,7 @@ def test_first_pin_of_a_plan_that_lost_another_model_stays(site: Site) -> None:
     site.policy()
     world = site.world
     world.pin("dev", world.revision("dev", 5, OTHER).commit, "a", OTHER)
+    promote.copy(site.prepare().promotion)
     late = site.take(saved(site))
     seven = world.revision("test", 7).commit
     world.pin("test", seven)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -193,7 +193,7 @@ def judged(site: Site, gate: str, between: Set = nothing) -> Verdict:
     application = site.prepare(now() + HOUR)
     between(site)
     if TABLE[gate].later:
-        application = application.later(now() + HOUR)
+        application = replace(application, case=replace(application.case, sent=True))
     return site.verdict(gate, application)
 
 

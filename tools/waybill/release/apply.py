@@ -1,9 +1,9 @@
 """Apply: carry out exactly the plan that was looked at, or refuse.
 
-Gates are judged twice: before the first byte, so that nothing is sent in vain, and after the last
-one, for sending may take hours in which a freeze begins. Then the plan is kept beside its
-revisions, the refs move by compare-and-swap, and the pins of all models are written in one rename.
-Whatever stops it, the same command goes on.
+All is looked at twice: before the first byte, so that nothing is sent in vain, and after the last
+one, for sending may take hours in which a freeze begins or a pin moves. Then the plan is kept
+beside its revisions, the refs move by compare-and-swap, and the pins of all models are written in
+one rename. Whatever stops it, the same command goes on.
 """
 
 from __future__ import annotations
@@ -52,14 +52,17 @@ class Person:
 
 @dataclass(frozen=True)
 class Application:
-    """A plan that fits what is there, judged."""
+    """A plan that fits what is there, judged. `path` is what people call the plan."""
 
+    environments: Environments
+    path: str
     plan: Plan
     promotion: Promotion
     person: Person
     case: Case
     signed: Mapping[str, Statements] = field(default_factory=dict)
     """By model: that it was promoted, as the person signed it."""
+    single_writer: bool = False
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
@@ -79,8 +82,12 @@ class Application:
         return any(step.move.changes for step in self.promotion.steps)
 
     def later(self, at: datetime) -> Application:
-        """The same once everything was sent."""
-        return replace(self, case=replace(self.case, at=at, sent=True))
+        """The same once everything was sent, looked at anew. Raises what `take` does."""
+        single = self.single_writer
+        anew = take(
+            self.environments, self.plan, self.path, self.person, at=at, single_writer=single
+        )
+        return replace(anew, case=replace(anew.case, sent=True))
 
 
 def prepare(
@@ -99,9 +106,9 @@ def prepare(
     """
     policy = Policy.load(environments)
     promotion = promote.decide(environments, source, target, models, single_writer=single_writer)
-    return _application(
-        environments, policy, promotion, plan.make(promotion, policy, person.by), person, at
-    )
+    planned = plan.make(promotion, policy, person.by)
+    found = _application(environments, policy, promotion, planned, person, at)
+    return replace(found, single_writer=single_writer)
 
 
 def take(
@@ -123,7 +130,8 @@ def take(
         environments, planned.source, planned.target, models, single_writer=single_writer
     )
     plan.check(path, planned, plan.make(promotion, policy, planned.by), promotion)
-    return _application(environments, policy, promotion, planned, person, at)
+    found = _application(environments, policy, promotion, planned, person, at)
+    return replace(found, path=path, single_writer=single_writer)
 
 
 def _application(
@@ -150,7 +158,7 @@ def _application(
         override=person.override,
         sent=_is_there(promotion) and not policy.rules(promotion.target.name).deep,
     )
-    return Application(planned, promotion, person, case, signed)
+    return Application(environments, "the plan", planned, promotion, person, case, signed)
 
 
 def _is_there(promotion: Promotion) -> bool:
@@ -186,8 +194,8 @@ def _signed(
 def carry_out(application: Application, advance: Advance = no_progress) -> list[Copied]:
     """What was copied, by step.
 
-    Raises PromotionDenied and Frozen before the first byte or after the last one, BlobMissing and
-    Corrupt before any move, RefMoved when somebody else was first.
+    Raises PromotionDenied and Frozen before the first byte or after the last one; PlanOutdated,
+    BlobMissing and Corrupt before any move; RefMoved when somebody else was first.
     """
     application.allowed()
     copied = promote.copy(application.promotion, advance)
