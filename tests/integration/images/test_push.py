@@ -18,6 +18,7 @@ from tests.unit.cli.conftest import Waybill
 from waybill import digest as digests
 from waybill.bundle.media import Bundle
 from waybill.digest import Digest
+from waybill.source.begun import Begun
 
 
 def test_images_are_where_pods_look_for_them_in_a_mirror(
@@ -58,6 +59,50 @@ def test_a_broken_line_is_gone_on_with(
         place = wire.endpoint.removeprefix("http://")
         ran = waybill("images", "push", save(), "--to", place)
     assert ran.code == 0, ran.err
+    assert pulled(empty, "acme/hub", "1.0") == IMAGES[HUB]
+
+
+@pytest.mark.parametrize("fault", [LOSE, DROP])
+def test_what_a_broken_line_has_brought_is_not_sent_again(
+    fault: str, empty: Registry, save: Save, waybill: Waybill
+) -> None:
+    bundle = save(HUB)
+    with faulty(f"http://{empty.host}") as wire:
+        wire.next(fault, lambda verb, _: verb == "PATCH" and wire.sent > 3 * PIECE)
+        ran = waybill("images", "push", bundle, "--to", wire.endpoint.removeprefix("http://"))
+    assert ran.code == 0, ran.err
+    assert wire.done[fault] == 1
+    whole = sum(map(len, IMAGES[HUB].blobs.values()))
+    assert whole <= wire.sent < whole + 100_000
+
+
+def test_a_rerun_goes_on_in_the_middle_of_a_layer(
+    empty: Registry, save: Save, waybill: Waybill, tmp_path: Path
+) -> None:
+    bundle = save(HUB)
+    with faulty(f"http://{empty.host}") as wire:
+        push = ("images", "push", bundle, "--to", wire.endpoint.removeprefix("http://"))
+        wire.next(DROP, lambda verb, _: verb != "HEAD" and wire.sent > 6 * PIECE, times=1000)
+        assert waybill(*push).code == 7
+        first, wire.times = wire.sent, 0
+        kept = list((tmp_path / "home/.local/state/waybill/uploads").iterdir())
+        assert kept
+        assert all(path.stat().st_mode & 0o077 == 0 for path in kept)
+        assert waybill(*push).code == 0
+        assert wire.sent - first < 3 * PIECE
+    assert pulled(empty, "acme/hub", "1.0") == IMAGES[HUB]
+    assert not any(path.exists() for path in kept)
+
+
+def test_a_begun_upload_that_the_registry_forgot_begins_anew(
+    empty: Registry, save: Save, waybill: Waybill
+) -> None:
+    bundle, push = save(HUB), ("images", "push", "--to", empty.host)
+    begun = Begun(f"http://{empty.host}/acme/hub")
+    place = f"http://{empty.host}/v2/acme/hub/blobs/uploads/forgotten?_state=x"
+    begun.keep(Digest(digest_of(BASE)), place)
+    assert begun.place(Digest(digest_of(BASE))) == place
+    assert waybill(*push, bundle).code == 0
     assert pulled(empty, "acme/hub", "1.0") == IMAGES[HUB]
 
 

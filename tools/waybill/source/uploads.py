@@ -26,6 +26,7 @@ from waybill.errors import (
 )
 from waybill.manifest import Descriptor
 from waybill.source import streams
+from waybill.source.begun import Begun
 from waybill.source.docker_config import CHECK
 from waybill.source.reach import Reach
 from waybill.source.reference import Place
@@ -45,6 +46,7 @@ class Uploads(Registry):
     def __init__(self, place: Place, repository: str, reach: Reach) -> None:
         self.name = f"{place.host}/{repository}"
         super().__init__(self.name, place.base, repository, reach)
+        self._begun = Begun(f"{place.base}/{repository}")
 
     def has(self, blob: Digest) -> bool:
         return self._head(f"blobs/{blob}", {}) is not None
@@ -79,13 +81,14 @@ class Uploads(Registry):
             return response.status_code == httpx2.codes.CREATED
 
     def upload(self, blob: Descriptor, content: Content, advance: Advance) -> None:
-        """Send a blob; a broken connection is gone on with where the registry lets us.
+        """Send a blob; what broke, now or in an earlier run, is gone on with where it can be.
 
         Raises Corrupt before the registry is told that it is whole.
         """
         with self._named():
-            sending = _Sending(blob, content, advance)
+            sending = _Sending(blob, content, advance, self._begun.place(blob.digest))
             streams.patiently(lambda: self._go_on(sending), streams.READING)
+            self._begun.drop(blob.digest)
 
     def _go_on(self, sending: _Sending) -> None:
         if sending.place:
@@ -128,6 +131,7 @@ class Uploads(Registry):
         response.close()
         if method == "PATCH":
             sending.place = self._location(response, sending.place)
+            self._begun.keep(sending.blob.digest, sending.place)
 
     def put_manifest(self, data: bytes, media_type: str, tag: str) -> None:
         """Name it. All that it names has to be there."""
