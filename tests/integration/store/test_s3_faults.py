@@ -114,7 +114,7 @@ def test_a_bucket_that_does_not_exist_is_a_sentence(minio: Minio) -> None:
 
 
 def test_a_bucket_name_that_is_none_is_a_sentence(minio: Minio) -> None:
-    with pytest.raises(StoreUnreachable, match="Invalid bucket name"):
+    with pytest.raises(BadValue, match="Invalid bucket name"):
         connect("s3://NOT_A_bucket!/x", Access(endpoint=minio.endpoint)).facts  # noqa: B018
 
 

@@ -136,15 +136,19 @@ def test_an_answer_that_is_always_cut_is_no_whole_object(
 @pytest.mark.parametrize("fault", [REFUSE, SLOW_DOWN, BROKEN])
 @pytest.mark.parametrize("step", [puts, parts, completes])
 def test_a_server_that_fails_for_a_while_is_waited_for(
-    fault: str, step: Rule, store: Store, proxy: Faults
+    fault: str, step: Rule, store: Store, proxy: Faults, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """More often than botocore would ask, which gives up within a second."""
+    """More often than botocore would ask, which gives up within a second; people are told, once."""
     data = DATA if step is puts else noise(PIECE + 1)
     proxy.next(fault, step, times=6)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(s3_patience, "_FIRST", 0.01)
+        patch.setattr(s3_patience, "TOLD", 0.0)
         store.upload(blob_of(data), Bytes(data))
     assert proxy.times == 0
+    (told,) = caplog.messages
+    assert told.startswith("http://127.0.0.1:")
+    assert told.endswith(": asking again for up to 120 s")
     store.verify(blob_of(data))
 
 

@@ -12,6 +12,7 @@ import botocore.exceptions as aws
 
 from waybill.errors import (
     AccessDenied,
+    BadValue,
     BucketNotFound,
     ClockWrong,
     Corrupt,
@@ -64,7 +65,9 @@ def translated(
         raise _client_error(place, error, code, what) from error
     except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.ProfileNotFound) as error:
         raise AccessDenied(url=place.url, why=str(error)) from error
-    except (aws.ParamValidationError, ValueError) as error:
+    except aws.ParamValidationError as error:
+        raise _no_store(place, error) from error
+    except ValueError as error:
         raise StoreUnreachable(url=place.url, why=str(error)) from error
     except (aws.BotoCoreError, OSError) as error:
         raise StoreUnreachable(url=place.url, why=_first_line(error)) from error
@@ -74,6 +77,8 @@ def _client_error(place: Place, error: aws.ClientError, code: str, what: str) ->
     why = f"{code}: {error.response.get('Error', {}).get('Message', '')}".strip(": ")
     if code == "NoSuchBucket":
         return BucketNotFound(bucket=place.bucket, url=place.url)
+    if code == "InvalidBucketName":
+        return _no_store(place, error)
     if code in _DENIED:
         off = _clock_off(error)
         return ClockWrong(url=place.url, off=off) if off else AccessDenied(url=place.url, why=why)
@@ -82,6 +87,11 @@ def _client_error(place: Place, error: aws.ClientError, code: str, what: str) ->
     if code in _WRONG:
         return Corrupt(what=what, expected="bytes that match their SHA-256", found=why)
     return StoreUnreachable(url=place.url, why=why)
+
+
+def _no_store(place: Place, error: Exception) -> BadValue:
+    """For what to ask again would not mend."""
+    return BadValue(what="store", value=place.url, why=" ".join(str(error).split()))
 
 
 def _clock_off(error: aws.ClientError) -> str:

@@ -10,9 +10,11 @@ hub waits behind it.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import RawIOBase
 from typing import TYPE_CHECKING, Any
 
@@ -37,16 +39,33 @@ _WRITES = (
 )  # fmt: skip
 _PASSING = {429, 500, 502, 503, 504}
 _FAILED_SINCE = "waybill-failed-since"
+TOLD, TOLD_AGAIN = 5.0, 60.0
+"""Seconds of failures after which people are told, and between that and the next time."""
+log = logging.getLogger("waybill.store")
 
 
 def be_patient(client: S3Client) -> None:
     """What writes is tried again for WRITING seconds; what the server refuses is not."""
+    tell, endpoint = _Word(), client.meta.endpoint_url
     for operation in _WRITES:
-        handler: Any = _pause_before_retry
+        handler: Any = partial(_pause_before_retry, partial(tell, endpoint))
         client.meta.events.register(f"needs-retry.s3.{operation}", handler)
 
 
+class _Word:
+    """One for all requests that fail at the same time."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, endpoint: str, what: str) -> None:
+        if (now := time.monotonic()) >= self._next:
+            self._next = now + TOLD_AGAIN
+            log.warning("%s %s: asking again for up to %.0f s", endpoint, what, WRITING)
+
+
 def _pause_before_retry(
+    tell: Callable[[str], None],
     attempts: int,
     response: tuple[Any, Any] | None,
     caught_exception: Exception | None,
@@ -59,7 +78,10 @@ def _pause_before_retry(
     if response is None and not isinstance(caught_exception, NotConnected | HTTPClientError):
         return None
     since = request_dict["context"].setdefault(_FAILED_SINCE, time.monotonic())
-    return _pause(attempts) if time.monotonic() < since + WRITING else None
+    lasted = time.monotonic() - since
+    if TOLD < lasted < WRITING:
+        tell(f"answers {response[0].status_code}" if response else "does not answer")
+    return _pause(attempts) if lasted < WRITING else None
 
 
 def _pause(attempts: int) -> float:
