@@ -143,7 +143,7 @@ Restore the files: copy the parts of all media and this file into one empty dire
 
 _LAYOUT = """\
 The images are an OCI image layout then, which other programs read by the names in its index.json:
-  skopeo copy --all oci:images:NAME docker://REGISTRY/REPOSITORY:TAG
+  skopeo copy --preserve-digests oci:images:NAME docker://REGISTRY/REPOSITORY:TAG
 """
 
 
