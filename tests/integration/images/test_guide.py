@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.images import archive, build, layer
 from tests.integration.source.registry import Registry
 from tests.services import needs
 from tests.unit.bundle.bundles import FILES, write
+from tests.unit.cli.conftest import Waybill
 
 REPO = Path(__file__).resolve().parents[3]
 GUIDE = REPO / "tools/docs/images.md"
@@ -49,3 +51,19 @@ def test_the_guide_works_as_written(empty: Registry, tmp_path: Path) -> None:
     assert f"{count} of {count} images are good" in ran.stdout
     assert ran.stdout.count("acme/demo at") == 2
     assert all(f"{one.digest}" in ran.stdout for one in images.values())
+
+
+def test_other_images_come_along(
+    tmp_path: Path, waybill: Waybill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_HELM", needs("WAYBILL_TEST_HELM4"))
+    monkeypatch.setenv("WAYBILL_PROJECT", str(REPO))
+    listed = yaml.safe_load((REPO / "charts/waybill/images.yaml").read_text())
+    own, other = [one["name"] for one in listed], "nvcr.example/nvidia/operator:v1"
+    built = build([layer({"n": b"one"})])
+    archive(tmp_path / "images.tar", dict.fromkeys([*own, other], built))
+    arguments = ("images", "save", other, "--archive", tmp_path / "images.tar", "--json", "--out")
+    alone = waybill(*arguments, tmp_path / "alone").result["images"]
+    assert [one["name"] for one in alone] == [other]
+    beside = waybill(*arguments, tmp_path / "beside", "--env", "test", "--all").result["images"]
+    assert {one["name"] for one in beside} == {*own, other}

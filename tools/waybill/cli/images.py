@@ -12,7 +12,7 @@ from waybill.cli.arguments import Commands, size
 from waybill.cli.images_out import add_list, release
 from waybill.cli.output import Console, Report, counted, human, table
 from waybill.cli.sign import add_key, signer_of
-from waybill.errors import BadValue, ImageMissing
+from waybill.errors import ImageMissing
 from waybill.source.reference import Place, Reference
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def register(commands: Commands) -> None:
     show.set_defaults(run=run_list)
 
     save = actions.add_parser("save", help="put images and the chart into a bundle")
-    save.add_argument("names", nargs="*", metavar="IMAGE", help="these alone, by whole names")
+    save.add_argument(
+        "names", nargs="*", metavar="IMAGE", help="these, by whole names; with --env, too"
+    )
     save.add_argument(
         "--out",
         action="append",
@@ -188,13 +190,12 @@ def run_save(args: argparse.Namespace, console: Console) -> Report:
 
 
 def _references(args: argparse.Namespace) -> list[Reference]:
-    """Those that are named, else those of the list. Raises BadValue."""
-    if args.names:
-        if args.environment or args.all:
-            why = "name images, or take those of an environment"
-            raise BadValue(what="image", value=args.names[0], why=why)
-        return [Reference.parse(name) for name in args.names]
+    """Those that are named, and those of the list where an environment is, or none is named."""
+    named = [Reference.parse(name) for name in args.names]
+    if named and not args.environment:
+        return named
     from waybill.deliver.images import listed
 
     chosen, everything = release(args)
-    return [one.reference for one in listed(chosen, everything=everything)]
+    found = [one.reference for one in listed(chosen, everything=everything)]
+    return list(dict.fromkeys([*found, *named]))
