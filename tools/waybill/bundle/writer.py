@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +27,8 @@ class PartWriter:
         self._partial = folder / (self._path.name + PARTIAL)
         self._sha = hashlib.sha256()
         self._unsynced = 0
+        self._disk = ThreadPoolExecutor(1)
+        self._syncing: Future[None] | None = None
 
     def __enter__(self) -> PartWriter:
         try:
@@ -40,6 +43,7 @@ class PartWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._disk.shutdown()
         self._file.close()
 
     def write(self, data: bytes) -> None:
@@ -49,11 +53,20 @@ class PartWriter:
                 view = view[self._file.write(view) :]
             self._unsynced += len(data)
             if self._unsynced >= PIECE:
-                # Steadily, so that the end of a part does not wait for all of it.
-                os.fdatasync(self._file.fileno())
-                self._unsynced = 0
+                self._sync()
         except OSError as error:
             raise self._failed(error) from error
+
+    def _sync(self) -> None:
+        """Begin to bring to the disk what was written, once what was begun before is there.
+
+        Steadily, so that the end of a part does not wait for all of it; beside the other lanes, so
+        that they do not wait for the disk while it keeps pace.
+        """
+        if self._syncing:
+            self._syncing.result()
+        self._syncing = self._disk.submit(os.fdatasync, self._file.fileno())
+        self._unsynced = 0
 
     def hash(self, data: bytes) -> None:
         self._sha.update(data)
@@ -72,6 +85,8 @@ class PartWriter:
         self._both(bytes(TAR_END), lanes)
         lanes.drain()
         try:
+            if self._syncing:
+                self._syncing.result()
             os.fsync(self._file.fileno())
             self._partial.rename(self._path)
         except OSError as error:
