@@ -1,6 +1,7 @@
 """One value of a hand-formatted file is set, and no other byte differs."""
 
 import difflib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,7 +52,10 @@ DEEP = "a:\n  b:\n    c:\n\n      d: yes\n\n      # about e\n      e: 2026-01-01
 DOCUMENT = "%YAML 1.1\n---\nkey: value  # kept\nother:\n- one\n- two: three\n...\n"
 UNICODE = "\u00fcml\u00e4ut: gr\u00fc\u00dfe # \u2713\n\u65e5\u672c: {\u8a9e: \u30c6\u30b9\u30c8}\n"
 WINDOWS = COMMENTED.replace("\n", "\r\n")
-CORPUS = [COMMENTED, COMPACT, JSON, DEEP, DOCUMENT, UNICODE, WINDOWS, COMMENTED.rstrip("\n")]
+ROOT = Path(__file__).resolve().parents[3]
+OURS = [path.read_text() for path in sorted((ROOT / "values").glob("*.yaml"))]
+"""What people have written by hand in this repository."""
+CORPUS = [*OURS, COMMENTED, COMPACT, JSON, DEEP, DOCUMENT, UNICODE, WINDOWS, COMMENTED.rstrip("\n")]
 
 
 def leaves(value: Any, path: Keys = ()) -> list[Keys]:
@@ -76,9 +80,10 @@ def with_value(value: Any, keys: Keys, wanted: Scalar) -> Any:
 
 def lines_changed(old: str, new: str) -> tuple[int, int]:
     """Lines that went, and lines that came."""
-    diff = difflib.ndiff(old.splitlines(keepends=True), new.splitlines(keepends=True))
-    marks = [line[:2] for line in diff]
-    return marks.count("- "), marks.count("+ ")
+    lines = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    steps = difflib.SequenceMatcher(None, *lines, autojunk=False).get_opcodes()
+    changed = [step[1:] for step in steps if step[0] != "equal"]
+    return sum(b - a for a, b, _, _ in changed), sum(d - c for _, _, c, d in changed)
 
 
 TEXTS = st.text(st.characters(exclude_categories=("C", "Zl", "Zp")), max_size=20)
