@@ -105,9 +105,9 @@ def test_secrets_are_in_files_alone(made: Path) -> None:
     assert random
     config = "".join(path.read_text() for path in (made / "config").glob("*/*"))
     assert not [value for value in random if value in text + config]
-    read = understood(made)["services"]["model-hub"]["environment"]
+    (file,) = understood(made)["services"]["model-hub"]["env_file"]
     key = (made / "secrets/waybill-objectstore-hub/AWS_SECRET_ACCESS_KEY").read_text()
-    assert read["AWS_SECRET_ACCESS_KEY"] == key
+    assert f"AWS_SECRET_ACCESS_KEY={key}\n" in Path(file["path"]).read_text()
 
 
 def test_nothing_may_more_than_in_a_cluster(made: Path) -> None:
