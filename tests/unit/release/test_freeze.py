@@ -61,9 +61,18 @@ def test_start_that_the_clocks_skip_is_the_moment_after(at: str, frozen: bool) -
     assert (window("30 2 * * *", "1h").until(wall(at)) is not None) is frozen
 
 
-def test_end_that_the_clocks_skip_lasts_for_the_duration() -> None:
+def test_end_that_the_clocks_skip_comes_as_much_later() -> None:
+    assert ends(window("0 22 * * *", "270m").until(wall("2026-03-29T01:00"))) == (
+        "2026-03-29T03:30+02:00"
+    )
     assert ends(window("45 1 * * *", "30m").until(wall("2026-03-29T01:50"))) == (
         "2026-03-29T03:15+02:00"
+    )
+
+
+def test_end_that_comes_twice_is_the_first() -> None:
+    assert ends(window("0 22 * * *", "270m").until(wall("2026-10-25T01:00"))) == (
+        "2026-10-25T02:30+02:00"
     )
 
 

@@ -2,7 +2,7 @@
 
 A window lasts by the clock on the wall: what begins on Friday at 18:00 and lasts 62 hours ends on
 Monday at 08:00, also when clocks change on Sunday. A start that the clocks skip is the moment after
-the skip, and one that comes twice is the first of both; of an end, it is the later one.
+the skip, an end as much later as the clocks skip, and what comes twice is the first of both.
 """
 
 from __future__ import annotations
@@ -60,12 +60,11 @@ class Window:
         return None
 
     def _end(self, start: datetime) -> datetime:
-        wall = start + self.duration
         passed = (start.astimezone(UTC) + self.duration).astimezone(self.zone)
+        wall = start + self.duration
         if passed.replace(tzinfo=None) == wall.replace(tzinfo=None):
             return passed
-        both = [wall.replace(fold=fold).astimezone(UTC) for fold in (0, 1)]
-        return max(both).astimezone(self.zone)
+        return wall.replace(fold=0).astimezone(UTC).astimezone(self.zone)
 
     def holds_for(self, environment: str) -> bool:
         return not self.environments or environment in self.environments

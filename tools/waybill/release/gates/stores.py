@@ -31,8 +31,10 @@ def license_(subject: Subject) -> Finding:
         return case.unasked("licenses")
     rule, allowed = case.rule("licenses"), {name.lower() for name in case.rules.licenses}
     stated = [licenses_of(one) for one in subject.evidence if one.predicate_type == LICENSE]
-    if not stated or not all(stated):
-        return Finding(Result.FAIL, "no statement names its license", rule)
+    if not stated:
+        return Finding(Result.FAIL, "nobody says its license", rule)
+    if not all(stated):
+        return Finding(Result.FAIL, "who says its license knows none", rule)
     others = [names for names in stated if not {name.lower() for name in names} & allowed]
     if others:
         return Finding(Result.FAIL, f"{' or '.join(others[0])} is not allowed", rule)
