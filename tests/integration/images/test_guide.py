@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,30 @@ def test_the_guide_works_as_written(empty: Registry, tmp_path: Path) -> None:
     assert f"{count} of {count} images are good" in ran.stdout
     assert ran.stdout.count("acme/demo at") == 2
     assert all(f"{one.digest}" in ran.stdout for one in images.values())
+
+
+def test_the_chart_comes_along_as_helm_reads_it(
+    tmp_path: Path, waybill: Waybill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helm = needs("WAYBILL_TEST_HELM4")
+    monkeypatch.setenv("WAYBILL_HELM", helm)
+    archive(tmp_path / "images.tar", {"acme.example/a:1": build([layer({"n": b"one"})])})
+    arguments = ("images", "save", "acme.example/a:1", "--archive", tmp_path / "images.tar")
+    for out in ("one", "two"):
+        ran = waybill(*arguments, "--project", REPO, "--json", "--out", tmp_path / out)
+        assert ran.result["files"] == ["charts/waybill-0.1.0.tgz"], ran.err
+    parts = [tmp_path / out / "part-00001.tar" for out in ("one", "two")]
+    assert parts[0].read_bytes() == parts[1].read_bytes()
+    shutil.unpack_archive(parts[0], tmp_path / "restored", filter="data")
+    packed = tmp_path / "restored/charts/waybill-0.1.0.tgz"
+    rendered = [
+        subprocess.run([helm, "template", "t", chart], capture_output=True, check=True).stdout
+        for chart in (packed, REPO / "charts/waybill")
+    ]
+    assert rendered[0] == rendered[1]
+    again = waybill(*arguments, "--chart", packed, "--json", "--out", tmp_path / "again")
+    assert again.code == 0, again.err
+    assert (tmp_path / "again/part-00001.tar").read_bytes() == parts[0].read_bytes()
 
 
 def test_other_images_come_along(

@@ -86,18 +86,6 @@ def test_a_layout_is_restored_with_tar_alone(saved: Path, tmp_path: Path) -> Non
     assert {one["digest"] for one in told["manifests"]} == {i.digest for i in IMAGES.values()}
 
 
-def test_the_chart_is_in_it_as_helm_packages_it(
-    built: Path, tmp_path: Path, waybill: Waybill
-) -> None:
-    out = tmp_path / "with-chart"
-    ran = waybill("images", "save", HUB, "--archive", built, "--out", out, "--json")
-    assert ran.code == 0, ran.err
-    assert ran.result["files"] == ["charts/waybill-0.1.0.tgz"]
-    stack = index_at(out).stack
-    assert stack
-    assert "charts/waybill-0.1.0.tgz" in {file.path for file in stack.files}
-
-
 class Stop:
     """An Advance that is stopped after some bytes, as by Ctrl-C."""
 

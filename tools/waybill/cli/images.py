@@ -151,7 +151,7 @@ def run_save(args: argparse.Namespace, console: Console) -> Report:
     from waybill.bundle.base import Base
     from waybill.bundle.cut import PART_SIZE
     from waybill.bundle.images import Saving, require_seal
-    from waybill.deliver.chart_archive import packaged
+    from waybill.deliver.installer.charts import Chart, packaged
     from waybill.source.images import resolve
 
     signer = signer_of(args, console)
@@ -161,8 +161,9 @@ def run_save(args: argparse.Namespace, console: Console) -> Report:
     wanted = {one: resolve(images, one, args.platform) for one in references}
     files = {}
     if not args.no_chart:
-        name, chart = packaged(release(args)[0].chart)
-        files[f"charts/{name}"] = chart
+        path = release(args)[0].chart
+        chart = Chart.read(path) if path.is_file() else packaged(path, None)
+        files[f"charts/{chart.file}"] = chart.data
     base = Base.of_bundle([args.base]) if args.base else None
     saving = Saving.plan(
         args.out, images, wanted, files, part_size=args.part_size or PART_SIZE, base=base
