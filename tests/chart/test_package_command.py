@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.chart import replicated
 from tests.chart.rendering import CHART
+from tests.unit.deliver.installer.samples import options
 from tests.unit.sign.test_statements import cyclonedx  # noqa: F401 - a fixture
 from waybill import digest as digests
 from waybill.cli.main import main
@@ -137,6 +138,25 @@ def test_a_cluster_version_that_can_be_none_is_refused(
     assert (code, told["error"]["code"]) == (2, "ReleaseRefused")
     assert "'newest' can be none" in told["error"]["message"]
     assert not out.exists()
+
+
+def test_a_release_of_others_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in options("{name: a, type: number}").items():
+        (tmp_path / name).write_text(str(text))
+    code, told, _ = said(capsys, "--lint", tmp_path)
+    assert code == 2
+    found = {each["rule"]: each["level"] for each in told["result"]["findings"]}
+    assert found["config-option-invalid-type"] == "error"
+    assert found["preflight-spec"] == found["application-spec"] == "warn"
+    assert main(["package", "--lint", str(tmp_path)]) == 2
+    table = capsys.readouterr().out
+    assert "error  config-option-invalid-type" in table
+    lint = "apiVersion: kots.io/v1beta1\nkind: LintConfig\nspec:\n  rules:\n"
+    off = '    - {name: config-option-invalid-type, level: "off"}\n'
+    (tmp_path / "lint.yaml").write_text(lint + off)
+    code, told, _ = said(capsys, "--lint", tmp_path)
+    assert code == 0
+    assert "config-option-invalid-type" not in {each["rule"] for each in told["result"]["findings"]}
 
 
 def test_two_images_of_one_last_part_are_refused(

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from waybill.deliver.installer.lint import charts, config, kinds, rendered, shapes, troubleshoot
+# Each registers its rules.
+from waybill.deliver.installer.lint import (  # noqa: F401
+    charts,
+    config,
+    kinds,
+    rendered,
+    shapes,
+    troubleshoot,
+)
 from waybill.deliver.installer.lint.folder import Folder, maps
 from waybill.deliver.installer.lint.rule import LEVELS, RULES, Finding
 from waybill.deliver.installer.output import FOLDER
 
-__all__ = ["LEVELS", "RULES", "Finding", "Folder", "charts", "config", "kinds", "lint", "rendered"]
-__all__ += ["shapes", "troubleshoot"]
+__all__ = ["LEVELS", "RULES", "Finding", "Folder", "examine", "lint"]
 
 
 def lint(path: Path) -> list[Finding]:
