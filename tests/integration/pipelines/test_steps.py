@@ -1,0 +1,223 @@
+"""What the steps share, against a real git repository: pins, changes, secrets, comments."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.pipelines.conftest import SAMPLES, git_repository
+from tests.unit.release.world import new_world
+
+PINS = "values/pins/prod.yaml"
+
+
+def git(place: Path, *words: str) -> str:
+    person = {
+        f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    done = subprocess.run(
+        ["git", "-C", str(place), *words],
+        env={**os.environ, **person},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+def commit(place: Path, path: str, text: str) -> str:
+    (place / path).parent.mkdir(parents=True, exist_ok=True)
+    (place / path).write_text(text)
+    git(place, "add", "--all")
+    git(place, "commit", "--quiet", "--message", path)
+    git(place, "push", "--quiet", "origin", "HEAD:main")
+    return git(place, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Path:
+    place = tmp_path / "origin.git"
+    place.mkdir()
+    git(place, "init", "--quiet", "--bare", "-b", "main")
+    git(place, "config", "receive.advertisePushOptions", "true")
+    first = clone(place, "first")
+    commit(first, PINS, "before\n")
+    return place
+
+
+def clone(origin: Path, name: str) -> Path:
+    place = origin.parent / name
+    git(origin, "clone", "--quiet", str(origin), str(place))
+    return place
+
+
+def bash(place: Path, script: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A script that begins as every step does."""
+    return subprocess.run(
+        ["bash", "-c", f"source {SAMPLES}/steps/common.sh\n{script}"],
+        cwd=place,
+        env={"PATH": os.environ["PATH"], "HOME": str(place.parent), "LANG": "C.UTF-8", **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def change(place: Path) -> Path:
+    """New pins that nobody has committed, and the words for them."""
+    (place / PINS).write_text("after\n")
+    words = place / "out/change"
+    words.mkdir(parents=True)
+    for name in ("branch", "title", "commit", "body.md"):
+        (words / name).write_text(f"{'waybill/test-prod-1' if name == 'branch' else name}\n")
+    return words
+
+
+def test_pins_are_put_behind_what_was_pushed_meanwhile(origin: Path) -> None:
+    place, other = clone(origin, "place"), clone(origin, "other")
+    change(place)
+    theirs = commit(other, "values/pins/test.yaml", "theirs\n")
+    done = bash(place, "publish out/change")
+    assert done.returncode == 0, done.stderr
+    assert git(origin, "show", f"main:{PINS}") == "after"
+    assert git(origin, "rev-parse", "main~1") == theirs
+    assert git(origin, "log", "-1", "--format=%s", "main") == "commit"
+
+
+def test_a_branch_that_takes_nothing_ends_with_a_sentence(origin: Path) -> None:
+    place = clone(origin, "place")
+    change(place)
+    hook = origin / "hooks/pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    before = git(origin, "rev-parse", "main")
+    done = bash(place, "publish out/change")
+    assert done.returncode == 1 and "error: the pins cannot be pushed to main" in done.stderr
+    assert git(origin, "rev-parse", "main") == before
+
+
+def test_nothing_is_committed_where_pins_stay(origin: Path) -> None:
+    place = clone(origin, "place")
+    before = git(origin, "rev-parse", "main")
+    done = bash(place, "publish out/change")
+    assert done.returncode == 0 and "the pins stay as they are" in done.stderr
+    assert git(origin, "rev-parse", "main") == before
+
+
+def test_a_change_comes_on_a_branch_of_its_own(origin: Path) -> None:
+    place = clone(origin, "place")
+    change(place)
+    done = bash(place, "publish out/change", WAYBILL_CHANGES="true")
+    assert done.returncode == 0, done.stderr
+    assert git(origin, "show", f"waybill/test-prod-1:{PINS}") == "after"
+    assert git(origin, "show", f"main:{PINS}") == "before"
+
+
+def test_gitlab_is_told_by_options_of_the_push(origin: Path) -> None:
+    place = clone(origin, "place")
+    change(place)
+    hook = origin / "hooks/pre-receive"
+    hook.write_text('#!/bin/sh\nset | grep "^GIT_PUSH_OPTION_[0-9]" | sort > told\n')
+    hook.chmod(0o755)
+    done = bash(place, "publish out/change", WAYBILL_CHANGES="true", GITLAB_CI="true")
+    assert done.returncode == 0, done.stderr
+    told = (origin / "told").read_text().replace("'", "").splitlines()
+    assert [line.partition("=")[2] for line in told] == [
+        "merge_request.create",
+        "merge_request.target=main",
+        "merge_request.title=title",
+    ]
+
+
+def stand_in(place: Path, name: str) -> str:
+    """A program that notes what it is called with, as no forge is here; the PATH with it."""
+    folder = place.parent / "tools"
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {folder}/told\n')
+    (folder / name).chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize(
+    ("forge", "tool", "words"),
+    [
+        (
+            "GITHUB_ACTIONS",
+            "gh",
+            ["pr", "comment", "12", "--edit-last", "--create-if-none", "--body-file", "report"],
+        ),
+        ("GITLAB_CI", "glab", ["mr", "note", "12", "--unique", "--message", "# Report"]),
+    ],
+)
+def test_a_report_becomes_a_comment_where_the_tool_is(
+    forge: str, tool: str, words: list[str], origin: Path
+) -> None:
+    place = clone(origin, "place")
+    (place / "report").write_text("# Report\n")
+    summary = place.parent / "summary"
+    run = f"{SAMPLES}/steps/comment report"
+    env = {forge: "true", "WAYBILL_CHANGE": "12", "GITHUB_STEP_SUMMARY": str(summary)}
+    done = bash(place, run, **{**env, "PATH": stand_in(place, tool)})
+    assert done.returncode == 0, done.stderr
+    assert (place.parent / "tools/told").read_text().splitlines() == words
+    assert summary.read_text() == "# Report\n"
+
+
+def test_a_secret_is_in_a_private_file_and_nowhere_else(origin: Path) -> None:
+    place = clone(origin, "place")
+    script = (
+        'secret KEY; stat -c %a "$file"; cat "$file"; env | grep -c "^KEY=" || true; echo "$file"'
+    )
+    done = bash(place, script, KEY="of two\nlines")
+    mode, *text, count, path = done.stdout.splitlines()
+    assert (mode, text, count) == ("600", ["of two", "lines"], "0")
+    assert not Path(path).exists(), "it ends with the step"
+    given = bash(place, 'secret KEY; echo "$file"', KEY_FILE="a/path")
+    assert given.stdout == "a/path\n"
+    missing = bash(place, "secret KEY")
+    assert missing.returncode == 1 and "error: KEY is not set" in missing.stderr
+
+
+def imported(place: Path, base: str) -> subprocess.CompletedProcess[str]:
+    return bash(place, "models=$(changed)\necho $models", WAYBILL_BASE=base)
+
+
+def test_imports_of_a_change_are_those_since_its_base(origin: Path) -> None:
+    place = clone(origin, "place")
+    first = commit(place, "values/imports/chat.yaml", "source: a\n")
+    commit(place, "values/imports/embed.yaml", "source: b\n")
+    assert imported(place, first).stdout == "embed\n"
+    git(place, "rm", "--quiet", "values/imports/chat.yaml")
+    git(place, "commit", "--quiet", "--message", "gone")
+    assert imported(place, first).stdout == "embed\n", "what is gone brings nothing"
+    for base in ("", "0" * 40):
+        assert imported(place, base).stdout == "embed\n", "all that there are"
+
+
+def test_a_base_that_is_not_there_and_a_wrong_name_are_refused(origin: Path) -> None:
+    place = clone(origin, "place")
+    done = imported(place, "1" * 40)
+    assert done.returncode == 1 and "this checkout has no commit 1111" in done.stderr
+    commit(place, "values/imports/Chat_2.yaml", "source: a\n")
+    done = imported(place, "")
+    assert done.returncode == 1 and "values/imports/Chat_2.yaml is not named" in done.stderr
+
+
+def test_a_rollout_that_cannot_be_ends_the_step_and_others_leave_it(tmp_path: Path) -> None:
+    world = new_world(tmp_path / "project")
+    world.pin("dev", world.revision("dev", 1).commit)
+    (world.project / ".gitignore").write_text("stores/\nout/\n")
+    git_repository(world.project, tmp_path / "origin.git")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def rollout(**env: str) -> subprocess.CompletedProcess[str]:
+        return bash(world.project, f"{SAMPLES}/steps/rollout dev", PATH=path, **env)
+
+    failed = rollout()
+    # There are no values of dev to install.
+    assert failed.returncode == 2 and "values/dev.yaml cannot be used" in failed.stderr
+    assert rollout(WAYBILL_ROLLOUT="none").returncode == 0
+    waits = rollout(WAYBILL_CHANGES="true")
+    assert waits.returncode == 0 and "when the change is merged" in waits.stderr
