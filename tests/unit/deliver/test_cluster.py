@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
 from waybill.deliver import cluster
 from waybill.deliver.cluster import Cluster
@@ -52,3 +53,10 @@ def test_events_are_in_the_order_of_their_time_whoever_reports_them() -> None:
     soon: Object = {"lastTimestamp": "2026-01-01T00:00:01Z"}
     said = [counted, scheduler, soon, bare]
     assert sorted(said, key=cluster._time) == [bare, scheduler, soon, counted]
+
+
+def test_what_a_forwarded_port_is_refused_for_is_in_its_reason() -> None:
+    gone = ApiException(status=0, reason="Handshake status 404 Not Found -+-+- {}")
+    assert cluster._status(gone) == 404
+    assert cluster._status(ApiException(status=403, reason="Forbidden")) == 403
+    assert cluster._status(ApiException(status=0, reason="[Errno 111] refused")) == 0

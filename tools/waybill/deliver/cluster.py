@@ -312,17 +312,17 @@ class Cluster:
         try:
             return call()
         except ApiException as error:
-            if error.status == unless:
+            if _status(error) == unless:
                 return None
             raise self._refused(what, error) from error
         except HTTPError as error:
             raise ClusterUnreachable(where=self.where, why=_cause(error)) from error
 
     def _refused(self, what: str, error: ApiException) -> Exception:
-        why = _message(error)
-        if error.status == _ABSENT and "namespaces" in why:
+        why, status = _message(error), _status(error)
+        if status == _ABSENT and "namespaces" in why:
             return NamespaceMissing(where=self.where, namespace=self.namespace)
-        if error.status and 400 <= error.status < 500 and error.status != _TOO_MANY:
+        if 400 <= status < 500 and status != _TOO_MANY:
             return ClusterForbidden(where=self.where, what=what, why=why)
         return ClusterUnreachable(where=self.where, why=why)
 
@@ -344,7 +344,13 @@ def _message(error: ApiException) -> str:
     try:
         return str(json.loads(error.body or "")["message"])
     except (ValueError, KeyError, TypeError):
-        return f"{error.status} {error.reason}"
+        return f"{_status(error)} {error.reason}"
+
+
+def _status(error: ApiException) -> int:
+    """What the server answered; of a port that was to be forwarded, only the reason has it."""
+    shaken = re.match(r"Handshake status (\d+)", str(error.reason))
+    return error.status or int(shaken[1] if shaken else 0)
 
 
 def _cause(error: BaseException) -> str:
