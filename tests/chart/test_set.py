@@ -12,7 +12,7 @@ from waybill.cli.main import main
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    # Helm 4 alone: a Helm 3 that is built without its release flags takes itself for Kubernetes 1.20.
+    # Helm 4 alone: a Helm 3 built without its release flags takes itself for Kubernetes 1.20.
     monkeypatch.setenv("WAYBILL_HELM", needs("WAYBILL_TEST_HELM4"))
     (tmp_path / "values").mkdir()
     (tmp_path / "values/environments.yaml").write_text("environments: {dev: {store: s}}\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ci.bench.cases.measure import noise, waybill
 from ci.bench.cases.stage import REPO, model, server
-from tests.integration.bundle.wire import wire_to
+from tests.faults import faulty
 
 FILES = 100
 
@@ -23,8 +23,8 @@ def share(folder: Path, size: int) -> dict[str, float]:
         waybill("pack", source, "--as", REPO, "--out", folder / "next", "--base", folder / "first")
         (folder / "next" / ".waybill-pack.json").unlink()
         packed = sum(path.stat().st_size for path in (folder / "next").iterdir())
-        with wire_to(there.minio.endpoint) as seen:
-            waybill("sideload", folder / "next", "--to", where[0], "--endpoint", seen.url)
+        with faulty(there.minio.endpoint) as seen:
+            waybill("sideload", folder / "next", "--to", where[0], "--endpoint", seen.endpoint)
         shutil.rmtree(folder / "first")
         bytes_ = changed.stat().st_size
         return {"packed": packed / bytes_, "sent": seen.sent / bytes_}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ci.bench.cases.measure import Cost, Race, waybill
 from ci.bench.cases.stage import REPO, Server, model, server
-from tests.integration.bundle.wire import wire_to
+from tests.faults import faulty
 
 
 def race(folder: Path, size: int, rounds: int) -> Race:
@@ -32,9 +32,9 @@ def _whole(there: Server, bundle: Path) -> Cost:
 
 def _rest(there: Server, bundle: Path, size: int) -> Cost:
     where = there.store()
-    with wire_to(there.minio.endpoint) as wire:
+    with faulty(there.minio.endpoint) as wire:
         command = [sys.executable, "-m", "waybill", "sideload", str(bundle), "--to", where[0]]
-        first = subprocess.Popen([*command, "--endpoint", wire.url, "--quiet"])
+        first = subprocess.Popen([*command, "--endpoint", wire.endpoint, "--quiet"])
         while first.poll() is None and wire.sent < size / 2:
             time.sleep(0.005)
         first.kill()
