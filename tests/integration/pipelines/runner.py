@@ -113,7 +113,7 @@ class Runner:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=200,
+            timeout=400,
             check=False,
         )
         return done.returncode, done.stdout
