@@ -13,7 +13,7 @@ from waybill.release import hold
 
 def register(commands: Commands) -> None:
     parent = commands.add_parser("hold", help="what keeps a model as it is, put on by a rollback")
-    nested = parent.add_subparsers(metavar="WHAT", required=True)
+    nested = parent.add_subparsers(metavar="ACTION", dest="action", required=True)
     parser = nested.add_parser("release", help="let promotions move the model again")
     parser.add_argument("environment", metavar="ENV", help="name of the environment")
     parser.add_argument("model", metavar="MODEL", help="key of the model in the values files")
