@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.faults import CUT, DROP, LOSE, faulty
@@ -103,6 +104,19 @@ def test_a_begun_upload_that_the_registry_forgot_begins_anew(
     begun.keep(Digest(digest_of(BASE)), place)
     assert begun.place(Digest(digest_of(BASE))) == place
     assert waybill(*push, bundle).code == 0
+    assert pulled(empty, "acme/hub", "1.0") == IMAGES[HUB]
+
+
+def test_what_was_begun_with_other_bytes_begins_anew(
+    empty: Registry, save: Save, waybill: Waybill
+) -> None:
+    base = f"http://{empty.host}"
+    with httpx.Client(base_url=base, trust_env=False) as client:
+        begun = client.post("/v2/acme/hub/blobs/uploads/").headers["location"]
+        place = client.patch(begun, content=bytes(PIECE)).headers["location"]
+    Begun(f"{base}/acme/hub").keep(Digest(digest_of(BASE)), place)
+    ran = waybill("images", "push", save(HUB), "--to", empty.host)
+    assert ran.code == 0, ran.err
     assert pulled(empty, "acme/hub", "1.0") == IMAGES[HUB]
 
 

@@ -18,6 +18,7 @@ import httpx2
 from waybill import digest as digests
 from waybill.digest import CHUNK, PIECE, Digest
 from waybill.errors import (
+    Corrupt,
     RegistryRefused,
     RegistryUnreachable,
     SourceNotFound,
@@ -87,7 +88,12 @@ class Uploads(Registry):
         """
         with self._named():
             sending = _Sending(blob, content, advance, self._begun.place(blob.digest))
-            streams.patiently(lambda: self._go_on(sending), streams.READING)
+            try:
+                streams.patiently(lambda: self._go_on(sending), streams.READING)
+            except Corrupt:
+                # What was damaged may be there already: nobody should go on with it.
+                self._begun.drop(blob.digest)
+                raise
             self._begun.drop(blob.digest)
 
     def _go_on(self, sending: _Sending) -> None:
@@ -127,6 +133,10 @@ class Uploads(Registry):
             return sending.read(length)
 
         response = self._ask(method, place, headers, body)
+        if response.is_client_error:
+            # It does not know this upload, or holds other bytes of it than these.
+            sending.place = ""
+            self._begun.drop(sending.blob.digest)
         self._web.checked(response)
         response.close()
         if method == "PATCH":
