@@ -110,13 +110,10 @@ def lint_config() -> Document:
     return _kots("LintConfig", {"rules": rules})
 
 
-def backup(target: Target) -> list[Document]:
-    """What snapshots take; the pods' annotations say which volumes."""
-    found = [document("backup")]
-    if target.cluster:
-        restore = {"backupName": RELEASE, "includedNamespaces": ["*"]}
-        found.append(_object("velero.io/v1", "Restore", restore))
-    return found
+def restore() -> Document:
+    """How Embedded Cluster 2 brings a backup back; what a backup takes is in backup.yaml."""
+    spec = {"backupName": RELEASE, "includedNamespaces": ["*"]}
+    return _object("velero.io/v1", "Restore", spec)
 
 
 def cluster(target: Target, version: str, operator: Chart | None) -> Document:

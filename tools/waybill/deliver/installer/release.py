@@ -16,7 +16,7 @@ from waybill.deliver.installer.charts import Chart
 from waybill.deliver.installer.sources import SETTINGS, document, files
 from waybill.deliver.installer.targets import Target
 from waybill.deliver.installer.troubleshoot import preflight, support_bundle
-from waybill.deliver.installer.yamlfile import dump_all
+from waybill.deliver.installer.yamlfile import dump
 from waybill.deliver.secrets import Plan
 from waybill.errors import BadFile, ImagesCollide
 
@@ -75,14 +75,14 @@ def _settings(version: str) -> Chart:
     """The chart beside it, in the same version."""
     content = {f"waybill-settings/{path}": data for path, data in files(SETTINGS).items()}
     facts = yaml.safe_load(content["waybill-settings/Chart.yaml"])
-    content["waybill-settings/Chart.yaml"] = dump_all([{**facts, "version": version}])
+    content["waybill-settings/Chart.yaml"] = dump({**facts, "version": version}).encode()
     return Chart.parse(charts.archived(content))
 
 
 def _rendered(order: Order) -> tuple[dict[str, Any], list[Manifest], Plan]:
     """The chart's default values, what it makes of the vendor's, and the Secrets that it wants."""
     with tempfile.NamedTemporaryFile("wb", suffix=".yaml") as vendor:
-        vendor.write(dump_all([order.vendor]))
+        vendor.write(dump(order.vendor).encode())
         vendor.flush()
         own = Helm(order.chart, documents.RELEASE, documents.RELEASE)
         release = replace(own, files=[Path(vendor.name)])
@@ -119,23 +119,26 @@ def _documents(
     later = [each.name for each in images.places(overlay(defaults, vendor)) if not each.rendered]
     cuda = overlay(defaults, vendor)["vllm"]["image"].get("cudaVersion", "")
     made = {
-        "waybill.yaml": [main],
-        "settings.yaml": [beside],
-        "config.yaml": [config.config(plan)],
-        "kots-app.yaml": [documents.application(target, manifests, sorted(set(later)), TITLE)],
-        "k8s-app.yaml": [documents.links(TITLE)],
-        "preflight.yaml": [preflight(target, cuda)],
-        "support-bundle.yaml": [support_bundle(cuda)],
-        "lint.yaml": [documents.lint_config()],
+        "waybill.yaml": main,
+        "settings.yaml": beside,
+        "config.yaml": config.config(plan),
+        "kots-app.yaml": documents.application(target, manifests, sorted(set(later)), TITLE),
+        "k8s-app.yaml": documents.links(TITLE),
+        "preflight.yaml": preflight(target, cuda),
+        "support-bundle.yaml": support_bundle(cuda),
+        "lint.yaml": documents.lint_config(),
     }
     if target.cluster:
         operator = packed[2] if len(packed) > 2 else None
         version = order.cluster or target.cluster
-        made["embedded-cluster.yaml"] = [documents.cluster(target, version, operator)]
+        made["embedded-cluster.yaml"] = documents.cluster(target, version, operator)
     if not target.charts_only:
-        made["redactor.yaml"] = [document("redactor")]
-        made["backup.yaml"] = documents.backup(target)
-    return {name: dump_all(content) for name, content in made.items()}
+        made["redactor.yaml"] = document("redactor")
+        made["backup.yaml"] = document("backup")
+        if target.cluster:
+            made["restore.yaml"] = documents.restore()
+    # KOTS reads the first document of a file alone.
+    return {name: dump(content).encode() for name, content in made.items()}
 
 
 def vendor_values(paths: list[Path]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -23,12 +23,6 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def dump(*documents: Mapping[str, Any]) -> str:
-    """The same documents give the same bytes."""
-    return yaml.dump_all(
-        list(documents), Dumper=_Dumper, sort_keys=False, width=10**6, allow_unicode=True
-    )
-
-
-def dump_all(documents: Iterable[Mapping[str, Any]]) -> bytes:
-    return dump(*documents).encode()
+def dump(document: Mapping[str, Any]) -> str:
+    """The same document gives the same bytes."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=10**6, allow_unicode=True)
