@@ -133,3 +133,19 @@ def test_the_log_of_helms_client_is_no_part_of_its_error(script: Script, day: st
     script.does(f"echo '{day} 10:00:00.1 1 reflector.go:5] slow' >&2; echo 'Error: IO' >&2; exit 1")
     with pytest.raises(HelmFailed, match=r"helm upgrade failed: IO$"):
         upgrade()
+
+
+def test_what_was_changed_by_hand_is_taken_back(script: Script) -> None:
+    """In the words of a real Helm 4.3, which is met in tests/e2e."""
+    said = 'UPGRADE FAILED: conflict occurred while applying object w/w /v1, Kind=ConfigMap: '
+    said += 'Apply failed with 1 conflict: conflict with "kubectl-edit" using v1: .data.a'
+    script.does(f"case $* in *--force-conflicts) ;; *) echo 'Error: {said}' >&2; exit 1;; esac")
+    upgrade()
+    assert len(script.called("upgrade")) == 2
+
+
+def test_what_else_fails_is_not_tried_again(script: Script) -> None:
+    script.does("echo 'Error: UPGRADE FAILED: no room' >&2; exit 1")
+    with pytest.raises(HelmFailed, match="no room"):
+        upgrade()
+    assert len(script.called("upgrade")) == 1

@@ -175,7 +175,8 @@ def _last(live: Object) -> str:
 
 
 def _who(entry: Mapping[str, Any]) -> str:
-    return f"{entry['manager']} at {entry.get('time', 'some time')}"
+    at = entry.get("time")
+    return f"{entry['manager']} at {at}" if at else str(entry["manager"])
 
 
 def _added(expected: Object, live: Object) -> Iterator[tuple[Sequence[str], str]]:

@@ -32,6 +32,9 @@ _NEEDED = (3, 14)
 
 _NOISE = re.compile(r"WARNING|level=|Use --debug flag|[IWEF]\d{4} ")
 """Beginnings of lines that are not about the failure: the last are a client's log, by date."""
+_CONFLICT = re.compile(r"Apply failed with \d+ conflict")
+"""Somebody else has written a field that the chart renders. Only where objects are applied by the
+server is that an error, and is the flag allowed that takes the field back."""
 _EVERY = 1.0
 
 Manifest = Mapping[str, Any]
@@ -91,12 +94,18 @@ class Helm:
         """Install or upgrade. Only hooks are waited for, `seconds` at most.
 
         What `meanwhile`, called each second, raises ends it. To create a namespace, also one that
-        is there, takes a right that holds for the whole cluster.
+        is there, takes a right that holds for the whole cluster. What others have changed by hand
+        is put back, which Helm 3 does by itself and Helm 4 once it is told.
         """
         flags = ["--install", "--reset-values", f"--timeout={seconds}s"]
         flags += ["--create-namespace"] if create_namespace else []
-        where = (*self._values(), *self._where())
-        run("upgrade", self.release, str(self.chart), *flags, *where, meanwhile=meanwhile)
+        where = (str(self.chart), *flags, *self._values(), *self._where())
+        try:
+            run("upgrade", self.release, *where, meanwhile=meanwhile)
+        except HelmFailed as error:
+            if not _CONFLICT.search(str(error.facts["why"])):
+                raise
+            run("upgrade", self.release, *where, "--force-conflicts", meanwhile=meanwhile)
 
     def notes(self) -> str:
         """What the chart says of the release as it is: where it answers, and what comes next."""

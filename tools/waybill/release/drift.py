@@ -125,7 +125,7 @@ def in_cluster(
     for kind in sorted(KINDS.keys() & told):
         plural = KINDS[kind]
         try:
-            live += cluster.listed(plural, f"{install.INSTANCE}={release},{install.NO_IMPORT}")
+            live += cluster.listed(plural, f"{install.INSTANCE}={release}")
             kinds.add(kind)
         except ClusterForbidden as error:
             drift.unread.append(f"{plural}: {error}")
