@@ -11,7 +11,7 @@ from waybill.cli.main import parser
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = [REPO / "README.md", *sorted((REPO / "tools/docs").glob("*.md"))]
-LEFT_OUT = re.compile(r"…|\.\.\.|\||\S {2,}[^# ]")
+LEFT_OUT = re.compile(r"…|→|\.\.\.|\||\S {2,}[^# ]")
 """In a command that is not whole, shows a choice, or has words beside it that explain it."""
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -63,7 +64,7 @@ class Host:
             for port in ANSWERS.get(name, (8000,) if name.startswith("vllm-") else ()):
                 self.ports[name, port] = published.get(port) or free_port()
 
-    def up(self, *names: str, seconds: float = 240) -> None:
+    def up(self, *names: str, seconds: float = 500) -> None:
         """These services, or all of them, each after what it needs."""
         for name in names or self.services:
             self._start(name, seconds)
@@ -202,10 +203,12 @@ class Host:
 
 
 @contextmanager
-def host(folder: Path, scratch: Path) -> Iterator[Host]:
+def host(folder: Path) -> Iterator[Host]:
     """A host with the project's services, none of which runs yet; all end with the block."""
-    found = Host(folder, scratch)
-    try:
-        yield found
-    finally:
-        found.down()
+    # Engines make sockets in their /tmp, and the path of a socket is short.
+    with TemporaryDirectory(prefix="waybill-") as scratch:
+        found = Host(folder, Path(scratch))
+        try:
+            yield found
+        finally:
+            found.down()

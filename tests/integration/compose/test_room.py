@@ -82,11 +82,11 @@ def prepared(page: str, until: str, tmp_path: Path, huggingface: str, port: int)
     assert "next: docker compose --project-directory compose up" in told
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_first_page_ends_with_an_answered_chat(tmp_path: Path, huggingface: str) -> None:
     page, until, port = "closed-room.md", "## Ask it", free_port()
     prepared(page, until, tmp_path, huggingface, port)
-    with host(tmp_path / "closed/compose", tmp_path) as room:
+    with host(tmp_path / "closed/compose") as room:
         engine, pull = sorted(name for name in room.services if name.startswith("vllm-"))
         assert set(room.services) == {"gateway", "model-hub", engine, pull}
         room.up()
@@ -101,7 +101,7 @@ def test_the_page_on_one_host_ends_with_a_gateway_and_weights(
 ) -> None:
     page, until, port = "compose.md", "## 6. Ask it", free_port()
     prepared(page, until, tmp_path, huggingface, port)
-    with host(tmp_path / "room/compose", tmp_path) as room:
+    with host(tmp_path / "room/compose") as room:
         (pull,) = (name for name in room.services if name.endswith("-pull"))
         room.up("gateway", pull)
         ask = (DOCS / page).read_text().partition(until)[2].partition("## A new version")[0]
@@ -132,7 +132,7 @@ def test_minio_is_set_up_and_weights_come_by_the_hub(
     bundle = str(tmp_path / "bundle")
     assert main(["pack", str(minilm), "--as", "acme/minilm", "--out", bundle]) == 0
     capsys.readouterr()
-    with host(tmp_path / "out", tmp_path) as first:
+    with host(tmp_path / "out") as first:
         first.up("minio-provision", "gateway")
         keys = tmp_path / "out/secrets/waybill-objectstore-promote"
         (tmp_path / "credentials").write_text(
@@ -144,7 +144,7 @@ def test_minio_is_set_up_and_weights_come_by_the_hub(
         pin = ["pin", "room", "embed", f"acme/minilm@{commit}", "--why", "first", *project]
         assert main(pin) == 0
     assert main(write) == 0
-    with host(tmp_path / "out", tmp_path) as second:
+    with host(tmp_path / "out") as second:
         second.up(f"vllm-embed-{commit[:8]}-pull")
     (pulled,) = (tmp_path / "out/data/models").glob(f"*/*/{commit}")
     weights = "model.safetensors"
