@@ -137,7 +137,7 @@ def test_the_log_of_helms_client_is_no_part_of_its_error(script: Script, day: st
 
 def test_what_was_changed_by_hand_is_taken_back(script: Script) -> None:
     """In the words of a real Helm 4.3, which is met in tests/e2e."""
-    said = 'UPGRADE FAILED: conflict occurred while applying object w/w /v1, Kind=ConfigMap: '
+    said = "UPGRADE FAILED: conflict occurred while applying object w/w /v1, Kind=ConfigMap: "
     said += 'Apply failed with 1 conflict: conflict with "kubectl-edit" using v1: .data.a'
     script.does(f"case $* in *--force-conflicts) ;; *) echo 'Error: {said}' >&2; exit 1;; esac")
     upgrade()
