@@ -110,13 +110,16 @@ class Host:
 
     def command(self, name: str) -> list[str]:
         service = self.services[name]
-        first, *rest = service.get("entrypoint") or self._entrypoint(service["image"])
-        program = PROGRAMS[first]() if first in PROGRAMS else first
-        return [self._moved(name, word) for word in (program, *rest, *service.get("command", ()))]
+        first, *rest = service.get("entrypoint") or (service["image"],)
+        words = [self._moved(name, word) for word in (*rest, *service.get("command", ()))]
+        return [self._program(name, first), *words]
 
-    def _entrypoint(self, image: str) -> list[str]:
-        repository = re.sub(r"^[^/]+[.:][^/]*/|:[^:/]*$", "", image)
-        return [IMAGES[repository]()]
+    def _program(self, name: str, first: str) -> str:
+        """Of this machine, and as it is: it may lie below a folder that the container mounts."""
+        image = self.services[name]["image"]
+        if first == image:
+            return IMAGES[re.sub(r"^[^/]+[.:][^/]*/|:[^:/]*$", "", image)]()
+        return PROGRAMS[first]() if first in PROGRAMS else self._moved(name, first)
 
     def environment(self, name: str) -> dict[str, str]:
         """Nothing of this process's own but PATH: what a container has."""

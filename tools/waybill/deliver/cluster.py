@@ -88,8 +88,9 @@ class Cluster:
             if self._inside:
                 config.load_incluster_config(settings)  # type: ignore[no-untyped-call]
             else:
+                # Named, for the client remembers what the variable said when it was imported.
                 config.load_kube_config(  # type: ignore[no-untyped-call]
-                    context=self._context, client_configuration=settings
+                    os.environ.get("KUBECONFIG"), self._context, settings
                 )
         except (ConfigException, OSError) as error:
             raise ClusterUnreachable(where=self.where, why=str(error)) from error
