@@ -48,6 +48,18 @@ def test_command_is_told_the_plan_and_stands_in_the_project(site: Site) -> None:
     assert found.reason == f"scan {application.plan.digest} {site.commit()}"
 
 
+def test_command_never_sees_the_passphrase_of_the_key(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_KEY_PASSPHRASE", "open sesame")
+    program = (
+        "import json, os; seen = [one for one in os.environ if 'PASSPHRASE' in one]; "
+        "print(json.dumps({'result': 'pass', 'reason': f'saw {seen}'}))"
+    )
+    site.policy(**script(program))
+    assert site.verdict("scan").reason == "saw []"
+
+
 def test_what_a_command_has_started_ends_with_it(site: Site) -> None:
     """It holds the command's stdout open, so nothing can be read to the end."""
     sleep = "import time; time.sleep(120)"

@@ -162,6 +162,16 @@ def test_steps_that_were_left_out_come_with_the_last(
     assert inside.history() == outside.history() and len(inside.history()) == 2
 
 
+def test_an_older_medium_does_not_roll_back(inside: Side, carry: Carry) -> None:
+    first = carry(1)
+    inside.run("apply", first)
+    inside.run("apply", carry(2, base=first))
+    before = inside.history(), inside.world["test"].pins_path.read_bytes()
+    told = inside.run("apply", first, code=7)
+    assert "test has moved chat on since the plan sha256:" in told["message"]
+    assert (inside.history(), inside.world["test"].pins_path.read_bytes()) == before
+
+
 def test_a_dry_run_changes_nothing(inside: Side, carry: Carry) -> None:
     bundle = carry(1)
     assert inside.run("apply", bundle, "--dry-run")["models"][0]["changes"] is True

@@ -54,6 +54,14 @@ class NothingKnown(WaybillError):
     exit_code = 2
 
 
+class Superseded(WaybillError):
+    """An older medium is applied after a newer one: to follow it would be a rollback."""
+
+    sentence = "{environment} has moved {model} on since the plan {plan}"
+    hint = "nothing is left to do for this medium; to go back on purpose, use waybill rollback"
+    exit_code = 7
+
+
 class CannotSet(WaybillError):
     """A value of a people's file cannot be changed without touching more than its own line."""
 

@@ -24,7 +24,7 @@ from waybill.digest import Digest
 from waybill.errors import BadFile, BadValue, CommandNotRun, NotACommit, NoTestReport, UnknownModel
 from waybill.manifest import Manifest, statement
 from waybill.release import move
-from waybill.sign.keys import PASSPHRASE, Signer
+from waybill.sign.keys import Signer, without_passphrase
 from waybill.sign.predicates import Outcome, Trial
 from waybill.store import evidence
 from waybill.store.layout import RepoId
@@ -137,8 +137,7 @@ def run(command: Sequence[str], facts: Mapping[str, str], junit: Path | None = N
 
     Raises CommandNotRun, NoTestReport, BadFile.
     """
-    secret = (PASSPHRASE, f"{PASSPHRASE}_FILE")
-    env = {name: value for name, value in os.environ.items() if name not in secret}
+    env = without_passphrase(os.environ)
     before = _state(junit)
     began = time.monotonic()
     try:

@@ -17,7 +17,7 @@ from waybill import digest as digests
 from waybill.bundle.format import Index
 from waybill.deliver.environments import Environment, Environments
 from waybill.digest import Digest
-from waybill.errors import BrokenHistory, NotApplied, NothingToReplay
+from waybill.errors import BrokenHistory, NotApplied, NothingToReplay, Superseded
 from waybill.manifest import canonical, statement_of
 from waybill.release import gates, move
 from waybill.release.evidence import gather
@@ -110,7 +110,8 @@ def prepare(
 ) -> Replay:
     """The promotion that a bundle has brought into the store of its target. Writes nothing.
 
-    Raises NothingToReplay, BrokenHistory, UnknownEnvironment, what looking at stores does.
+    Raises NothingToReplay, BrokenHistory, Superseded, UnknownEnvironment, what looking at stores
+    does.
     """
     policy = Policy.load(environments)
     plan, goal = _plan(environments, index, what)
@@ -120,6 +121,8 @@ def prepare(
         for model, facts in plan.models.items()
     }
     steps = tuple(_step(goal, store, arrived[model].newest, model) for model in plan.models)
+    for step in steps:
+        _check_not_behind(plan, step.move)
     # Here is no store of the environment that it comes from: what was said there has come along.
     source = replace(goal, name=plan.source)
     case = Case(
@@ -213,6 +216,15 @@ def _step(goal: Environment, store: Store, newest: Head, model: str) -> Step:
     manifest = complete(store, repo, newest.commit)
     revision = move.describe(store, repo, manifest)
     return Step(store, (), move.decide(goal, store, model, revision))
+
+
+def _check_not_behind(plan: Plan, each: Move) -> None:
+    """Raises Superseded when this side has followed the plan before, and gone on since."""
+    if not each.changes or each.seen is None:
+        return
+    _, *before = each.store.chain(each.seen)
+    if any(head.record.plan == plan.digest for head in before):
+        raise Superseded(model=each.model, environment=each.environment.name, plan=plan.digest)
 
 
 def carry_out(replay: Replay) -> list[Digest]:

@@ -38,6 +38,12 @@ _KINDS = "it is not an Ed25519 or ECDSA P-256 key"
 _ECDSA = ec.ECDSA(hashes.SHA256())
 
 
+def without_passphrase(environ: Mapping[str, str]) -> dict[str, str]:
+    """For commands of other people, which have no business with our key."""
+    secret = (PASSPHRASE, f"{PASSPHRASE}_FILE")
+    return {name: value for name, value in environ.items() if name not in secret}
+
+
 def key_id(public: Public) -> str:
     """The SHA-256 of the key's SubjectPublicKeyInfo, as 64 hex digits."""
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -166,7 +166,11 @@ class Uploads(Registry):
         told = response.headers.get("location") or before
         if not told:
             raise SourceUnreachable(source=self.name, why="it does not say where to upload to")
-        return str(response.url.join(told))
+        place = response.url.join(told)
+        if response.url.scheme == "https" and place.scheme != "https":
+            why = f"it wants the upload without encryption, at {place.scheme}://{place.host}"
+            raise SourceUnreachable(source=self.name, why=why)
+        return str(place)
 
     @contextmanager
     def _named(self) -> Iterator[None]:

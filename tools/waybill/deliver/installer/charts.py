@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import tarfile
 import tempfile
 import zlib
@@ -27,6 +28,7 @@ _MALFORMED = (
     zlib.error,
     yaml.YAMLError,
 )
+_NAME = r"[A-Za-z0-9][\w.+-]*"
 _LIMIT = 100_000_000
 """Bytes of all files of a chart; no real one has as many, and a bomb has more."""
 
@@ -59,6 +61,8 @@ class Chart:
             content = unpacked(data)
             tops = [path for path in content if path.count("/") == 1 and path.endswith(_TOP)]
             facts = yaml.safe_load(content[tops[0]])
+            if not re.fullmatch(_NAME, f"{facts['name']}-{facts['version']}"):
+                raise ValueError("its name and version are no name of a file")
             return cls(str(facts["name"]), str(facts["version"]), data, facts)
         except _MALFORMED as error:
             raise ValueError(str(error)) from error

@@ -16,6 +16,7 @@ from typing import Any
 from waybill.errors import GateBroken
 from waybill.release.gates.case import Case, Finding, Result
 from waybill.release.policy import Command
+from waybill.sign.keys import without_passphrase
 
 _SHOWN = 300
 """Characters of what a command says that people are shown."""
@@ -41,6 +42,7 @@ def _answer(case: Case, name: str, command: Command, said: str) -> str:
         process = subprocess.Popen(
             command.words,
             cwd=case.project,
+            env=without_passphrase(os.environ),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
