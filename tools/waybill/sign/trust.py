@@ -34,8 +34,9 @@ from waybill.sign.statements import Statement
 
 SHOWN = 16
 """Hex digits of a key id that people are shown."""
-ENVELOPES = 100
-"""As many are looked at: whoever may write to a store must not keep its readers busy for ever."""
+ENVELOPES = 1000
+"""As many are looked at: whoever may write to a store must not keep its readers busy for ever, and
+what tests and promotions say of a revision must not hide who signed it."""
 
 
 def now() -> datetime:
