@@ -89,7 +89,12 @@ class Helm:
         return Installed(int(found[0]["revision"]), manifests)
 
     def upgrade(
-        self, seconds: int, *, create_namespace: bool, meanwhile: Callable[[], None]
+        self,
+        seconds: int,
+        *,
+        create_namespace: bool,
+        meanwhile: Callable[[], None],
+        hooks: bool = True,
     ) -> None:
         """Install or upgrade. Only hooks are waited for, `seconds` at most.
 
@@ -99,6 +104,7 @@ class Helm:
         """
         flags = ["--install", "--reset-values", f"--timeout={seconds}s"]
         flags += ["--create-namespace"] if create_namespace else []
+        flags += [] if hooks else ["--no-hooks"]
         where = (str(self.chart), *flags, *self._values(), *self._where())
         try:
             run("upgrade", self.release, *where, meanwhile=meanwhile)

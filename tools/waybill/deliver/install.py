@@ -140,9 +140,12 @@ def _steps(spec: Object) -> int:
 def reroute(helm: Helm, cluster: Cluster, note: Callable[[str], None]) -> None:
     """Bring changed weights to the gateways. No pod changes by that, so none is waited for.
 
+    Nor is the hook that makes Secrets run: they are there, and a node that two revisions fill has
+    no room for its pod, while traffic has to leave the bad one.
+
     Raises HelmFailed, ClusterUnreachable.
     """
-    helm.upgrade(_HOOKS, create_namespace=False, meanwhile=lambda: None)
+    helm.upgrade(_HOOKS, create_namespace=False, meanwhile=lambda: None, hooks=False)
     refresh(cluster, helm.release, helm.installed().revision, note)
 
 
