@@ -135,9 +135,7 @@ def test_a_killed_prune_leaves_what_is_whole_and_the_next_goes_on(
                 break
             time.sleep(0.005)
     assert_sound(pruned)
-    if last_prune(pruned):
-        assert process.returncode == 0, "it was over before it could be killed"
-    else:
+    if last_prune(pruned) is None:  # else its last word was out before the signal came
         assert run(world, "prune", "test", "--delete", code=7)["code"] == "BeingPruned"
         age(s3, pruned, layout.LEASE)
     for _ in range(2):
