@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ci.bench.cases.measure import Cost, Race, python, shell, waybill
-from ci.bench.cases.stage import REPO, Server, model, server
+from ci.bench.cases.stage import REPO, Server, model, server, signing
 from tests.services import needs
 
 UNPACK_CHECK_MIRROR = """
@@ -22,14 +22,6 @@ while read -r digest name; do
 done <"$2"
 "$4" mirror --quiet "$3" "bench/$5"
 rm -rf "$3"
-"""
-SIGN = """
-umask 077; openssl genpkey -algorithm ed25519 -out "$1/key" 2>/dev/null
-{
-    printf 'keys:\n  bench:\n    publicKey: |\n'
-    openssl pkey -in "$1/key" -pubout | sed 's/^/      /'
-    printf 'default: {signedBy: [bench], unsigned: refuse}\n'
-} >"$1/trust.yaml"
 """
 MINIO_PY = """
 import os, pathlib, sys
@@ -44,7 +36,7 @@ for path in pathlib.Path(sys.argv[1]).iterdir():
 def race(folder: Path, size: int, rounds: int) -> Race:
     source = model(folder / "model", size)
     waybill("pack", source, "--as", REPO, "--out", folder / "bundle")
-    shell(SIGN, folder)
+    signing(folder)
     waybill("pack", source, "--as", REPO, "--out", folder / "signed", "--key", folder / "key")
     shell('tar -cf "$1" -C "$2" .', folder / "model.tar", source)
     shell('cd "$1" && sha256sum * >"$2"', source, folder / "list")

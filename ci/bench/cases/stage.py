@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 REPO = "bench/model"
+SIGN = """
+umask 077; openssl genpkey -algorithm ed25519 -out "$1/key" 2>/dev/null
+{
+    printf 'keys:\n  bench:\n    publicKey: |\n'
+    openssl pkey -in "$1/key" -pubout | sed 's/^/      /'
+    printf 'default: {signedBy: [bench], unsigned: refuse}\n'
+} >"$1/trust.yaml"
+"""
 
 
 def model(folder: Path, size: int, files: int = 4) -> Path:
@@ -29,6 +37,11 @@ def model(folder: Path, size: int, files: int = 4) -> Path:
         noise(folder / name, size // files)
     (folder / "config.json").write_text('{"model_type": "bench"}\n')
     return folder
+
+
+def signing(folder: Path) -> None:
+    """There: a `key`, and a policy `trust.yaml` that asks for its signature."""
+    shell(SIGN, folder)
 
 
 @dataclass(frozen=True)
