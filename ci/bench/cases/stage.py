@@ -28,6 +28,7 @@ umask 077; openssl genpkey -algorithm ed25519 -out "$1/key" 2>/dev/null
     printf 'default: {signedBy: [bench], unsigned: refuse}\n'
 } >"$1/trust.yaml"
 """
+DROP = """"$1" rb --quiet --force "bench/$2"; rm -rf "${3:?}"/*"""
 
 
 def model(folder: Path, size: int, files: int = 4) -> Path:
@@ -37,9 +38,6 @@ def model(folder: Path, size: int, files: int = 4) -> Path:
         noise(folder / name, size // files)
     (folder / "config.json").write_text('{"model_type": "bench"}\n')
     return folder
-
-
-DROP = """"$1" rb --quiet --force "bench/$2"; rm -rf "${3:?}"/*"""
 
 
 def signing(folder: Path) -> None:
