@@ -16,6 +16,7 @@ DROP = "close in the middle of the request"
 STALL, TRICKLE = "ask only after a while", "give the answer in drops"
 FULL = "answer that the disk is full"
 SLOW_DOWN, BROKEN = "answer that it is too much", "answer that something broke"
+TOO_MANY, NOT_HERE = "answer that these are too many", "answer that it is not done here"
 CONNECTIONS = (LOSE, CUT, REFUSE, DROP)
 SLOW = (STALL, TRICKLE)
 ANSWERS = {
@@ -26,6 +27,8 @@ ANSWERS = {
     ),
     SLOW_DOWN: (503, "SlowDown", "Please reduce your request rate."),
     BROKEN: (500, "InternalError", "We encountered an internal error, please try again."),
+    TOO_MANY: (429, "TOOMANYREQUESTS", "You have reached your rate limit."),
+    NOT_HERE: (405, "UNSUPPORTED", "The operation is unsupported."),
 }
 _CHUNK = 1 << 16
 _DROPS = 8

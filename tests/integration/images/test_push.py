@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults import CUT, DROP, LOSE, faulty
+from tests.faults import BROKEN, CUT, DROP, LOSE, NOT_HERE, STALL, TOO_MANY, Faults, faulty
 from tests.images import archive, build, digest_of, layer
 from tests.integration.images.conftest import BASE, DATABASE, HUB, IMAGES, PIECE, Save, pulled
 from tests.integration.source.registry import Registry, TokenService, registry_server
@@ -19,6 +19,7 @@ from tests.unit.cli.conftest import Waybill
 from waybill import digest as digests
 from waybill.bundle.media import Bundle
 from waybill.digest import Digest
+from waybill.source import streams, uploads, web
 from waybill.source.begun import Begun
 
 
@@ -50,7 +51,7 @@ def test_what_is_there_is_not_sent_again(empty: Registry, save: Save, waybill: W
         assert not any(one["new"] for one in ran.result["images"])
 
 
-@pytest.mark.parametrize("fault", [LOSE, DROP, CUT])
+@pytest.mark.parametrize("fault", [LOSE, DROP, CUT, BROKEN, TOO_MANY])
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PATCH", "PUT"])
 def test_a_broken_line_is_gone_on_with(
     fault: str, method: str, empty: Registry, save: Save, waybill: Waybill
@@ -63,18 +64,89 @@ def test_a_broken_line_is_gone_on_with(
     assert pulled(empty, "acme/hub", "1.0") == IMAGES[HUB]
 
 
-@pytest.mark.parametrize("fault", [LOSE, DROP])
-def test_what_a_broken_line_has_brought_is_not_sent_again(
-    fault: str, empty: Registry, save: Save, waybill: Waybill
+WHOLE = sum(map(len, IMAGES[HUB].blobs.values()))
+
+
+def is_upload(method: str, path: str) -> bool:
+    """A piece of a blob, the last one included; no manifest."""
+    return method in ("PATCH", "PUT") and "/blobs/uploads/" in path
+
+
+def pushed(wire: Faults, waybill: Waybill, bundle: Path) -> None:
+    ran = waybill("images", "push", bundle, "--to", wire.endpoint.removeprefix("http://"))
+    assert ran.code == 0, ran.err
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+@pytest.mark.parametrize("fault", [LOSE, DROP, BROKEN, TOO_MANY])
+def test_what_has_come_is_not_sent_again(
+    fault: str, method: str, empty: Registry, save: Save, waybill: Waybill
 ) -> None:
     bundle = save(HUB)
     with faulty(f"http://{empty.host}") as wire:
-        wire.next(fault, lambda verb, _: verb == "PATCH" and wire.sent > 3 * PIECE)
-        ran = waybill("images", "push", bundle, "--to", wire.endpoint.removeprefix("http://"))
-    assert ran.code == 0, ran.err
-    assert wire.done[fault] == 1
-    whole = sum(map(len, IMAGES[HUB].blobs.values()))
-    assert whole <= wire.sent < whole + 100_000
+        broken = lambda verb, path: verb == method and is_upload(verb, path)  # noqa: E731
+        wire.next(fault, lambda verb, path: broken(verb, path) and wire.sent > 3 * PIECE)
+        pushed(wire, waybill, bundle)
+        assert wire.done[fault] == 1
+        assert WHOLE <= wire.sent < WHOLE + 100_000
+    assert pulled(empty, "acme/hub", "1.0") == IMAGES[HUB]
+
+
+def test_a_question_that_fails_once_gives_nothing_up(
+    empty: Registry, save: Save, waybill: Waybill
+) -> None:
+    """The piece is refused, and then the question how much of the layer is there."""
+    bundle = save(HUB)
+    with faulty(f"http://{empty.host}") as wire:
+        wire.next(
+            BROKEN, lambda verb, _: verb in ("PATCH", "GET") and wire.sent > 3 * PIECE, times=2
+        )
+        pushed(wire, waybill, bundle)
+        assert wire.count(lambda verb, _: verb == "GET") > 1
+        assert WHOLE <= wire.sent < WHOLE + 100_000
+
+
+def test_a_line_may_break_any_number_of_times_while_bytes_arrive(
+    empty: Registry, save: Save, waybill: Waybill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "PIECE", PIECE // 4)
+    bundle = save(HUB)
+    with faulty(f"http://{empty.host}") as wire:
+        wire.next(LOSE, lambda verb, _: verb == "PATCH", times=1000)
+        pushed(wire, waybill, bundle)
+        assert wire.done[LOSE] > 3 * len(streams.READING)
+    assert pulled(empty, "acme/hub", "1.0") == IMAGES[HUB]
+
+
+def test_a_registry_may_take_its_time_to_store_a_layer(
+    empty: Registry, save: Save, waybill: Waybill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "_TIMEOUT", 0.7)
+    bundle = save(HUB)
+    with faulty(f"http://{empty.host}") as wire:
+        wire.pause = 1.5
+        wire.next(STALL, lambda verb, path: verb == "PUT" and is_upload(verb, path))
+        pushed(wire, waybill, bundle)
+        assert wire.done[STALL] == 1
+        assert wire.count(lambda verb, path: verb == "PUT" and is_upload(verb, path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "times", "asked"),
+    [(LOSE, 1, 2), (TOO_MANY, 1, 2), (BROKEN, 1000, 4), (DROP, 1000, 4), (NOT_HERE, 1000, 1)],
+)
+def test_a_layer_that_is_not_given_over_is_sent(
+    fault: str, times: int, asked: int, empty: Registry, save: Save, waybill: Waybill
+) -> None:
+    def mounts(verb: str, path: str) -> bool:
+        return verb == "POST" and "mount=" in path
+
+    bundle = save()
+    with faulty(f"http://{empty.host}") as wire:
+        wire.next(fault, mounts, times)
+        pushed(wire, waybill, bundle)
+        assert wire.count(mounts) == asked
+    assert pulled(empty, "library/database", "17") == IMAGES[DATABASE]
 
 
 def test_a_rerun_goes_on_in_the_middle_of_a_layer(
@@ -126,7 +198,7 @@ def test_a_rerun_after_the_server_has_gone_sends_the_rest(
     bundle = save()
     with faulty(f"http://{empty.host}") as wire:
         place = wire.endpoint.removeprefix("http://")
-        wire.next(DROP, lambda verb, _: verb == "PATCH", times=1000)
+        wire.next(DROP, lambda verb, _: verb != "HEAD", times=1000)
         ran = waybill("images", "push", bundle, "--to", place)
         assert (ran.code, "a rerun sends only what is not there" in ran.err) == (7, True)
         wire.times = 0

@@ -18,14 +18,27 @@ have run for hours, and a server that is started again is back soon."""
 Result = TypeVar("Result")
 
 
-def patiently(work: Callable[[], Result], pauses: Sequence[float] | None = None) -> Result:
-    """The result of `work`; what could not be reached is asked again. Raises SourceUnreachable."""
-    for pause in ASKING if pauses is None else pauses:
+def patiently(
+    work: Callable[[], Result],
+    pauses: Sequence[float] | None = None,
+    come: Callable[[], int] = lambda: 0,
+) -> Result:
+    """The result of `work`; what could not be reached is asked again. Raises SourceUnreachable.
+
+    Where more bytes have `come` than ever, the pauses begin anew.
+    """
+    pauses = ASKING if pauses is None else pauses
+    left, most = iter(pauses), come()
+    while True:
         try:
             return work()
         except SourceUnreachable:
+            if come() > most:
+                left, most = iter(pauses), come()
+            pause = next(left, None)
+            if pause is None:
+                raise
             time.sleep(pause)
-    return work()
 
 
 def resumed(

@@ -35,6 +35,10 @@ from waybill.source.registry import MANIFESTS, Registry
 from waybill.store.base import Advance, Content
 
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
+_PASSING = (httpx2.codes.REQUEST_TIMEOUT, httpx2.codes.TOO_EARLY, httpx2.codes.TOO_MANY_REQUESTS)
+"""Refusals that say nothing of what was asked: it may be asked again."""
+_UPLOADS = "blobs/uploads/"
+_EMPTY = {"Content-Length": "0"}
 
 
 class Uploads(Registry):
@@ -50,36 +54,52 @@ class Uploads(Registry):
         self._begun = Begun(f"{place.base}/{repository}")
 
     def has(self, blob: Digest) -> bool:
-        return self._head(f"blobs/{blob}", {}) is not None
+        with self._named():
+            return self._head(f"blobs/{blob}", {}) is not None
 
     def digest_of(self, reference: str) -> Digest | None:
         """What a tag or a digest leads to; None where it leads nowhere."""
         accept = {"Accept": ", ".join(MANIFESTS)}
-        if (told := self._head(f"manifests/{reference}", accept)) is None:
-            return None
-        if digests.is_digest(told):
-            return Digest(told)
         with self._named():
-            return self.manifest(reference)[1]
+            if (told := self._head(f"manifests/{reference}", accept)) is None:
+                return None
+            return Digest(told) if digests.is_digest(told) else self.manifest(reference)[1]
 
     def _head(self, path: str, headers: Mapping[str, str]) -> str | None:
         """The digest that it tells, '' where it tells none; None when it is not there."""
-        with self._named():
-            response = streams.patiently(lambda: self._ask("HEAD", self._url(path), headers))
+        response = self._settled("HEAD", self._url(path), headers)
+        if response.status_code == httpx2.codes.NOT_FOUND:
+            return None
+        return str(self._web.checked(response).headers.get("docker-content-digest", ""))
+
+    def _settled(
+        self, method: str, url: str, headers: Mapping[str, str], data: bytes = b""
+    ) -> httpx2.Response:
+        """The answer to what may be asked again, its body dropped; one that is none is not taken.
+
+        Raises SourceUnreachable.
+        """
+
+        def ask() -> httpx2.Response:
+            response = self._ask(method, url, headers, (lambda: [data]) if data else None)
             response.close()
-            if response.status_code == httpx2.codes.NOT_FOUND:
-                return None
-            self._web.checked(response)
-            return str(response.headers.get("docker-content-digest", ""))
+            if _passes(response):
+                raise self._web.failure(response)
+            return response
+
+        return streams.patiently(ask)
 
     def take_over(self, blob: Digest, other: str) -> bool:
-        """Let the registry give us a blob that another repository of it has."""
-        with self._named():
-            try:
-                response = self._post(f"?mount={blob}&from={other}")
-            except (SourceRefused, SourceNotFound):
-                return False
-            return response.status_code == httpx2.codes.CREATED
+        """Whether the registry gives us a blob that another repository of it has.
+
+        It need not be willing, nor able to: the blob is sent then.
+        """
+        try:
+            url = self._url(f"{_UPLOADS}?mount={blob}&from={other}")
+            response = self._settled("POST", url, _EMPTY)
+        except (SourceUnreachable, SourceRefused, SourceNotFound):
+            return False
+        return response.status_code == httpx2.codes.CREATED
 
     def upload(self, blob: Descriptor, content: Content, advance: Advance) -> None:
         """Send a blob; what broke, now or in an earlier run, is gone on with where it can be.
@@ -89,7 +109,9 @@ class Uploads(Registry):
         with self._named():
             sending = _Sending(blob, content, advance, self._begun.place(blob.digest))
             try:
-                streams.patiently(lambda: self._go_on(sending), streams.READING)
+                streams.patiently(
+                    lambda: self._go_on(sending), streams.READING, lambda: sending.kept
+                )
             except Corrupt:
                 # What was damaged may be there already: nobody should go on with it.
                 self._begun.drop(blob.digest)
@@ -97,27 +119,36 @@ class Uploads(Registry):
             self._begun.drop(blob.digest)
 
     def _go_on(self, sending: _Sending) -> None:
-        if sending.place:
-            self._look(sending)
-        if not sending.place:
+        if sending.closed and self._head(f"blobs/{sending.blob.digest}", {}) is not None:
+            # The answer alone was lost.
+            return
+        if not (sending.place and self._look(sending)):
+            # Until there is another one, what was begun is not given up.
+            begun = self._web.checked(self._ask("POST", self._url(_UPLOADS), _EMPTY))
+            begun.close()
+            place = self._location(begun)
             sending.go_to(0)
-            sending.place = self._location(self._post(""))
+            sending.place = place
         while sending.size - sending.at > PIECE:
             self._send(sending, "PATCH", sending.place, PIECE)
         mark = "&" if "?" in sending.place else "?"
         place = f"{sending.place}{mark}digest={sending.blob.digest}"
+        sending.closed = True
         self._send(sending, "PUT", place, sending.size - sending.at)
 
-    def _look(self, sending: _Sending) -> None:
-        """How much of it has come; a registry that does not say has to get it anew."""
-        response = self._ask("GET", sending.place, {})
-        response.close()
+    def _look(self, sending: _Sending) -> bool:
+        """Go to where it stands; a registry that does not say has to get it anew."""
+        try:
+            response = self._settled("GET", sending.place, {})
+        except SourceUnreachable:
+            return False
         told = _RANGE.fullmatch(response.headers.get("range", ""))
-        if response.is_success and told:
-            sending.go_to(int(told[1]) + 1 if int(told[1]) else 0)
-            sending.place = self._location(response, sending.place)
-        else:
-            sending.place = ""
+        if not (response.is_success and told):
+            return False
+        sending.go_to(int(told[1]) + 1 if int(told[1]) else 0)
+        sending.kept = max(sending.kept, sending.at)
+        sending.place = self._location(response, sending.place)
+        return True
 
     def _send(self, sending: _Sending, method: str, place: str, length: int) -> None:
         begin = sending.at
@@ -133,12 +164,12 @@ class Uploads(Registry):
             return sending.read(length)
 
         response = self._ask(method, place, headers, body)
-        if response.is_client_error:
+        if response.is_client_error and not _passes(response):
             # It does not know this upload, or holds other bytes of it than these.
             sending.place = ""
             self._begun.drop(sending.blob.digest)
-        self._web.checked(response)
-        response.close()
+        self._web.checked(response).close()
+        sending.kept = max(sending.kept, sending.at)
         if method == "PATCH":
             sending.place = self._location(response, sending.place)
             self._begun.keep(sending.blob.digest, sending.place)
@@ -148,18 +179,11 @@ class Uploads(Registry):
         headers = {"Content-Type": media_type, "Content-Length": str(len(data))}
         with self._named():
             url = self._url(f"manifests/{tag}")
-            response = streams.patiently(lambda: self._ask("PUT", url, headers, lambda: [data]))
-            self._web.checked(response).close()
+            response = self._web.checked(self._settled("PUT", url, headers, data))
         told = response.headers.get("docker-content-digest", digests.of(data))
         if told != digests.of(data):
             why = f"it names {told} what it was given as {digests.of(data)}"
             raise RegistryUnreachable(registry=self.name, why=why)
-
-    def _post(self, query: str) -> httpx2.Response:
-        url = self._url(f"blobs/uploads/{query}")
-        response = self._web.checked(self._ask("POST", url, {"Content-Length": "0"}))
-        response.close()
-        return response
 
     def _location(self, response: httpx2.Response, before: str = "") -> str:
         """Where to send to: the registry says it anew after each piece."""
@@ -184,15 +208,25 @@ class Uploads(Registry):
             raise RegistryUnreachable(registry=self.name, why=error.facts["why"]) from error
 
 
+def _passes(response: httpx2.Response) -> bool:
+    """Whether the same question may be answered in a moment."""
+    return response.is_server_error or response.status_code in _PASSING
+
+
 @dataclass
 class _Sending:
-    """A blob on its way: `at` bytes are read and hashed, `place` is where the rest goes to."""
+    """A blob on its way: `at` bytes are read and hashed, `place` is where the rest goes to.
+
+    `kept` is how far the registry ever said that it had come, `closed` that it may be whole.
+    """
 
     blob: Descriptor
     content: Content
     advance: Advance
     place: str = ""
     at: int = 0
+    kept: int = 0
+    closed: bool = False
     _told: int = 0
     _sha: hashlib._Hash = field(default_factory=hashlib.sha256)
 

@@ -25,6 +25,8 @@ from waybill.store.connect import trusting
 
 _REDIRECTS = 10
 _TIMEOUT = 30
+_STORING = 300
+"""Seconds to wait for an answer; who was sent gigabytes may copy them before giving one."""
 _PLAIN = {"Accept-Encoding": "identity"}
 """Bytes as they are stored: ranges of a body that was compressed on the way mean nothing."""
 
@@ -106,8 +108,11 @@ class Web:
         client = self._known if own else self._stranger
         if own and authorization:
             headers["Authorization"] = authorization
+        patience = httpx2.Timeout(_TIMEOUT, read=_TIMEOUT if content is None else _STORING)
         with self._errors():
-            request = client.build_request(method, url, headers=headers, content=content)
+            request = client.build_request(
+                method, url, headers=headers, content=content, timeout=patience
+            )
             return client.send(request, stream=True)
 
     def checked(self, response: httpx2.Response) -> httpx2.Response:

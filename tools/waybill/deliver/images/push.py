@@ -147,7 +147,9 @@ class Pushing:
         def send(blob: Descriptor) -> None:
             self._send(blob, stoppable)
 
-        parallel(send, [*self.missing, *rest], _BLOBS_AT_ONCE, stoppable.stop)
+        # What the registry has goes first: it may not be willing to share it, and the part with it
+        # be on another medium, which is better known before hours of sending.
+        parallel(send, [*rest, *self.missing], _BLOBS_AT_ONCE, stoppable.stop)
         for one in self.new:
             manifest = one.image.descriptor
             repository = self.repositories[one.repository]
