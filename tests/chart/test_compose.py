@@ -238,7 +238,45 @@ def test_a_door_to_nowhere_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     flags = ("--out", str(tmp_path / "out"), "--publish", "keycloak=443")
     assert main(["compose", "room", *where, *flags]) == 2
     told = capsys.readouterr().err
-    assert "no service is that could be published" in told and "gateway" in told
+    assert "nothing answers there; choose from: " in told and "gateway" in told
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["model-hub", "vllm-chat-11111111"])
+def test_what_asks_for_no_token_answers_this_host_alone(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--chart", str(REPO / "charts/waybill"), "--project", str(room(tmp_path)))
+    write = ["compose", "room", *where, "--out", str(tmp_path / "out"), "--publish"]
+    for place in ("8081", "192.0.2.1:8081", "[2001:db8::1]:8081"):
+        assert main([*write, f"{name}={place}"]) == 2
+        assert "asks for no token" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*write, f"{name}=127.0.0.1:8081"]) == 0
+    assert content(tmp_path / "out")["services"][name]["ports"][0]["host_ip"] == "127.0.0.1"
+
+
+def test_what_watches_a_cluster_is_left_out(tmp_path: Path) -> None:
+    values = tmp_path / "drift.yaml"
+    values.write_text(json.dumps({"drift": {"enabled": True}}))
+    flags, project = ("--values", str(values)), room(tmp_path)
+    found = compose("room", tmp_path / "out", *flags, project=project)["services"]
+    assert found == compose("room", tmp_path / "without", project=project)["services"]
+
+
+def test_what_compose_cannot_say_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--chart", str(REPO / "charts/waybill"), "--project", str(room(tmp_path)))
+    values, nfs = tmp_path / "nfs.yaml", {"server": "nfs.internal", "path": "/models"}
+    hub = {
+        "extraVolumes": [{"name": "more", "nfs": nfs}],
+        "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+    }
+    values.write_text(json.dumps({"modelHub": hub}))
+    write = ["compose", "room", *where, "--out", str(tmp_path / "out"), "--values", str(values)]
+    assert main(write) == 2
+    assert "model-hub asks for the volume more by nfs" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

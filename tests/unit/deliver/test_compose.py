@@ -12,6 +12,7 @@ from waybill.deliver.compose.folder import Folder, write
 from waybill.deliver.compose.networks import Reach, definitions
 from waybill.deliver.compose.pods import pods
 from waybill.deliver.compose.project import Project, _give_gpus, _literal, _services, _yaml
+from waybill.deliver.compose.unsaid import check, check_kinds
 from waybill.deliver.secrets import Plan
 from waybill.errors import BadFile, ComposeLacks, NotEnoughGpus, NotInCompose
 
@@ -119,6 +120,56 @@ def test_single_keys_go_to_their_paths_and_tokens_of_a_cluster_nowhere() -> None
     found = [(each["source"], each["target"]) for each in service["volumes"]]
     assert found == [("./secrets/s/k", "/v/root/ID")]
     assert made.given == {"secrets/s/k"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "what"),
+    [
+        ({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]}, "A by fieldRef"),
+        ({"env": [{"name": "A", "valueFrom": {"configMapKeyRef": {}}}]}, "A by configMapKeyRef"),
+        (
+            {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"optional": True}}}]},
+            "A if there is one",
+        ),
+        ({"envFrom": [{"secretRef": {"name": "s"}}]}, "envFrom"),
+        ({"volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "k"}]}, "/v by subPath"),
+    ],
+)
+@pytest.mark.parametrize("first", [False, True])
+def test_a_container_gets_all_it_asks_for_or_none_is_written(
+    asked: dict[str, Any], what: str, first: bool
+) -> None:
+    both = container(), container(**asked)
+    begins, stays = both[::-1] if first else both
+    (pod,) = pods([workload("x", stays, first=[begins])])
+    with pytest.raises(NotInCompose, match=f"x asks for {what}, which"):
+        check(pod)
+
+
+@pytest.mark.parametrize(
+    ("volume", "what"),
+    [
+        ({"nfs": {"server": "a"}}, "by nfs"),
+        ({"csi": {"driver": "a"}}, "by csi"),
+        ({"downwardAPI": {"items": []}}, "by downwardAPI"),
+        ({"configMap": {"name": "c", "optional": True}}, "if there is one"),
+        ({"projected": {"sources": [{"clusterTrustBundle": {}}]}}, "by clusterTrustBundle"),
+        ({"projected": {"sources": [{"secret": {"optional": True}}]}}, "if there is one"),
+    ],
+)
+def test_so_it_is_with_volumes(volume: dict[str, Any], what: str) -> None:
+    (pod,) = pods([workload("x", container(), volumes=[{"name": "v", **volume}])])
+    with pytest.raises(NotInCompose, match=f"x asks for the volume v {what}"):
+        check(pod)
+
+
+@pytest.mark.parametrize("kind", ["CronJob", "DaemonSet", "Pod"])
+def test_workloads_that_no_service_is_like_are_refused(kind: str) -> None:
+    one = {**workload("x", container()), "kind": kind}
+    with pytest.raises(NotInCompose, match=f"t-x asks for {kind}, which"):
+        check_kinds([one])
+    one["metadata"]["annotations"] = {"helm.sh/hook": "test"}
+    check_kinds([one])
 
 
 def test_scratch_is_in_memory_and_may_be_run_from_unless_two_share_it() -> None:
@@ -302,6 +353,22 @@ def test_a_project_is_written_once_and_then_only_what_differs(tmp_path: Path) ->
     variables = (tmp_path / "secrets/env/x").read_text()
     assert variables == f"ID=waybill-hub\nKEY={key}\n"
     assert (tmp_path / "data/models").is_dir()
+
+
+def test_what_is_rendered_no_more_is_removed_and_what_people_made_stays(tmp_path: Path) -> None:
+    two = {"config/c/a.yaml": "a: 1\n", "config/c/b.yaml": "b: 1\n"}
+    write(project(config=two), tmp_path)
+    for path in ("config/site-ca/ca.crt", "secrets/tls/tls.key", "secrets/env/gone"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    gone = ("config/c/b.yaml", "secrets/env/gone")
+    assert write(project(), tmp_path, dry_run=True).gone == gone
+    assert (tmp_path / gone[0]).exists()
+    assert write(project(), tmp_path).gone == gone
+    assert not any((tmp_path / path).exists() for path in gone)
+    assert (tmp_path / "config/site-ca/ca.crt").exists()
+    assert (tmp_path / "secrets/tls/tls.key").exists() and (tmp_path / "secrets/s/KEY").exists()
+    assert write(project(env={}), tmp_path).gone == ("secrets/env/x",)
 
 
 def test_nobody_else_gets_to_the_secrets(tmp_path: Path) -> None:

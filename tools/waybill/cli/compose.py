@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from ipaddress import ip_address
 from pathlib import Path
 
 from waybill.cli.arguments import Commands
@@ -12,7 +13,8 @@ from waybill.cli.output import Console, Report, counted
 from waybill.deliver.compose.folder import Written, write
 from waybill.deliver.compose.project import FRONT, Options, Project, project
 
-_PLACE = r"(?:(\d+(?:\.\d+){3}|\[[0-9a-fA-F:]+\]):)?\d{1,5}"
+_PLACE = re.compile(r"(?:([\d.]+|\[[0-9a-fA-F:]+\]):)?(\d{1,5})", re.ASCII)
+_GPU = re.compile(r"\d+|(GPU|MIG)-[\w/-]+", re.ASCII)
 _PULL = {"registry": "missing", "archive": "never"}
 
 
@@ -32,7 +34,7 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument(
         "--gpus",
-        type=lambda text: text.split(","),
+        type=_gpus,
         default=[],
         metavar="ID,...",
         help="the GPUs that engines may use, by number or UUID (default: from 0 on)",
@@ -55,9 +57,25 @@ def register(commands: Commands) -> None:
 
 def _published(text: str) -> tuple[str, str]:
     name, _, place = text.partition("=")
-    if not (name and re.fullmatch(_PLACE, place) and int(place.rpartition(":")[2]) < 1 << 16):
+    found = _PLACE.fullmatch(place)
+    if not (name and found and 0 < int(found[2]) < 1 << 16 and _is_address(found[1])):
         raise argparse.ArgumentTypeError(f"{text!r} is not SERVICE=PORT or SERVICE=ADDRESS:PORT")
     return name, place
+
+
+def _is_address(text: str | None) -> bool:
+    try:
+        return text is None or bool(ip_address(text.strip("[]")))
+    except ValueError:
+        return False
+
+
+def _gpus(text: str) -> list[str]:
+    ids = text.split(",")
+    if not all(map(_GPU.fullmatch, ids)) or len({*ids}) < len(ids):
+        why = "is not GPUs by number or UUID, each once, as nvidia-smi -L lists them"
+        raise argparse.ArgumentTypeError(f"{text!r} {why}")
+    return ids
 
 
 def _compose(args: argparse.Namespace, console: Console) -> Report:
@@ -76,6 +94,7 @@ def _compose(args: argparse.Namespace, console: Console) -> Report:
 def _told(args: argparse.Namespace, made: Project, written: Written) -> str:
     would = "would change" if args.dry_run else "changed"
     lines = [f"{would} {path}" for path in written.changed]
+    lines += [f"{'would remove' if args.dry_run else 'removed'} {path}" for path in written.gone]
     lines += [
         f"{'would make' if args.dry_run else 'made'} the Secret {name}" for name in written.made
     ]
@@ -96,6 +115,7 @@ def _data(args: argparse.Namespace, made: Project, written: Written) -> dict[str
         "services": sorted(made.content["services"]),
         "images": made.images,
         "changed": list(written.changed),
+        "gone": list(written.gone),
         "secrets": {"made": list(written.made), "all": sorted(made.plan.secrets)},
         "foreign": list(written.foreign),
     }

@@ -22,10 +22,10 @@ class NotEnoughGpus(WaybillError):
 
 
 class NotPublishable(WaybillError):
-    """--publish names a service that is not there, or that answers nobody."""
+    """--publish names a service that answers nobody, or anybody."""
 
-    sentence = "--publish names {name}, which no service is that could be published"
-    hint = "choose from: {known}"
+    sentence = "{name} cannot be published: {why}"
+    hint = "change --publish; clients ask the gateway, gateway=[ADDRESS:]PORT"
     exit_code = 2
 
 

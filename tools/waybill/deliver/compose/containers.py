@@ -12,6 +12,8 @@ from waybill.errors import NotInCompose
 
 CONFIG, SECRETS, DATA = "config", "secrets", "data"
 """Folders beside compose.yaml: what is rendered, what nobody else may read, what grows."""
+ENV = f"{SECRETS}/env"
+"""Files of variables, one a service."""
 _SHM, _TMP = "/dev/shm", "/tmp"  # noqa: S108 - where containers have them
 _PYTHON = (
     "import sys, urllib.request as r; "
@@ -73,7 +75,7 @@ class Translation:
                 keys[each["name"]] = (source["name"], source["key"])
                 self.given.add(f"{SECRETS}/{source['name']}/{source['key']}")
         if name in self.env:
-            found["env_file"] = [f"./{SECRETS}/env/{name}"]
+            found["env_file"] = [f"./{ENV}/{name}"]
 
     def _mounts(self, found: Service, pod: Pod, container: Mapping[str, Any]) -> None:
         volumes = _volumes(pod)

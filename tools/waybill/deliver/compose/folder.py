@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from waybill.deliver.compose.containers import SECRETS
+from waybill.deliver.compose.containers import ENV, SECRETS
 from waybill.deliver.compose.project import Project
 from waybill.deliver.secrets import make_missing
 from waybill.errors import BadFile, ComposeLacks, SecretLacksKeys
@@ -23,11 +23,13 @@ _PRIVATE, _READABLE = 0o700, 0o755
 class Written:
     """`changed` are paths of files that differ from before, `made` names of Secrets.
 
-    `foreign` are folders that belong to somebody else than who has to write to them.
+    `gone` are files of an earlier run that nothing renders any more. `foreign` are folders that
+    belong to somebody else than who has to write to them.
     """
 
     changed: tuple[str, ...]
     made: tuple[str, ...]
+    gone: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
 
 
@@ -71,22 +73,39 @@ def write(project: Project, root: Path, *, dry_run: bool = False) -> Written:
     files = {FILE: project.text, **project.config}
     changed = [path for path, text in files.items() if _read(root / path) != text]
     try:
+        gone = sorted(_left_over(project, root))
         made = make_missing(project.plan, Folder(root), dry_run=dry_run).made
         if dry_run:
-            return Written(tuple(changed), made)
+            return Written(tuple(changed), made, tuple(gone))
         for path in changed:
             _make((root / path).parent, _READABLE)
             _replace(root / path, files[path], 0o644)
         for service, keys in project.env.items():
-            _make(root / SECRETS / "env", _PRIVATE)
-            _replace(root / SECRETS / "env" / service, _variables(keys, root), 0o600)
-        return Written(tuple(changed), made, tuple(_own(project, root)))
+            _make(root / ENV, _PRIVATE)
+            _replace(root / ENV / service, _variables(keys, root), 0o600)
+        for path in gone:
+            (root / path).unlink()
+        return Written(tuple(changed), made, tuple(gone), tuple(_own(project, root)))
     except SecretLacksKeys as error:
         raise ComposeLacks(
             paths=f"{SECRETS}/{error.facts['name']}: {error.facts['keys']}"
         ) from None
     except OSError as error:
         raise BadFile(path=error.filename or root, why=error.strerror or str(error)) from error
+
+
+def _left_over(project: Project, root: Path) -> Iterator[str]:
+    """In folders that are ours: what is mounted counts, and so do variables that lie about.
+
+    A ConfigMap's folder that is rendered no more may be one that people have made.
+    """
+    ours = {str(Path(path).parent) for path in project.config}
+    known = {*project.config, *(f"{ENV}/{service}" for service in project.env)}
+    for folder in (*ours, ENV):
+        for each in (root / folder).glob("*"):
+            path = f"{folder}/{each.name}"
+            if path not in known and each.is_file():
+                yield path
 
 
 def _check(project: Project, root: Path) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from waybill.deliver import install
 from waybill.deliver.helm import Helm, Manifest
 
-ENGINE = "vllm"
+ENGINE, HUB = "vllm", "model-hub"
 WEIGHTS = "models"
 """The claim that all engines share, so that a revision is fetched once."""
 DIRECTORY = "/store"
@@ -32,6 +32,8 @@ _ALONE: Mapping[str, Any] = {
     "minio": {"ingress": _OFF},
     "monitoring": {"podMonitors": _OFF, "alerts": _OFF, "dashboard": _OFF},
     "import": _OFF,
+    # It compares with a cluster.
+    "drift": _OFF,
 }
 _LABELS = "app.kubernetes.io"
 
@@ -83,11 +85,11 @@ def rendered(release: Helm, store: str) -> list[Manifest]:
 def pods(objects: Iterable[Manifest]) -> list[Pod]:
     """All workloads but those of hooks, which belong to Helm."""
     kinds = ("Deployment", "StatefulSet", "Job")
-    found = [each for each in objects if each["kind"] in kinds and not _hook(each)]
+    found = [each for each in objects if each["kind"] in kinds and not is_hook(each)]
     return sorted((_pod(each) for each in found), key=lambda pod: pod.component)
 
 
-def _hook(manifest: Manifest) -> bool:
+def is_hook(manifest: Manifest) -> bool:
     return "helm.sh/hook" in (manifest["metadata"].get("annotations") or {})
 
 
@@ -109,7 +111,7 @@ def _overlay(values: Mapping[str, Any], store: str) -> dict[str, Any]:
             "users": {"hub": {"existingSecret": NO_KEYS}},
         }
         # The chart wants to know where the store is; nothing leaves the host for this one.
-        here = {"enabled": True, "cidr": f"{LOOPBACK}/32", "ports": [443], "from": ["model-hub"]}
+        here = {"enabled": True, "cidr": f"{LOOPBACK}/32", "ports": [443], "from": [HUB]}
         over["global"]["network"]["external"] = {"store": here}
         over["modelHub"] |= _reads_directory(values["modelHub"], unquote(parts.path))
     return over

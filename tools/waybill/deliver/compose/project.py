@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 
 import yaml
 
 from waybill.deliver.compose.containers import CONFIG, Service, Translation, gpus
 from waybill.deliver.compose.networks import PUBLISHED, Reach, definitions
-from waybill.deliver.compose.pods import ENGINE, Pod, pods, rendered
+from waybill.deliver.compose.pods import ENGINE, HUB, Pod, pods, rendered
+from waybill.deliver.compose.unsaid import check, check_kinds
 from waybill.deliver.environments import Environment
 from waybill.deliver.helm import Helm, Manifest
 from waybill.deliver.secrets import Plan
@@ -21,6 +23,8 @@ FRONT = {"gateway": "127.0.0.1:8080"}
 """Published where nothing else is said: for this host alone."""
 _DOORS = ("https", "http", "s3")
 """The port that is published, the first of these that a server has."""
+_OPEN = (HUB, ENGINE)
+"""Parts that answer whoever reaches them."""
 _JOB = "waybill.job"
 """A label that changes with what a Job does, so that it runs again."""
 _HEADER = "# Written by `waybill compose {environment}`: do not edit, run it again.\n"
@@ -64,12 +68,13 @@ class Project:
 def project(environment: Environment, release: Helm, options: Options) -> Project:
     """Raises NotInCompose, NotEnoughGpus, NotPublishable, and what `rendered` raises."""
     objects = rendered(release, environment.store)
+    check_kinds(objects)
     made = Translation(options.data)
     found = pods(objects)
     reach = Reach.of(objects, release.namespace, {pod.part for pod in found})
     services = _services(found, made, reach)
     _give_gpus(found, services, options.gpus)
-    _publish(services, reach, options.publish)
+    _publish(found, services, reach, options.publish)
     for each in services.values():
         each["pull_policy"] = options.pull
     content = {
@@ -94,6 +99,7 @@ def _services(found: Sequence[Pod], made: Translation, reach: Reach) -> dict[str
     """All pods' services by name, each in its networks and after what it needs."""
     services: dict[str, Service] = {}
     for pod in found:
+        check(pod)
         for name, container in _named(pod):
             services[name] = made.service(pod, container, name)
     for pod in found:
@@ -150,15 +156,23 @@ def _give_gpus(found: Iterable[Pod], services: Mapping[str, Service], named: Seq
         resources["reservations"] = {"devices": [device]}
 
 
-def _publish(services: Mapping[str, Service], reach: Reach, publish: Mapping[str, str]) -> None:
+def _publish(
+    found: Iterable[Pod], services: Mapping[str, Service], reach: Reach, publish: Mapping[str, str]
+) -> None:
+    """Raises NotPublishable."""
+    open_to_all = {name for pod in found if pod.part in _OPEN for name, _ in _named(pod)}
     for name, place in publish.items():
         ports = reach.ports.get(name, {})
         inside = next((ports[door] for door in _DOORS if door in ports), None)
         if inside is None or name not in services:
             known = ", ".join(each for each in reach.ports if each in services)
-            raise NotPublishable(name=name, known=known)
+            raise NotPublishable(name=name, why=f"nothing answers there; choose from: {known}")
         address, _, port = place.rpartition(":")
-        host = {"host_ip": address.strip("[]")} if address else {}
+        address = address.strip("[]")
+        if name in open_to_all and not (address and ip_address(address).is_loopback):
+            why = f"it asks for no token here: {name}=127.0.0.1:{port} is for this host alone"
+            raise NotPublishable(name=name, why=why)
+        host = {"host_ip": address} if address else {}
         service = services[name]
         service["ports"] = [{"target": inside, "published": port, "protocol": "tcp", **host}]
         service.setdefault("networks", {})[PUBLISHED] = {}
