@@ -57,6 +57,17 @@ def test_alerts_know_their_release(render: Render) -> None:
     assert "{{ $labels.pod }}" in text
 
 
+def test_nobody_is_missed_who_is_not_to_look_for_drift(render: Render) -> None:
+    """Of a Job that never ran there is no series to compare."""
+    blind = next(rule for rule in RULES if rule["alert"] == "WaybillDriftBlind")
+    assert "absent_over_time(waybill_drift_unread_kinds{OURS}[2h])" in blind["expr"]
+    for enabled in (True, False):
+        rendered = render(*CASES["test"], {"drift": {"enabled": enabled}})
+        groups = named(rendered, "PrometheusRule", "alerts")["spec"]["groups"]
+        assert ("waybill-drift" in {group["name"] for group in groups}) is enabled
+        assert {"waybill-hub", "waybill-gateway"} <= {group["name"] for group in groups}
+
+
 def test_series_carry_the_labels_that_queries_ask_for(render: Render) -> None:
     for monitor in of_kind(render(*CASES["test"]), "PodMonitor"):
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]

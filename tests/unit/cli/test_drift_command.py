@@ -12,6 +12,7 @@ from tests.services import free_port
 from tests.unit.cli.conftest import Waybill
 from waybill.cli.drift import METRICS
 from waybill.deliver.cluster import Cluster
+from waybill.errors import ClusterForbidden
 
 EXPECTED = "kind: Deployment\nmetadata: {name: w-hub}\nspec: {replicas: 2}\n"
 INSIDE = ("--namespace", "ns", "--release", "w")
@@ -45,6 +46,31 @@ def test_the_exit_code_tells_pipelines(waybill: Waybill, expected: Path) -> None
     expected.write_text(EXPECTED.replace("2", "1"))
     ran = waybill("drift", "--expected", expected, *INSIDE, "--detailed-exitcode")
     assert (ran.code, ran.out) == (0, "no difference\n")
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_could_not_be_looked_at_is_no_good_answer(
+    waybill: Waybill, expected: Path, monkeypatch: pytest.MonkeyPatch, changed: bool
+) -> None:
+    def forbidden(_: object, kind: str, *__: object) -> list[dict[str, Any]]:
+        if kind == "services":
+            raise ClusterForbidden(where="ns", what="list services", why="no right")
+        spec = {"replicas": 1 if changed else 2}
+        return [{"kind": "Deployment", "metadata": {"name": "w-hub"}, "spec": spec}]
+
+    expected.write_text(f"{EXPECTED}---\nkind: Service\nmetadata: {{name: w}}\n")
+    monkeypatch.setattr(Cluster, "listed", forbidden)
+    codes = [
+        waybill("drift", "--expected", expected, *INSIDE, *flags).code
+        for flags in ((), ("--detailed-exitcode",))
+    ]
+    assert codes == [1, 5 if changed else 1]
+    ran = waybill("drift", "--expected", expected, *INSIDE, "--quiet")
+    assert ran.out.splitlines()[-1] == (
+        "1 difference in what could be looked at"
+        if changed
+        else "no difference in what could be looked at"
+    )
 
 
 def test_prometheus_finds_the_result_while_it_stays(waybill: Waybill, expected: Path) -> None:

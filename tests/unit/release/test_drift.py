@@ -20,7 +20,7 @@ from waybill.store.layout import Ref
 
 def workload(replicas: int = 2, name: str = "w-hub") -> dict[str, Any]:
     container = {"name": "hub", "env": [{"name": "K", "valueFrom": secret("w-keys")}]}
-    pod = {"spec": {"containers": [container]}}
+    pod = {"metadata": {"labels": {"app": "w"}}, "spec": {"containers": [container]}}
     spec = {"replicas": replicas, "template": pod}
     return {"kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
@@ -36,11 +36,12 @@ class Cluster:
     refused: str = ""
 
     def listed(self, kind: str, selector: str = "") -> list[Object]:
-        assert selector == "app.kubernetes.io/instance=w"
+        assert selector == "app.kubernetes.io/instance=w" or kind == "networkpolicies"
         if kind == self.refused:
             raise ClusterForbidden(where="here", what=f"list {kind}", why="no right")
         plural = {kind: name for name, kind in drift.KINDS.items()}
-        return [each for each in self.objects if each["kind"] == plural[kind]]
+        found = [each for each in self.objects if each["kind"] == plural[kind]]
+        return [each for each in found if not selector or "labels" not in each["metadata"]]
 
     def secret_keys(self, name: str) -> frozenset[str] | None:
         return self.secrets.get(name)
@@ -124,6 +125,21 @@ def test_of_a_part_only_what_decides_is_called_too_many() -> None:
     live = [workload(), workload(name="w-old"), known, spare]
     drift.in_cluster(found, [workload(), known], Cluster(copy.deepcopy(live)), "w")
     assert told(found) == [("release and cluster", "Deployment w-old", "")]
+
+
+def policy(name: str, **more: Any) -> Object:
+    about = {"name": name, "managedFields": [{"manager": "kubectl"}], **more}
+    return {"kind": "NetworkPolicy", "metadata": about, "spec": {"ingress": [{}]}}
+
+
+def test_a_policy_by_hand_that_lets_everybody_in_is_told(seen: Any) -> None:
+    """The release's own selector does not find it."""
+    expected = [workload(), policy("w-hub")]
+    more = policy("allow-all", labels={"mine": "yes"})
+    found = seen(expected, expected, Cluster([workload(), policy("w-hub"), more], KEYS))
+    assert ("release and cluster", "NetworkPolicy allow-all", "") in told(found)
+    found = seen([workload()], [workload()], Cluster([workload(), more], KEYS))
+    assert told(found) == [], "a release without policies keeps nothing shut"
 
 
 def test_a_ref_that_moved_behind_the_file_is_told(world: World) -> None:

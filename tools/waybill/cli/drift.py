@@ -51,14 +51,24 @@ def _drift(args: argparse.Namespace, console: Console) -> Report:
     for each in found.unread:
         console.note(f"not looked at: {each}")
     lines = [line for each in found.findings for line in _told(each)]
-    amount = counted(len(found.findings), "difference") if found.findings else "no difference"
     data = {"findings": [asdict(each) for each in found.findings], "unread": found.unread}
-    code = CHANGES if args.detailed_exitcode and found.findings else 0
-    report = Report("\n".join([*lines, amount]), data, code)
+    report = Report("\n".join([*lines, _amount(found)]), data, _code(found, args.detailed_exitcode))
     if args.metrics_port:
         console.note(report.text)
         _show(found, args.metrics_port, args.metrics_seconds)
     return report
+
+
+def _amount(found: Drift) -> str:
+    amount = counted(len(found.findings), "difference") if found.findings else "no difference"
+    return f"{amount} in what could be looked at" if found.unread else amount
+
+
+def _code(found: Drift, detailed: bool) -> int:
+    """What could not be looked at is no answer, and least of all a good one."""
+    if detailed and found.findings:
+        return CHANGES
+    return 1 if found.unread else 0
 
 
 def _outside(args: argparse.Namespace) -> Drift:

@@ -1,8 +1,9 @@
 """What a cluster has, beside what was rendered for it: pure answers about objects.
 
 Only what was rendered is compared, as the API server adds its defaults to everything. What somebody
-else has added stands in an object's managedFields, under the name of the program that wrote it:
-https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+else has added stands in an object's managedFields, under the name of the program that wrote it; but
+of what the API server keeps as one, which selectors and rules are, only that it was written:
+https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy
 """
 
 from __future__ import annotations
@@ -14,16 +15,36 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from waybill.deliver.demands import quantity
+from waybill.deliver.redaction import redacted
 from waybill.deliver.rollout import Object
 from waybill.errors import BadValue
 
 NOTHING = "nothing"
+_VALUE, _OTHER = "a value", "another value"
+"""Which may be a secret, written by hand where none is meant to be; logs show what we say."""
 _TOOLS = re.compile(r"helm|argocd|flux|kustomize")
 """Names of those that bring releases."""
 _HARMLESS = ("kubectl.kubernetes.io/restartedAt",)
 """What `kubectl rollout restart` writes: it changes nothing of what runs."""
 _SHOWN = 120
 _SKIPPED = {"apiVersion", "kind", "metadata", "status"}
+_WHOLE = {
+    "configMapKeyRef",
+    "egress",
+    "ingress",
+    "labelSelector",
+    "namespaceSelector",
+    "nodeSelector",
+    "podSelector",
+    "rules",
+    "secretKeyRef",
+    "selector",
+    "tls",
+    "tolerations",
+}
+"""Fields that the API server keeps as one: what is in them and was not rendered is no default."""
+_DEFAULTS = {"protocol": "TCP"}
+"""But this, of the ports of a NetworkPolicy."""
 _COMES_AND_GOES = {"Job", "Pod"}
 
 
@@ -69,6 +90,47 @@ def differences(
     return found
 
 
+def opened(
+    expected: Iterable[Object], policies: Iterable[Object], selector: tuple[str, str]
+) -> Iterator[Difference]:
+    """NetworkPolicies made by hand that let something through to or from pods of ours.
+
+    What is allowed adds up, so one that the release knows nothing of opens what it keeps shut.
+    `selector` is the label of the release's own, which `differences` compares.
+    """
+    key, name = selector
+    ours = [
+        each["spec"]["template"]["metadata"].get("labels") or {}
+        for each in expected
+        if each["kind"] in ("Deployment", "StatefulSet")
+    ]
+    for each in policies:
+        spec, by = each["spec"], _last(each)
+        known = (each["metadata"].get("labels") or {}).get(key) == name
+        if known or not by or not (spec.get("ingress") or spec.get("egress")):
+            continue
+        if any(_chosen(spec.get("podSelector") or {}, labels) for labels in ours):
+            about = Name(each["kind"], each["metadata"]["name"])
+            yield Difference(str(about), "", NOTHING, "this object", by)
+
+
+def _chosen(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/"""
+    if not (selector.get("matchLabels") or {}).items() <= labels.items():
+        return False
+    for each in selector.get("matchExpressions") or ():
+        there, values = each["key"] in labels, each.get("values") or ()
+        holds = {
+            "In": labels.get(each["key"]) in values,
+            "NotIn": labels.get(each["key"]) not in values,
+            "Exists": there,
+            "DoesNotExist": not there,
+        }
+        if not holds[each["operator"]]:
+            return False
+    return True
+
+
 def _by_name(objects: Iterable[Object]) -> dict[Name, Object]:
     return {
         Name(each["kind"], each["metadata"]["name"]): each
@@ -91,35 +153,52 @@ def _of_object(name: Name, expected: Object, live: Object) -> Iterator[Differenc
         for each in _compared(about, held, ("metadata", key)):
             yield replace(each, object=str(name), by=by)
     for path, who in _added(expected, live):
-        yield Difference(str(name), ".".join(path), NOTHING, "a value", who)
+        yield Difference(str(name), ".".join(path), NOTHING, _VALUE, who)
 
 
-def _compared(expected: Any, found: Any, path: tuple[str, ...]) -> Iterator[Difference]:
+def _compared(
+    expected: Any, found: Any, path: tuple[str, ...], *, whole: bool = False
+) -> Iterator[Difference]:
+    """`whole`: what is found and was not expected differs, too."""
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        for key, value in expected.items():
-            yield from _compared(value, found.get(key), (*path, key))
+        for key in {**expected, **found} if whole else expected:
+            value = expected.get(key, _DEFAULTS.get(key) if whole else None)
+            one = whole or key in _WHOLE
+            yield from _compared(value, found.get(key), (*path, key), whole=one)
     elif isinstance(expected, list) and isinstance(found, list):
-        yield from _of_list(expected, found, path)
-    elif not _same(expected, found):
-        yield Difference("", ".".join(path), *_shown(expected, found))
+        yield from _of_list(expected, found, path, whole=whole)
+    elif not _same(expected, found) or _selects(path, expected) != _selects(path, found):
+        shown = _shown(expected, found)
+        if path[-1] == "value" and "env" in path:
+            shown = (shown[0], _OTHER)
+        yield Difference("", ".".join(path), *shown)
 
 
-def _of_list(expected: list[Any], found: list[Any], path: tuple[str, ...]) -> Iterator[Difference]:
+def _selects(path: tuple[str, ...], value: Any) -> bool:
+    """Of pods and namespaces, one that is empty selects all, and one that is not there none."""
+    return path[-1] in ("namespaceSelector", "podSelector") and value is not None
+
+
+def _of_list(
+    expected: list[Any], found: list[Any], path: tuple[str, ...], *, whole: bool
+) -> Iterator[Difference]:
     """By the names of its items, where they have some; else by their order."""
     one_by_name, other_by_name = _named(expected), _named(found)
     if one_by_name is None or other_by_name is None:
         if len(expected) != len(found):
-            yield Difference("", ".".join(path), *_shown(expected, found))
+            counts = [f"{len(each)} items" for each in (expected, found)]
+            yield Difference("", ".".join(path), *counts)
             return
         for at, (one, other) in enumerate(zip(expected, found, strict=True)):
-            yield from _compared(one, other, (*path, str(at)))
+            yield from _compared(one, other, (*path, str(at)), whole=whole)
         return
     for key in {**one_by_name, **other_by_name}:
         one, other = one_by_name.get(key), other_by_name.get(key)
         if one is None or other is None:
-            yield Difference("", ".".join((*path, key)), *_shown(one, other))
+            missing = (_VALUE, NOTHING) if other is None else (NOTHING, _VALUE)
+            yield Difference("", ".".join((*path, key)), *missing)
         else:
-            yield from _compared(one, other, (*path, key))
+            yield from _compared(one, other, (*path, key), whole=whole)
 
 
 def _named(items: list[Any]) -> dict[str, Any] | None:
@@ -144,7 +223,7 @@ def _same(expected: Any, found: Any) -> bool:
 
 
 def _shown(expected: Any, found: Any) -> tuple[str, str]:
-    """Both in a line each; of long texts the first lines that differ."""
+    """Both in a line each, without credentials; of long texts the first lines that differ."""
     if isinstance(expected, str) and isinstance(found, str):
         pairs = zip(expected.splitlines(), found.splitlines(), strict=False)
         lines = next((pair for pair in pairs if pair[0] != pair[1]), (expected, found))
@@ -155,7 +234,7 @@ def _shown(expected: Any, found: Any) -> tuple[str, str]:
 
 
 def _line(text: str) -> str:
-    line = " ".join(text.split())
+    line = redacted(" ".join(text.split()))
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
 
 

@@ -127,6 +127,8 @@ def in_cluster(
         try:
             live += cluster.listed(plural, f"{install.INSTANCE}={release}")
             kinds.add(kind)
+            if kind == "NetworkPolicy":
+                drift.findings += _opened(expected, cluster, release)
         except ClusterForbidden as error:
             drift.unread.append(f"{plural}: {error}")
     if applied is None:
@@ -140,6 +142,15 @@ def in_cluster(
     for each in found:
         changed = (each.object, each.field) in since
         drift.findings.append(_by_hand(each) if changed else _not_installed(each))
+
+
+def _opened(expected: Sequence[Object], cluster: Cluster, release: str) -> Iterator[Finding]:
+    """Rules of the namespace that nobody has rendered; in releases without rules, none counts."""
+    if any(each["kind"] == "NetworkPolicy" for each in expected):
+        held = cluster.listed(KINDS["NetworkPolicy"])
+        advice = "delete it; what clients need is in the values, under global.network"
+        for each in differences.opened(expected, held, (install.INSTANCE, release)):
+            yield _finding("release and cluster", each, advice)
 
 
 def _by_hand(found: Difference) -> Finding:
