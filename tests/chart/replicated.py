@@ -80,32 +80,39 @@ def installed(
     made: Release, chosen: Mapping[str, str], folder: Path, *, local: bool = False
 ) -> Installed:
     """As an installer does it, with the helm that WAYBILL_HELM names."""
-    texts = {name: data.decode() for name, data in made.files.items() if name.endswith(".yaml")}
-    host, namespace = LOCAL if local else ("", "")
-    place = Place({**_defaults(texts["config.yaml"]), **chosen}, host, namespace)
-    documents = {
+    found = documents(made.files, chosen, *(LOCAL if local else ()))
+    main, beside = (
+        templated(chart, values_of(found[name][0]), found[name][0]["spec"]["releaseName"], folder)
+        for chart, name in zip(made.charts, ("waybill.yaml", "settings.yaml"), strict=False)
+    )
+    return Installed(found, main, beside)
+
+
+def documents(
+    files: Mapping[str, bytes], chosen: Mapping[str, str], host: str = "", namespace: str = ""
+) -> dict[str, list[Object]]:
+    """A release's documents by file, rendered; `host` is the registry that the installer keeps."""
+    texts = {name: data.decode() for name, data in files.items() if name.endswith(".yaml")}
+    place = Place({**defaulted(texts["config.yaml"]), **chosen}, host, namespace)
+    return {
         name: [dict(each) for each in helm.documents(text)]
         for name, text in render(texts, place).items()
     }
-    main, beside = (
-        _objects(chart, documents[name][0], folder)
-        for chart, name in zip(made.charts, ("waybill.yaml", "settings.yaml"), strict=False)
-    )
-    return Installed(documents, main, beside)
 
 
 @cache
-def _defaults(config: str) -> dict[str, str]:
+def defaulted(config: str) -> dict[str, str]:
+    """Every option that nobody has chosen; random ones are kept, as an installer keeps them."""
     return defaults(yaml.safe_load(render({"": config}, Place())[""]))
 
 
-def _objects(chart: Chart, document: Object, folder: Path) -> list[Object]:
-    spec = document["spec"]
-    values = spec["values"]
-    for more in spec.get("optionalValues", ()):
+def values_of(document: Object) -> Object:
+    """What a HelmChart gives its chart."""
+    values: Object = document["spec"]["values"]
+    for more in document["spec"].get("optionalValues", ()):
         if str(more["when"]).lower() == "true":
             values = helm.overlay(values, more["values"])
-    return templated(chart, values, spec["releaseName"], folder)
+    return values
 
 
 def templated(chart: Chart, values: Mapping[str, Any], name: str, folder: Path) -> list[Object]:
