@@ -42,6 +42,11 @@ def hex_of(digest: Digest) -> str:
     return digest.removeprefix("sha256:")
 
 
+def short(digest: str) -> str:
+    """As much of it as people are shown."""
+    return digest[: len("sha256:") + 12]
+
+
 def is_commit(text: str) -> bool:
     """A commit is 40 lower-case hex digits, as Hugging Face clients see it."""
     return _COMMIT.fullmatch(text) is not None

@@ -81,14 +81,25 @@ def load(path: Path, schema: Mapping[str, Any], *, blocks: bool = False) -> Any:
 
     `blocks` lets values have several lines, as PEM does.
     """
+    return parse(read(path), path, schema, blocks=blocks)
+
+
+def read(path: Path) -> bytes:
+    """Raises BadFile."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadFile(path=path, why=error.strerror or str(error)) from error
+
+
+def parse(data: bytes, path: Path, schema: Mapping[str, Any], *, blocks: bool = False) -> Any:
+    """As `load`, of a file that was read."""
     loader = _Blocks if blocks else _Loader
     try:
-        value = yaml.load(path.read_bytes(), loader)  # noqa: S506 - derived from SafeLoader
+        value = yaml.load(data, loader)  # noqa: S506 - derived from SafeLoader
         if value is not None:
             _validate(value, schema, path)
         return value
-    except OSError as error:
-        raise BadFile(path=path, why=error.strerror or str(error)) from error
     except yaml.MarkedYAMLError as error:
         raise BadFile(path=path, why=_located(error)) from error
     except RecursionError as error:

@@ -13,8 +13,8 @@ from tests.unit.sign.making import policy_file, public_pem, signer
 from waybill import digest as digests
 from waybill.deliver.environments import Environments
 from waybill.digest import Digest
-from waybill.manifest import statement
-from waybill.release import apply
+from waybill.manifest import STATEMENT_TYPE, statement
+from waybill.release import apply, approve
 from waybill.release.apply import Application, Person
 from waybill.release.gates.case import Verdict
 from waybill.release.plan import Plan
@@ -88,11 +88,13 @@ class Site:
         evidence.add_signed(store, REPO, manifest, said, made)
         return digests.of(dsse.sign(said, made))
 
-    def license(self, name: str | None) -> None:
+    def license(self, name: str | None, key: str | None = None) -> None:
         store = self.world.store("dev")
         manifest = store.manifest(REPO, self.commit())
         said = license_statement(manifest, name)
-        hold(store, REPO, manifest.commit, ((said, "application/vnd.in-toto+json"),))
+        hold(store, REPO, manifest.commit, ((said, STATEMENT_TYPE),))
+        if key:
+            evidence.add_signed(store, REPO, manifest, said, self.keys[key])
 
     def watched(self, since: datetime, until: datetime, **more: Any) -> Health:
         seen = {"requests": 100, "errors": 0, "ttft_seconds": {"p95": 0.5}, "replicas": 1}
@@ -109,6 +111,11 @@ class Site:
     def take(self, plan: Plan, at: datetime | None = None, **person: Any) -> Application:
         by = person.pop("by", "carol")
         return apply.take(self.environments, plan, "plan.json", Person(by, **person), at=at)
+
+    def approve(self, plan: Plan, key: str | Signer = "alice", by: str = "") -> Digest:
+        """The digest of the approval of chat; in the name of the key, where no other is given."""
+        made = self.keys[key] if isinstance(key, str) else key
+        return approve.approve(self.take(plan, by=by or str(key)), made, now())["chat"]
 
     def verdict(self, gate: str, application: Application | None = None) -> Verdict:
         judged = application or self.prepare()

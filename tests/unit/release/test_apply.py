@@ -3,22 +3,26 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.release.site import Site
+from tests.unit.release.site import HOUR, Site
 from tests.unit.release.world import OTHER, REPO
+from tests.unit.sign.making import Authority, certified
 from waybill import digest as digests
 from waybill.errors import BadFile, Frozen, PlanOutdated, PromotionDenied
-from waybill.release import apply, approve, hold, move, rollback
+from waybill.release import apply, hold, move, promote, rollback
 from waybill.release.apply import Person
 from waybill.release.plan import PLAN_TYPE, Plan
 from waybill.sign.dsse import ENVELOPE_TYPE, Envelope
-from waybill.sign.predicates import PROMOTION
+from waybill.sign.predicates import PROMOTION, Approval
+from waybill.sign.predicates import Promotion as Promoted
 from waybill.sign.statements import Statement
 from waybill.sign.trust import now
+from waybill.store import evidence
 
 ALWAYS = {"always": {"cron": "* * * * *", "duration": "1d", "timeZone": "UTC"}}
 
@@ -203,6 +207,41 @@ def test_plan_that_was_edited_is_refused(site: Site, edit: Callable[[Any], None]
         Plan.load(path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("repo", "Acme/Other"),
+        ("size", 1),
+        ("licenses", ["Apache-2.0"]),
+        ("signers", ["release"]),
+        ("values", {"engineArgs": {"max-model-len": 1}}),
+    ],
+)
+def test_plan_that_says_what_is_not_so_is_refused(site: Site, key: str, value: Any) -> None:
+    """Also when its digest is that of what it says, by whoever carries it out or agrees to it."""
+    told = json.loads(json.dumps(site.prepare().plan.agreed))
+    told["models"]["chat"][key] = value
+    plan = saved(site, Plan(told))
+    before = tree(site.project)
+    with pytest.raises(PlanOutdated, match=rf"{key} of chat: the plan says .*, and it is "):
+        site.take(plan)
+    with pytest.raises(PlanOutdated, match=f"{key} of chat"):
+        site.approve(plan)
+    assert tree(site.project) == before
+
+
+def test_whom_nobody_knows_is_no_signer_in_the_plan(site: Site) -> None:
+    site.sign("release")
+    assert site.prepare().plan.models["chat"]["signers"] == ["release"]
+    stranger = certified(Authority(), "release")
+    store = site.world.store("dev")
+    evidence.sign_provenance(store, REPO, store.manifest(REPO, site.commit()), stranger, "a test")
+    assert site.prepare().plan.models["chat"]["signers"] == [
+        "CN=release (not known)",
+        "release",
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "[", "[]", "null", "[" * 100_000])
 def test_what_is_no_plan_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "plan.json").write_text(text)
@@ -221,16 +260,34 @@ def test_denied_plan_writes_nothing(site: Site) -> None:
 def test_approvals_open_the_gate_and_stand_in_the_record(site: Site) -> None:
     site.policy(approvals={"count": 2, "of": ["alice", "bob"]})
     plan = saved(site)
-    kept = [
-        approve.approve(site.environments, plan, "plan.json", site.keys[name], name, now())["chat"]
-        for name in ("alice", "bob")
-    ]
+    kept = [site.approve(plan, name) for name in ("alice", "bob")]
     tested = site.say(site.tested(), "ci")
     apply.carry_out(site.take(plan))
     record = site.world.records("test")[0]
     assert set(record.evidence) == {*kept, tested}
     for digest in record.evidence:
         assert site.world.store("test").read(digests.parse(digest))
+
+
+def test_record_names_nothing_that_did_not_speak_for_it(site: Site) -> None:
+    """No bad test, none that a newer one replaced, nothing of other places, plans and people."""
+    site.policy(approvals={"count": 1, "of": ["alice"]})
+    plan = saved(site)
+    site.say(Approval(digests.of(b"other"), "dev", "test", now(), "alice"), "alice")
+    site.say(Approval(plan.digest, "dev", "test", now(), "eve"), None)
+    site.say(Approval(plan.digest, "dev", "test", now(), "bob"), "bob")
+    site.say(Promoted(plan.digest, "a", "dev", "chat", now(), "x", ""), "ci")
+    site.say(site.tested(at=now() - HOUR), "ci")
+    site.say(site.tested("FAILED", name="other"), "ci")
+    site.say(site.tested(name="third"), None)
+    site.say(replace(site.watched(now(), now()), environment="prod"), "watch")
+    good = {
+        site.approve(plan),
+        site.say(site.tested(), "ci"),
+        site.say(site.watched(now() - HOUR, now()), "watch"),
+    }
+    apply.carry_out(site.take(plan))
+    assert set(site.world.records("test")[0].evidence) == good
 
 
 def test_key_of_whoever_applies_signs_that_it_was_done(site: Site) -> None:
@@ -261,6 +318,22 @@ def test_freeze_that_begins_while_bytes_are_sent_stops_the_pins(
     world = site.world
     assert world.stable("test") == world.ref("test") != site.commit()
     assert site.commit() in world.store("test").revisions(REPO)
+
+
+def test_freeze_that_begins_while_a_person_thinks_stops_the_pins(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no byte is sent in between."""
+    promote.copy(site.prepare().promotion)
+    site.policy(freeze={"silvester": {"cron": "0 0 1 1 *", "duration": "1d", "timeZone": "UTC"}})
+    asked = now().replace(month=12, day=31, hour=23)
+    application = site.prepare(asked).allowed()
+    assert application.case.sent
+    monkeypatch.setattr(apply, "now", lambda: asked + 2 * HOUR)
+    before = tree(site.project)
+    with pytest.raises(Frozen, match="silvester"):
+        apply.carry_out(application)
+    assert tree(site.project) == before
 
 
 def test_reason_for_overriding_a_freeze_is_kept(site: Site) -> None:

@@ -16,10 +16,11 @@ from tests.unit.release.test_race import at_once, checkout
 from tests.unit.release.world import OTHER, REPO
 from waybill.deliver import pins
 from waybill.errors import Frozen, PlanOutdated, RefMoved
-from waybill.release import apply, approve, promote
+from waybill.release import apply, promote
 from waybill.release.plan import Plan
 from waybill.sign.trust import now
 from waybill.store.audit import audit, inventory
+from waybill.store.store import Store
 
 
 def crashes(site: Site, folder: Path, plan: Plan) -> Any:
@@ -43,7 +44,7 @@ def test_crash_between_any_two_steps(site: Site, tmp_path: Path) -> None:
     site.policy(approvals={"count": 1, "of": ["alice"]})
     embed(site)
     plan = saved(site)
-    approve.approve(site.environments, plan, "plan.json", site.keys["alice"], "alice", now())
+    site.approve(plan)
     old = site.world.pins("test")
     states = set()
     for each in crashes(site, tmp_path / "crashes", plan):
@@ -66,22 +67,30 @@ def test_crash_between_any_two_steps(site: Site, tmp_path: Path) -> None:
     assert {moved for moved, _ in states} == {(False, False), (True, False), (True, True)}
 
 
+@pytest.mark.parametrize("step", [(Store, "move"), (pins, "update")])
 def test_what_was_begun_is_finished_in_a_freeze(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str]
 ) -> None:
+    """After a crash between the two refs, and between refs and pins."""
     window = {"cron": "0 0 1 1 *", "duration": "1d", "timeZone": "UTC"}
     site.policy(freeze={"silvester": window})
+    embed(site)
     plan, frozen = saved(site), now().replace(month=1, day=1, hour=5)
+    whole, done = getattr(*step), count(1)
 
-    def crash(*_: Any) -> None:
-        raise Crash
+    def crash(*given: Any, **more: Any) -> Any:
+        if step[0] is pins or next(done) > 1:
+            raise Crash
+        return whole(*given, **more)
 
     with monkeypatch.context() as patch, suppress(Crash):
-        patch.setattr(pins, "update", crash)
+        patch.setattr(*step, crash)
         apply.carry_out(site.take(plan, at=now().replace(month=6)))
     assert site.world.ref("test") != site.world.stable("test")
     apply.carry_out(site.take(plan, at=frozen))
-    assert site.world.ref("test") == site.world.stable("test") == site.commit()
+    for model, repo in (("chat", REPO), ("embed", OTHER)):
+        stable = site.world.stable("dev", model)
+        assert site.world.ref("test", model, repo) == site.world.stable("test", model) == stable
     source_moves(site)
     with pytest.raises(Frozen):
         site.prepare(frozen).allowed()

@@ -11,7 +11,6 @@ from tests.unit.release.test_prune import prune
 from tests.unit.release.world import REPO
 from tests.unit.sign.making import Authority, certificate_pem, certified
 from waybill.release import approve
-from waybill.sign.trust import now
 from waybill.store import layout
 
 
@@ -27,6 +26,35 @@ def test_approval_counts_once_for_each_key_and_never_for_ones_own(site: Site) ->
 
 
 @pytest.mark.parametrize(
+    ("key", "by", "counts", "own"),
+    [
+        ("alice", "alice", ["alice"], []),
+        ("alice", "planner", [], ["alice"]),
+        ("bob", "b", [], ["bob"]),
+        ("ci", "ci", [], []),
+    ],
+)
+def test_approver_is_told_whether_it_counts(
+    site: Site, key: str, by: str, counts: list[str], own: list[str]
+) -> None:
+    """As the gate will say: neither the planner's name nor a key of that name."""
+    site.policy(approvals={"count": 1, "of": ["alice", "bob"]})
+    planner = "bob" if key == "bob" else "planner"
+    plan = site.prepare(by=planner).plan
+    taken = site.take(plan, by=by)
+    assert approve.counts_as(taken, site.keys[key]) == (counts, own)
+    site.approve(plan, key, by)
+    found = site.verdict("approvals", site.take(plan, by="pipeline"))
+    assert (found.result == "pass") is bool(counts)
+
+
+def test_approver_is_told_what_denies(site: Site) -> None:
+    site.policy(repos=["other/*"], approvals={"count": 1, "of": ["alice"]})
+    (found,) = approve.objections(site.prepare())
+    assert (found.gate, found.model) == ("repo", "chat")
+
+
+@pytest.mark.parametrize(
     ("person", "why"),
     [
         ({"by": "alice"}, "the name of a key"),
@@ -39,7 +67,7 @@ def test_whoever_promotes_does_not_approve(site: Site, person: dict[str, Any], w
     site.policy(approvals={"count": 1, "of": ["alice", "bob"]})
     plan = site.prepare(by="planner").plan
     said = "carol" if why == "the name in the approval" else "a person"
-    approve.approve(site.environments, plan, "plan.json", site.keys["alice"], said, now())
+    site.approve(plan, "alice", said)
     assert site.verdict("approvals", site.take(plan, by="dave")).result == "pass"
     given = {**person, **({"signer": site.keys["alice"]} if "signer" in person else {})}
     found = site.verdict("approvals", site.take(plan, **given))
@@ -56,14 +84,14 @@ def test_identity_of_a_pipeline_approves_by_its_certificate(site: Site) -> None:
     plan = site.prepare().plan
     for name, result in (("gitlab test", "fail"), ("gitlab release", "pass")):
         made = certified(authority, name)
-        approve.approve(site.environments, plan, "plan.json", made, name, now())
+        site.approve(plan, made, name)
         assert site.verdict("approvals", site.take(plan)).result == result
 
 
 def test_who_made_the_plan_does_not_approve_it_for_others(site: Site) -> None:
     site.policy(approvals={"count": 1, "of": ["alice", "bob"]})
     plan = site.prepare(by="alice").plan
-    approve.approve(site.environments, plan, "plan.json", site.keys["alice"], "a", now())
+    site.approve(plan, "alice", "a")
     assert site.verdict("approvals", site.take(plan, by="pipeline")).result == "fail"
 
 

@@ -23,7 +23,7 @@ from tests.unit.sign.making import (
 )
 from waybill import digest as digests
 from waybill.cli.main import main
-from waybill.manifest import Manifest, statement
+from waybill.manifest import STATEMENT_TYPE, Manifest, statement
 from waybill.sign.keys import Signer
 from waybill.sign.predicates import Approval, Outcome, Trial
 from waybill.store import evidence
@@ -144,10 +144,13 @@ def test_the_last_environment_that_pins_a_model_is_meant(world: World, ask: Ask)
         ("Acme/Chat@main", "it is not 40 lower-case hex digits"),
         (f"Acme/Chat@{'f' * 40}", "no store of dev, test, prod has"),
         (f"sha256:{'f' * 64}", "no store of dev, test, prod has"),
+        ("the digest with another end", "no store of dev, test, prod has"),
         ("sha256:beef", "it is not sha256: and 64 hex digits"),
     ],
 )
 def test_what_nobody_knows_is_an_error(ask: Ask, named: str, said: str) -> None:
+    if named == "the digest with another end":
+        named = f"{ask('chat')['digest'][:-24]}{'0' * 24}"
     assert said in ask(named, code=2)["message"]
 
 
@@ -207,6 +210,37 @@ def test_an_auditor_checks_it_with_sha256sum_and_openssl(exported: Path) -> None
         for path in (exported / "statements").glob("*-approval.*.sig")
     ]
     assert ".crt: OK" in said
+
+
+@pytest.mark.parametrize(
+    ("subject", "good"),
+    [
+        ('[{"name": "chat model", "digest": {"sha256": "%s"}}]', True),
+        ('[\n  {"digest": {"sha256": "%s"}, "uri": "x"}\n]', True),
+        ('[{"name": "chat", "digest": {"sha256": "%s0"}}]', False),
+        ('[{"digest": {"sha256": "%s"}}, {"digest": {"sha256": "00"}}]', False),
+    ],
+)
+def test_statements_of_other_tools_are_of_this_model_or_not(
+    exported: Path, subject: str, good: bool
+) -> None:
+    path, digest = (
+        exported / "statements/900-other.json",
+        digests.of((exported / "manifest.json").read_bytes()),
+    )
+    path.write_text('{"subject": %s}\n' % (subject % digests.hex_of(digest)))
+    assert (f"of another model: {path.relative_to(exported)}" in audit(exported)) is not good
+
+
+def test_words_of_others_are_no_commands(exported: Path, world: World, tmp_path: Path) -> None:
+    store = world.store("test")
+    made = store.manifest(REPO, str(world.stable("test")))
+    store.add_referrer(REPO, made.commit, statement(made, "```sh", {}), STATEMENT_TYPE)
+    out = tmp_path / "again"
+    main(["evidence", "chat", "--out", str(out), "--project", str(world.project)])
+    told, theirs = ((folder / "README.md").read_text() for folder in (exported, out))
+    assert "    ```sh" in theirs and theirs.count("\n```sh\n") == told.count("\n```sh\n")
+    assert not re.search("^```sh.", theirs, re.M)
 
 
 def changed(path: Path, old: bytes, new: bytes) -> None:

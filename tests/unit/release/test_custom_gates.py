@@ -60,6 +60,22 @@ def test_command_never_sees_the_passphrase_of_the_key(
     assert site.verdict("scan").reason == "saw []"
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import sys; print('password=hunter22', file=sys.stderr); sys.exit(1)",
+        "print('password=hunter22')",
+        says("fail").replace("it is fail", "password=hunter22"),
+        says("error").replace("it is error", "password=hunter22"),
+    ],
+)
+def test_what_looks_like_a_credential_is_not_shown(site: Site, program: str) -> None:
+    """It would go into plans, comments and logs."""
+    site.policy(**script(program))
+    found = site.verdict("scan")
+    assert "password=(hidden)" in found.reason and "hunter22" not in found.reason
+
+
 def test_what_a_command_has_started_ends_with_it(site: Site) -> None:
     """It holds the command's stdout open, so nothing can be read to the end."""
     sleep = "import time; time.sleep(120)"

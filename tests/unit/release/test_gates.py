@@ -10,7 +10,7 @@ import pytest
 from tests.unit.release.site import HOUR, Site
 from tests.unit.release.world import REPO
 from waybill.errors import PromotionDenied
-from waybill.release import approve, gates, hold, move, rollback
+from waybill.release import gates, hold, move, rollback
 from waybill.release.gates.case import Result, Verdict
 from waybill.release.policy_schema import GATES
 from waybill.sign.trust import now
@@ -68,8 +68,7 @@ def rolled_back(site: Site) -> None:
 
 
 def approved(site: Site, key: str = "alice", by: str = "alice") -> None:
-    plan = site.prepare().plan
-    approve.approve(site.environments, plan, "plan.json", site.keys[key], by, now())
+    site.approve(site.prepare().plan, key, by)
 
 
 def sent(site: Site) -> None:

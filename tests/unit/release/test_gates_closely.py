@@ -55,6 +55,18 @@ def test_each_license_that_is_stated_has_to_be_allowed(
     assert (found.result, found.reason) == ("fail", why) if why else found.result == "pass"
 
 
+def test_license_is_said_by_whom_the_policy_names(site: Site) -> None:
+    """Whoever may write to the store could say any; who says a worse one is believed at once."""
+    site.policy(licenses=["MIT"], signers=["release"])
+    site.license("MIT")
+    site.license("MIT", "ci")
+    assert site.verdict("license").reason == "none of release has signed what says its license"
+    site.license("MIT", "release")
+    assert site.verdict("license").result == "pass"
+    site.license("cc-by-nc-4.0")
+    assert site.verdict("license").result == "fail"
+
+
 def test_soak_begins_when_the_commit_came_not_when_a_hold_ended(site: Site) -> None:
     site.policy(soak="1h")
     store, world = site.world.store("dev"), site.world

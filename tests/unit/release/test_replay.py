@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ from tests.unit.release.world import OTHER, REPO, World, new_world
 from tests.unit.sign.making import ed25519_key, policy_file, public_pem, write_key
 from waybill.bundle.media import Bundle
 from waybill.cli.main import main
+from waybill.deliver import pins
 from waybill.manifest import statement
-from waybill.release import move
 from waybill.release.evidence import gather
 from waybill.release.plan import PLAN_TYPE
 from waybill.sign.keys import Signer
 from waybill.sign.predicates import History
-from waybill.store import evidence
+from waybill.store import evidence, layout
 from waybill.store.layout import Ref
 
 POLICY = """\
@@ -189,7 +189,7 @@ def test_what_was_cut_off_is_finished_by_the_same_command(
 ) -> None:
     bundle = carry(1)
     with monkeypatch.context() as patch:
-        patch.setattr(move, "carry_out", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(pins, "update", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         inside.run("apply", bundle, code=130)
     assert inside.history() == outside.history() and inside.world.stable("test") is None
     inside.run("apply", bundle)
@@ -246,34 +246,78 @@ def test_a_bundle_that_was_not_loaded_is_told(inside: Side, outside: Side, tmp_p
     ],
 )
 def test_a_history_that_is_not_whole_is_refused(
+    outside: Side,
     inside: Side,
     carry: Carry,
+    tmp_path: Path,
     change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
     why: str,
 ) -> None:
     """Even one that a trusted key has signed."""
     carry(1)
-    bundle = carry(2)
-    store, commit = inside.world.store("test"), None
-    (revision,) = Bundle.open([bundle]).index.revisions
-    commit = revision.manifest.commit
-    said = [one for one in gather(store, REPO, commit, None) if isinstance(one.parsed, History)]
-    (right,) = [one.parsed for one in said]
-    assert isinstance(right, History)
-    wrong = History(
-        right.environment,
-        right.model,
-        right.agreed,
-        tuple(change([dict(r) for r in right.records])),
-    )
-    for one in said:
-        # The right one is taken away: only the wrong one is left to be found.
-        key = f"repos/{REPO.key}/referrers/{commit}/{one.digest.removeprefix('sha256:')}"
-        store.backend.delete(key, float("inf"))
-    data = statement(revision.manifest, History.TYPE, wrong.as_json())
-    evidence.add_signed(store, REPO, revision.manifest, data, Signer.load(inside.key))
+    right = history_of(inside, carry(2))
+    records = tuple(change([dict(one) for one in right.records]))
+    bundle = telling(outside, inside, replace(right, records=records), tmp_path)
     told = inside.run("apply", bundle, code=4)
     assert why in told["message"] and inside.history() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda steps: steps[1:], "are not those that the plan was made from"),
+        (lambda steps: [steps[0], {**steps[1], "at": "2020-01-01T00:00:00Z"}], "that is named"),
+        (lambda steps: [{**steps[0], "ref": "pins/prod.chat.stable"}], "of another model"),
+    ],
+)
+def test_past_that_is_not_that_of_the_plan_is_refused(
+    outside: Side,
+    inside: Side,
+    carry: Carry,
+    tmp_path: Path,
+    change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
+    why: str,
+) -> None:
+    outside.world.pin("dev", outside.world.revision("dev", 1).commit)
+    held(outside)
+    right = history_of(inside, carry(1))
+    assert len(right.before) == 3
+    before = tuple(change([dict(one) for one in right.before]))
+    bundle = telling(outside, inside, replace(right, before=before), tmp_path)
+    told = inside.run("apply", bundle, code=4)
+    assert why in told["message"] and inside.history() == []
+
+
+def held(outside: Side) -> None:
+    """Two steps more in dev, at the same commit."""
+    store, ref = outside.world.store("dev"), Ref.pin("dev", "chat")
+    for hold in (True, False):
+        head = store.head(REPO, ref)
+        assert head
+        store.move(REPO, ref, head.commit, expected=head, by="a", why="b", hold=hold)
+
+
+def history_of(side: Side, bundle: Path) -> History:
+    (revision,) = Bundle.open([bundle]).index.revisions
+    said = gather(side.world.store("test"), REPO, revision.manifest.commit, None)
+    (found,) = [one.parsed for one in said if isinstance(one.parsed, History)]
+    return found
+
+
+def telling(outside: Side, inside: Side, said: History, folder: Path) -> Path:
+    """A bundle that was loaded and says this of the promotion, and nothing else of it."""
+    commit = outside.world.stable("test")
+    store, inner = outside.world.store("test"), inside.world.store("test")
+    made = store.manifest(REPO, str(commit))
+    for one in gather(inner, REPO, made.commit, None):
+        if isinstance(one.parsed, History):
+            inner.backend.delete(layout.referrer(REPO, made.commit, one.digest), float("inf"))
+    data = statement(made, History.TYPE, said.as_json())
+    evidence.add_signed(store, REPO, made, data, Signer.load(inside.key))
+    source = f"store+file://{outside.world.project}/stores/test#{REPO}@{commit}"
+    outside.run("pack", source, "--out", folder / "telling")
+    inside.run("sideload", folder / "telling", "--to", "test")
+    return folder / "telling"
 
 
 def test_all_models_of_a_plan_have_to_be_here(

@@ -17,7 +17,7 @@ SAID: list[Predicate] = [
     Health("test", "chat", "a" * 40, AT, AT + timedelta(hours=1), 9, 1, {"p50": 0.1}, 2),
     Approval(PLAN, "test", "prod", AT, "Ann"),
     Promotion(PLAN, "test", "prod", "chat", AT, "Ann", "it is good"),
-    History("prod", "chat", {"from": "test"}, ({"commit": "a" * 40},)),
+    History("prod", "chat", {"from": "test"}, ({"commit": "a" * 40},), ({"by": "Ann"},)),
 ]
 
 

@@ -7,18 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from waybill import digest as digests
 from waybill.cli.arguments import Commands, project
 from waybill.cli.output import Console, Report, counted, human, table
 from waybill.deliver.environments import Environments
 from waybill.release import chain as chains
 from waybill.release import export
 from waybill.release.chain import KINDS, Chain, Place
-from waybill.release.evidence import Evidence
+from waybill.release.evidence import Evidence, unknown
 from waybill.sign.predicates import Approval, Health, History, Promotion, Trial, stamp
 from waybill.store.record import Head
-
-SHORT = 19
-"""Characters of a digest that people are shown."""
 
 
 def register(commands: Commands) -> None:
@@ -99,11 +97,12 @@ def _what(one: Evidence) -> str:
             return f"{health.environment} {span}, {health.requests} requests, {health.errors} wrong"
         case Approval() | Promotion() as said:
             step = f"{said.source} → {said.target} by {said.by} {stamp(said.at)}"
-            return f"{step}, plan {said.plan[:SHORT]}"
+            return f"{step}, plan {digests.short(said.plan)}"
         case History() as history:
             steps = counted(len(history.records), "step")
             return f"{steps} of {history.model} in {history.environment}, for the other side"
-    return _of_packing(KINDS.get(one.predicate_type, ""), one.predicate) or one.digest[:SHORT]
+    kind = KINDS.get(one.predicate_type, "")
+    return _of_packing(kind, one.predicate) or digests.short(one.digest)
 
 
 def _of_packing(kind: str, predicate: Any) -> str:
@@ -125,7 +124,7 @@ def _of_packing(kind: str, predicate: Any) -> str:
 def _signed(found: Chain, one: Evidence) -> str:
     if names := found.signers(one):
         return ", ".join(names)
-    return f"{', '.join(one.claims)} (not known)" if one.signed else "nobody"
+    return ", ".join(map(unknown, one.claims)) if one.signed else "nobody"
 
 
 def _where(places: list[Place]) -> str:
@@ -133,7 +132,7 @@ def _where(places: list[Place]) -> str:
 
 
 def _plan(head: Head) -> str:
-    return (head.record.plan or "")[:SHORT]
+    return digests.short(head.record.plan or "")
 
 
 def _data(found: Chain) -> dict[str, Any]:

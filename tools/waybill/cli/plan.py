@@ -174,13 +174,27 @@ def gates_table(plan: Plan) -> str:
 
 
 def _approve(args: argparse.Namespace, console: Console) -> Report:
-    plan = Plan.load(args.plan)
     signer = signer_of(args, console)
     assert signer  # noqa: S101 - the flag is required
     environments = Environments.load(arguments.project(args))
-    names = approve.counts_as(environments, plan, signer, args.by)
-    kept = approve.approve(environments, plan, str(args.plan), signer, args.by, trust.now())
-    whose = f"as {', '.join(names)}" if names else "by a key that the policy does not count"
+    plan = Plan.load(args.plan)
+    judged = apply.take(environments, plan, str(args.plan), Person(args.by))
+    denying = approve.objections(judged)
+    for one in denying:
+        console.note(f"warning: {one.gate} denies it as of now: {one.reason} ({one.place})")
+    names, own = approve.counts_as(judged, signer)
+    kept = approve.approve(judged, signer, trust.now())
+    whose = "by a key that the policy does not count"
+    if own:
+        whose = f"as {', '.join(own)}, which does not count: the plan is their own"
+    if names:
+        whose = f"as {', '.join(names)}"
     text = f"approved {plan.digest} {whose}: {counted(len(kept), 'model')} for {plan.target}"
-    data = {"plan": plan.digest, "countsAs": names, "statements": dict(kept)}
-    return Report(text, data)
+    data = {
+        "plan": plan.digest,
+        "countsAs": names,
+        "own": own,
+        "denying": [one.as_json() for one in denying],
+        "statements": dict(kept),
+    }
+    return Report("\n".join([*plan_report.moves(plan), text]), data)

@@ -48,7 +48,7 @@ def _add_applying(parser: argparse.ArgumentParser) -> None:
         metavar="REASON",
         default="",
         type=arguments.words,
-        help="do it in spite of a freeze window; the history keeps the reason",
+        help="do it in spite of a freeze window; the reason is kept",
     )
     add_key(parser)
     arguments.add_reason(parser)
@@ -78,7 +78,7 @@ def _promote(args: argparse.Namespace, console: Console) -> Report:
 
 def _apply(args: argparse.Namespace, console: Console) -> Report:
     if args.plan.is_dir():
-        return _replay(args)
+        return _replay(args, console)
     application = apply.take(
         Environments.load(arguments.project(args)),
         Plan.load(args.plan),
@@ -89,14 +89,14 @@ def _apply(args: argparse.Namespace, console: Console) -> Report:
     return _carried_out(args, console, application)
 
 
-def _replay(args: argparse.Namespace) -> Report:
+def _replay(args: argparse.Namespace, console: Console) -> Report:
     index = Bundle.open([args.plan]).index
     environments = Environments.load(arguments.project(args))
     found = replay.prepare(
         environments,
         index,
         str(args.plan),
-        override=args.override_freeze,
+        _person(args, console),
         single_writer=args.single_writer,
     ).allowed()
     parted = [each.model for each in found.moves if not found.goes_on(each)]

@@ -10,28 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
-from waybill.deliver.environments import Environments
+from waybill.deliver.environments import Environment, Environments
 from waybill.digest import Digest
 from waybill.digest import of as digest_of
 from waybill.manifest import STATEMENT_TYPE, statement_of
 from waybill.release import gates, move, plan, promote
-from waybill.release.gates import approvals
-from waybill.release.gates.case import Case, Subject, Verdict
+from waybill.release.evidence import names_of
+from waybill.release.gates import grounds
+from waybill.release.gates.case import Case, Verdict
 from waybill.release.move import Reason
 from waybill.release.plan import PLAN_TYPE, Plan
 from waybill.release.policy import Policy
 from waybill.release.promote import Promotion
 from waybill.sign import dsse
-from waybill.sign.dsse import ENVELOPE_TYPE, Envelope
+from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.keys import Signer
 from waybill.sign.predicates import Promotion as Promoted
 from waybill.sign.trust import now
 from waybill.store.base import Advance, no_progress
 from waybill.store.publish import Statements, hold
 from waybill.store.sync import Copied
+
+_FRESH = timedelta(seconds=2)
+"""What was judged longer ago is judged again: a person may have thought about the answer."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class Person:
     why: str = ""
     override: str = ""
     signer: Signer | None = None
+
+    def names(self, target: Environment) -> set[str]:
+        """The person's, and those that the target's trust policy has for the key."""
+        return {self.by, *names_of(self.signer, target.policy())}
 
     @property
     def reason(self) -> str:
@@ -71,9 +79,10 @@ class Application:
     def allowed(self) -> Application:
         """Itself; what was begun is finished, whatever gates say by now.
 
-        Raises PromotionDenied, Frozen.
+        The record of a model that names this plan says that it was allowed. Raises
+        PromotionDenied, Frozen.
         """
-        if self.changes and not all(plan.done(one, self.plan) for one in self.promotion.steps):
+        if self.changes and not any(plan.done(one, self.plan) for one in self.promotion.steps):
             gates.require(self.case, self.verdicts)
         return self
 
@@ -143,10 +152,7 @@ def _application(
     at: datetime | None,
 ) -> Application:
     at = at or now()
-    signed = _signed(promotion, planned, person, at)
-    trusted = promotion.target.policy()
-    envelopes = [Envelope.parse(data, "it") for said in signed.values() for data, _ in said[1:]]
-    keys = {name for one in envelopes if trusted for name in trusted.signers(one, None)}
+    signed = said_by(promotion, planned, person, at) if person.signer else {}
     case = Case(
         project=environments.path.parent.parent,
         policy=policy,
@@ -154,7 +160,7 @@ def _application(
         document=planned.agreed,
         digest=planned.digest,
         at=at,
-        promoters=frozenset({planned.by, person.by, *keys}),
+        promoters=frozenset({planned.by, *person.names(promotion.target)}),
         override=person.override,
         sent=_is_there(promotion) and not policy.rules(promotion.target.name).deep,
     )
@@ -169,11 +175,10 @@ def _is_there(promotion: Promotion) -> bool:
     )
 
 
-def _signed(
+def said_by(
     promotion: Promotion, planned: Plan, person: Person, at: datetime
 ) -> dict[str, Statements]:
-    if person.signer is None:
-        return {}
+    """By model: that this person promotes it, as it is kept beside the revision."""
     found: dict[str, Statements] = {}
     for step in promotion.steps:
         said = Promoted(
@@ -186,8 +191,9 @@ def _signed(
             why=person.reason,
         )
         data = statement_of(step.move.revision.digest, Promoted.TYPE, said.as_json())
-        envelope = dsse.sign(data, person.signer)
-        found[step.move.model] = (data, STATEMENT_TYPE), (envelope, ENVELOPE_TYPE)
+        found[step.move.model] = ((data, STATEMENT_TYPE),)
+        if person.signer:
+            found[step.move.model] += ((dsse.sign(data, person.signer), ENVELOPE_TYPE),)
     return found
 
 
@@ -199,7 +205,7 @@ def carry_out(application: Application, advance: Advance = no_progress) -> list[
     """
     application.allowed()
     copied = promote.copy(application.promotion, advance)
-    if not application.case.sent:
+    if not application.case.sent or now() - application.case.at > _FRESH:
         application = application.later(now()).allowed()
     promotion, person = application.promotion, application.person
     if application.changes:
@@ -223,11 +229,9 @@ def _keep(application: Application) -> None:
 
 
 def _evidence(application: Application) -> dict[str, list[Digest]]:
-    """What the decision rests on: the signed statements about each revision, and the approvals."""
-    agreed = {one.digest for one in approvals.found(application.case)}
+    """What the decision rests on, and what the person has signed of it, by model."""
     found = {}
-    for step in application.promotion.steps:
-        known = {one.digest for one in Subject(application.case, step).evidence if one.signers}
-        own = {digest_of(data) for data, _ in application.signed.get(step.move.model, ())[1:]}
-        found[step.move.model] = sorted(known | own | agreed)
+    for subject in application.case.subjects:
+        own = {digest_of(data) for data, _ in application.signed.get(subject.model, ())[1:]}
+        found[subject.model] = sorted(grounds.of(subject) | own)
     return found

@@ -5,31 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from waybill.deliver.environments import Environments
 from waybill.digest import Digest
 from waybill.digest import of as digest_of
-from waybill.errors import PlanOutdated
 from waybill.manifest import statement_of
-from waybill.release.plan import Plan
-from waybill.release.policy import Policy
+from waybill.release.apply import Application
+from waybill.release.evidence import names_of
+from waybill.release.gates import approvals
+from waybill.release.gates.case import Verdict
 from waybill.sign import dsse
-from waybill.sign.dsse import ENVELOPE_TYPE, Envelope
+from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.keys import Signer
 from waybill.sign.predicates import Approval
 from waybill.store.layout import RepoId
 
 
-def approve(
-    environments: Environments, planned: Plan, path: str, signer: Signer, by: str, at: datetime
-) -> Mapping[str, Digest]:
-    """The digests of the envelopes, by model.
+def approve(application: Application, signer: Signer, at: datetime) -> Mapping[str, Digest]:
+    """Agree to a plan that was looked at, and fits; the digests of the envelopes, by model.
 
-    They lie in the target's store, also before the revisions come. Raises PlanOutdated for a plan
-    of another store.
+    They lie in the target's store, also before the revisions come.
     """
-    store = environments[planned.target].connect()
-    if store.facts["id"] != planned.agreed["stores"]["to"]:
-        raise PlanOutdated(path=path, what=f"{planned.target} has another store by now")
+    planned, by = application.plan, application.person.by
+    store = application.promotion.target.connect()
     said = Approval(planned.digest, planned.source, planned.target, at, by).as_json()
     found = {}
     for model, facts in planned.models.items():
@@ -39,11 +35,18 @@ def approve(
     return found
 
 
-def counts_as(environments: Environments, planned: Plan, signer: Signer, by: str) -> list[str]:
-    """Names of the target's approvers whose key this is; none where it would not be counted."""
-    asked = Policy.load(environments).rules(planned.target).approvals
-    trusted = environments[planned.target].policy()
-    if asked is None or trusted is None or by == planned.by:
-        return []
-    envelope = Envelope.parse(dsse.sign(b"{}", signer), "a test")
-    return sorted(asked.of.intersection(trusted.signers(envelope, None)))
+def counts_as(application: Application, signer: Signer) -> tuple[list[str], list[str]]:
+    """Names of the target's approvers whose key this is: those that count, and those that do not,
+    as the plan is their own. None at all where nobody is asked or the key is not among them."""
+    case = application.case
+    asked = case.rules.approvals
+    if asked is None:
+        return [], []
+    names = asked.of & names_of(signer, case.trust)
+    own = approvals.own(application.person.by, names, {application.plan.by})
+    return sorted(names - own), sorted(own)
+
+
+def objections(application: Application) -> list[Verdict]:
+    """What would deny the plan now, but for the approvals, which are only being given."""
+    return [one for one in application.verdicts if one.denies and one.gate != "approvals"]

@@ -107,9 +107,14 @@ def chain(environments: Environments, named: str, environment: str | None = None
     repo, commit = _find(environments, named, environment)
     places = tuple(parallel(partial(_look, repo, commit), environments.values()))
     for place in places:
-        if place.manifest:
+        if place.manifest and _is_meant(place.manifest, named):
             return Chain(repo, place.manifest, places)
     raise _unknown(environments, named)
+
+
+def _is_meant(manifest: Manifest, named: str) -> bool:
+    """A commit is only the beginning of a digest."""
+    return not named.startswith("sha256:") or manifest.descriptor.digest == named
 
 
 def _find(environments: Environments, named: str, environment: str | None) -> tuple[RepoId, str]:

@@ -17,8 +17,9 @@ from waybill import digest as digests
 from waybill.digest import Digest
 from waybill.errors import BadFile, BlobMissing, Corrupt
 from waybill.manifest import STATEMENT_TYPE, Descriptor
-from waybill.sign import predicates, trust
+from waybill.sign import dsse, predicates, trust
 from waybill.sign.dsse import ENVELOPE_TYPE, LIMIT, Envelope
+from waybill.sign.keys import Signer
 from waybill.sign.predicates import Predicate
 from waybill.sign.statements import Statement
 from waybill.sign.trust import Policy
@@ -52,6 +53,18 @@ class Evidence:
         with suppress(BadFile):
             return predicates.parse(self.predicate_type, self.predicate, self.digest)
         return None
+
+
+def unknown(claim: str) -> str:
+    """How people are shown whom a signature claims to be of, where no policy knows it."""
+    return f"{claim} (not known)"
+
+
+def names_of(signer: Signer | None, policy: Policy | None) -> set[str]:
+    """What the policy calls the key; more than one where it names it twice."""
+    if signer is None or policy is None:
+        return set()
+    return set(policy.signers(Envelope.parse(dsse.sign(b"{}", signer), "a test"), None))
 
 
 def gather(

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from textwrap import indent
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
@@ -51,7 +52,9 @@ Every statement is about this manifest, and the signed bytes are those of the st
 
 ```sh
 for said in statements/*.json; do
-  grep -q '"subject":\[{"digest":{"sha256":"DIGEST"}' "$said" || echo "of another model: $said"
+  tr -d ' \t\r\n' < "$said" |
+    grep -Eq '"subject":\[\{[^][{}]*"digest":\{"sha256":"DIGEST"\}[^][{}]*\}\]' ||
+    echo "of another model: $said"
   pae=${said%.json}.pae
   [ -e "$pae" ] || continue
   { printf 'DSSEv1 28 application/vnd.in-toto+json %d ' "$(wc -c < "$said")"; cat "$said"; } |
@@ -204,6 +207,7 @@ def _records(chain: Chain) -> Iterator[tuple[str, bytes]]:
 
 
 def _readme(chain: Chain, told: str) -> bytes:
-    head = f"# {chain.repo} at {chain.manifest.commit}\n\n```\n{told}\n```\n"
+    # Indented, not fenced: it has words of others, and what is in fences here is to be run.
+    head = f"# {chain.repo} at {chain.manifest.commit}\n\n{indent(told, '    ')}\n"
     digest = digests.hex_of(chain.manifest.descriptor.digest)
     return (head + _COMMANDS.replace("DIGEST", digest)).encode()

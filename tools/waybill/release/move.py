@@ -21,6 +21,7 @@ from waybill.manifest import Manifest
 from waybill.release import steps
 from waybill.store import evidence
 from waybill.store.layout import Ref, RepoId
+from waybill.store.mirror import bring_records
 from waybill.store.publish import hold
 from waybill.store.record import Head
 from waybill.store.store import Store
@@ -31,7 +32,8 @@ class Move:
     """A decided step: `revision` becomes the stable one of `model`.
 
     `seen` is what the ref held then, and `pinned` the revision in the pins file. Where it is
-    `gradual`, the traffic stays where it is until `waybill watch` moves it.
+    `gradual`, the traffic stays where it is until `waybill watch` moves it. `adopts`: records of
+    another store, the newest first, that the ref takes as they are; without any it gets its own.
     """
 
     environment: Environment
@@ -41,6 +43,7 @@ class Move:
     seen: Head | None
     pinned: Revision | None
     gradual: bool = False
+    adopts: tuple[Head, ...] = ()
 
     @property
     def repo(self) -> RepoId:
@@ -103,9 +106,9 @@ def carry_out(
 ) -> None:
     """Move each ref, then write their pins in one rename.
 
-    Raises RefMoved when another writer was first: that model's pin is not written, and of a plan,
-    which is carried out whole or not at all, no other; BlobMissing, RevisionNotFound or
-    BeingPruned before any move.
+    Raises RefMoved when another writer was first: that model's pin is not written, and of a plan
+    the others go back to where they were, but for those that were nowhere; BlobMissing,
+    RevisionNotFound or BeingPruned before any move.
     """
     reason = reason or Reason(by, why)
     for move in moves:
@@ -127,6 +130,10 @@ def carry_out(
 
 
 def _move_ref(move: Move, reason: Reason) -> Head:
+    if move.adopts:
+        bring_records(move.store, [head.record.data for head in move.adopts][::-1])
+        move.store.adopt(move.repo, move.ref, move.adopts[0], move.seen)
+        return move.adopts[0]
     return move.store.move(
         move.repo,
         move.ref,
@@ -143,18 +150,26 @@ def _move_ref(move: Move, reason: Reason) -> Head:
 def _taken_back(moved: Sequence[tuple[Move, Head]], reason: Reason) -> list[tuple[Move, Head]]:
     """Refs go back to where they were; those stay that were nowhere before."""
     for move, head in moved:
-        if (before := move.seen) and before.digest != head.digest:
+        if move.seen and move.seen.digest != head.digest:
             with suppress(RefMoved):
-                move.store.move(
-                    move.repo,
-                    move.ref,
-                    before.commit,
-                    expected=head,
-                    by=reason.by,
-                    why="taken back: another model of the plan was moved by somebody else",
-                    hold=before.record.hold,
-                )
+                _take_back(move, move.seen, head, reason)
     return [(move, head) for move, head in moved if move.seen is None]
+
+
+def _take_back(move: Move, before: Head, head: Head, reason: Reason) -> None:
+    """With a record of it, unless the history is that of another store, which tells of none."""
+    if move.adopts:
+        move.store.adopt(move.repo, move.ref, before, head)
+        return
+    move.store.move(
+        move.repo,
+        move.ref,
+        before.commit,
+        expected=head,
+        by=reason.by,
+        why="taken back: another model of the plan was moved by somebody else",
+        hold=before.record.hold,
+    )
 
 
 def _write_pins(moved: Sequence[tuple[Move, Head]]) -> RefMoved | None:

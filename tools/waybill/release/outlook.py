@@ -11,6 +11,7 @@ from typing import Any
 
 from waybill.deliver import helm, pins
 from waybill.deliver.changes import changes
+from waybill.deliver.redaction import redacted
 from waybill.errors import BadFile, HelmFailed, HelmMissing
 from waybill.release.gates.case import Verdict
 from waybill.release.promote import Promotion
@@ -54,7 +55,7 @@ def render(promotion: Promotion, chart: Path, more: Sequence[Path] = ()) -> dict
             then = replace(now, files=[*kept, file], unpinned=None)
             found = changes(now.template(), then.template())
         except (HelmMissing, HelmFailed, BadFile) as error:
-            return {"skipped": str(error), "changes": []}
+            return {"skipped": redacted(str(error)), "changes": []}
     told = [
         {"verb": one.verb, "kind": one.kind, "name": one.name, "lines": list(one.lines)}
         for one in found

@@ -87,6 +87,12 @@ class Plan:
         values.write(path, canonical(self.as_json()).decode() + "\n")
 
     @classmethod
+    def of(cls, agreed: Mapping[str, Any], where: str) -> Plan:
+        """What was agreed to, as it is told elsewhere. Raises BadFile."""
+        _check_shape(agreed, SCHEMA["properties"]["plan"], where)
+        return cls(agreed)
+
+    @classmethod
     def load(cls, path: Path) -> Plan:
         """Raises BadFile, also when somebody has edited it."""
         try:
@@ -95,12 +101,16 @@ class Plan:
             raise BadFile(path=path, why=error.strerror or str(error)) from error
         except (ValueError, RecursionError) as error:
             raise BadFile(path=path, why="it is not JSON") from error
-        if wrong := best_match(Draft202012Validator(SCHEMA).iter_errors(value)):
-            raise BadFile(path=path, why=f"{wrong.json_path}: {wrong.message[:200]}")
+        _check_shape(value, SCHEMA, path)
         plan = cls(value["plan"], value["outlook"])
         if plan.digest != value["digest"]:
             raise BadFile(path=path, why=f"its plan has another digest: {plan.digest}")
         return plan
+
+
+def _check_shape(value: object, schema: Mapping[str, Any], where: str | Path) -> None:
+    if wrong := best_match(Draft202012Validator(schema).iter_errors(value)):
+        raise BadFile(path=where, why=f"{wrong.json_path}: {wrong.message[:200]}")
 
 
 def make(promotion: Promotion, policy: Policy, by: str) -> Plan:
@@ -137,7 +147,7 @@ def _model(step: Step, source: Environment, trusted: trust.Policy | None) -> dic
     said = evidence.gather(step.source, move.repo, revision.commit, trusted)
     stated = [licenses_of(one) for one in said if one.predicate_type == LICENSE]
     signed = [one for one in said if one.predicate_type == PROVENANCE and one.signed]
-    signers = {name for one in signed for name in one.signers or one.claims}
+    signers = {name for one in signed for name in one.signers or map(evidence.unknown, one.claims)}
     held = step.source.head(move.repo, Ref.pin(source.name, move.model))
     return {
         "repo": str(move.repo),
@@ -163,7 +173,7 @@ def _entry(environment: Environment, model: str) -> dict[str, Any]:
 
 
 def check(path: str, planned: Plan, now: Plan, promotion: Promotion) -> None:
-    """Raises PlanOutdated unless all that it was decided from is as it was.
+    """Raises PlanOutdated unless all that it was decided from, and all that it says, is so.
 
     A model that this very plan has moved already is as it should be: a crash came in between.
     """
@@ -179,8 +189,15 @@ def check(path: str, planned: Plan, now: Plan, promotion: Promotion) -> None:
         if not done(step, planned) and _target(was) != _target(stands):
             what = f"{model} in {planned.target} is at {stands['previous'] or 'nothing'} by now"
             raise PlanOutdated(path=path, what=f"{what}, or was moved and moved back")
+        for key in sorted(was.keys() - _STANDING):
+            if was[key] != stands[key]:
+                told, found = json.dumps(was[key]), json.dumps(stands[key])
+                what = f"{key} of {model}: the plan says {told}, and it is {found}"
+                raise PlanOutdated(path=path, what=what)
 
 
+_STANDING = {"previous", "records"}
+"""What a plan says of where a model stands, which it changes itself."""
 _NAMES = {
     "stores": "the store of an environment",
     "policy": "values/policy.yaml",

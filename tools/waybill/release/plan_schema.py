@@ -37,7 +37,11 @@ _MODEL = _object(
     digest=_told("Of the revision's manifest.", _DIGEST),
     size=_told("Bytes of its files.", _COUNT),
     licenses=_told("As statements about it name them.", _TEXTS),
-    signers=_told("Who signed its provenance, by the names of the target's trust policy.", _TEXTS),
+    signers=_told(
+        "Who signed its provenance, by the names of the target's trust policy; of a key that it "
+        "does not name, what the signature claims, and `(not known)`.",
+        _TEXTS,
+    ),
     previous=_or_null(_COMMIT, "What the target pins."),
     records=_object(
         "What the refs of both environments held.",

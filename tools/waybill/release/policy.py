@@ -86,6 +86,7 @@ class Rules:
     health: Health | None = None
     evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
     approvals: Approvals | None = None
+    promoted_by: frozenset[str] = frozenset()
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     @classmethod
@@ -102,13 +103,14 @@ class Rules:
                 name: _evaluation(one) for name, one in value.get("evaluations", {}).items()
             },
             approvals=_approvals(value["approvals"]) if "approvals" in value else None,
+            promoted_by=frozenset(value.get("promotedBy", ())),
             commands={name: _command(one) for name, one in value.get("gates", {}).items()},
         )
 
     @property
     def keys(self) -> frozenset[str]:
         """All keys that it names."""
-        named = [self.signers, self.approvals.of if self.approvals else ()]
+        named = [self.signers, self.promoted_by, self.approvals.of if self.approvals else ()]
         named += [self.health.signed_by if self.health else ()]
         named += [one.signed_by for one in self.evaluations.values()]
         return frozenset[str]().union(*named)
@@ -130,8 +132,8 @@ class Policy:
         path = environments.path.with_name(FILE)
         if not files.exists(path):
             return cls(path)
-        data = path.read_bytes()
-        value = files.load(path, SCHEMA) or {}
+        data = files.read(path)
+        value = files.parse(data, path, SCHEMA) or {}
         try:
             steps = {name: Rules.of(one) for name, one in value.get("steps", {}).items()}
             windows = tuple(_window(name, one) for name, one in value.get("freeze", {}).items())

@@ -137,6 +137,10 @@ _STEP = _object(
     health=_HEALTH,
     evaluations=_map("Tests that it has to have passed, by name.", _EVALUATION),
     approvals=_APPROVALS,
+    promotedBy=_list(
+        "Across the gap: on whose word a promotion of the other side is made here, by names of "
+        "keys as above; anybody's whom the trust policy names where it is left out."
+    ),
     gates=_map("Gates of your own, by name.", _COMMAND),
 )
 

@@ -3,15 +3,20 @@
 What crosses is a signed statement about the revision (`predicates.History`): the plan, and the
 records behind the pin. It lies in the bundle like all that is said of a revision. On the other side
 the plan is judged by the policy there, with the evidence that came along. Then the ref adopts the
-very same records, so both histories have the same digests. Where this side has gone a way of its
-own meanwhile, its history goes on with a step of its own that names the same plan.
+very same records, so both histories have the same digests; who did that here, and why, is said
+beside the revision. Where this side has gone a way of its own meanwhile, its history goes on with a
+step of its own that names the same plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property, partial
+from itertools import dropwhile, takewhile
+from typing import Any
 
 from waybill import digest as digests
 from waybill.bundle.format import Index
@@ -20,10 +25,11 @@ from waybill.digest import Digest
 from waybill.errors import BrokenHistory, NotApplied, NothingToReplay, Superseded
 from waybill.manifest import canonical, statement_of
 from waybill.release import gates, move
-from waybill.release.evidence import gather
+from waybill.release.apply import Person, said_by
+from waybill.release.evidence import Evidence, gather
 from waybill.release.gates.case import Case
 from waybill.release.move import Move, Reason
-from waybill.release.plan import PLAN_TYPE, Plan
+from waybill.release.plan import PLAN_TYPE, Plan, done
 from waybill.release.policy import Policy
 from waybill.release.promote import Promotion, Step
 from waybill.sign import dsse
@@ -31,7 +37,6 @@ from waybill.sign.keys import Signer
 from waybill.sign.predicates import History
 from waybill.sign.trust import now
 from waybill.store.layout import Ref, RepoId
-from waybill.store.mirror import bring_records
 from waybill.store.publish import complete, hold
 from waybill.store.record import Head, Record
 from waybill.store.store import Store
@@ -42,29 +47,45 @@ def told(environments: Environments, plan: Plan, signer: Signer) -> Iterator[byt
 
     Raises NotApplied, UnknownEnvironment.
     """
-    store = environments[plan.target].connect()
     for model, facts in plan.models.items():
-        repo = RepoId.parse(facts["repo"])
-        chain = list(store.history(repo, Ref.pin(plan.target, model)))
-        at = next((at for at, one in enumerate(chain) if one.plan == plan.digest), None)
-        if at is None:
-            raise NotApplied(plan=plan.digest, model=model, environment=plan.target)
-        records = tuple(_as_json(one) for one in chain[at:])
-        said = History(plan.target, model, plan.agreed, records)
+        said = _history(environments, plan, model)
         yield dsse.sign(statement_of(facts["digest"], History.TYPE, said.as_json()), signer)
 
 
-def _as_json(record: Record) -> dict[str, object]:
-    facts = {**asdict(record), "evidence": list(record.evidence)}
-    return facts if record.hold else {key: one for key, one in facts.items() if key != "hold"}
+def _history(environments: Environments, plan: Plan, model: str) -> History:
+    facts = plan.models[model]
+    steps = list(
+        dropwhile(
+            lambda head: head.record.plan != plan.digest,
+            _steps(environments[plan.target], facts["repo"], model),
+        )
+    )
+    if not steps:
+        raise NotApplied(plan=plan.digest, model=model, environment=plan.target)
+    past = dropwhile(
+        lambda head: head.digest != facts["records"]["from"],
+        _steps(environments[plan.source], facts["repo"], model),
+    )
+    before = takewhile(lambda head: head.commit == facts["commit"], past)
+    records = [tuple(json.loads(head.record.data) for head in heads) for heads in (steps, before)]
+    return History(plan.target, model, plan.agreed, *records)
+
+
+def _steps(environment: Environment, repo: str, model: str) -> Iterator[Head]:
+    store = environment.connect()
+    return store.chain(store.head(RepoId.parse(repo), Ref.pin(environment.name, model)))
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """The history of one model as it came along: heads, the newest first, and who vouches."""
+    """The history of one model as it came along: heads, the newest first, and who vouches.
+
+    `before`: the steps of the environment that it came from, since that runs the revision.
+    """
 
     model: str
     heads: tuple[Head, ...]
+    before: tuple[Record, ...]
     signers: tuple[str, ...]
 
     @property
@@ -79,6 +100,7 @@ class Replay:
     plan: Plan
     case: Case
     arrived: Mapping[str, Arrived]
+    person: Person
 
     @cached_property
     def moves(self) -> tuple[Move, ...]:
@@ -94,8 +116,8 @@ class Replay:
         return each.seen is None or each.seen.digest in known
 
     def allowed(self) -> Replay:
-        """Itself. Raises PromotionDenied, Frozen."""
-        if self.changes:
+        """Itself; what was begun is finished. Raises PromotionDenied, Frozen."""
+        if self.changes and not any(done(step, self.plan) for step in self.case.promotion.steps):
             gates.require(self.case, gates.judge(self.case))
         return self
 
@@ -104,22 +126,22 @@ def prepare(
     environments: Environments,
     index: Index,
     what: str,
+    person: Person,
     *,
-    override: str = "",
+    at: datetime | None = None,
     single_writer: bool = False,
 ) -> Replay:
     """The promotion that a bundle has brought into the store of its target. Writes nothing.
 
+    `at`: the time that it is judged for; now, where it is left out.
     Raises NothingToReplay, BrokenHistory, Superseded, UnknownEnvironment, what looking at stores
     does.
     """
     policy = Policy.load(environments)
-    plan, goal = _plan(environments, index, what)
+    plan, goal = _plan(environments, policy, index, what)
     store = goal.connect(single_writer=single_writer)
-    arrived = {
-        model: _arrived(goal, store, plan, model, facts, what)
-        for model, facts in plan.models.items()
-    }
+    known = partial(_histories, goal, policy, store)
+    arrived = {model: _arrived(known, goal.name, plan, model, what) for model in plan.models}
     steps = tuple(_step(goal, store, arrived[model].newest, model) for model in plan.models)
     for step in steps:
         _check_not_behind(plan, step.move)
@@ -131,25 +153,32 @@ def prepare(
         promotion=Promotion(source, goal, steps),
         document=plan.agreed,
         digest=plan.digest,
-        at=now(),
-        promoters=frozenset({plan.by, *(one.newest.record.by for one in arrived.values())}),
-        override=override,
+        at=at or now(),
+        promoters=frozenset(
+            {plan.by, *person.names(goal), *(one.newest.record.by for one in arrived.values())}
+        ),
+        override=person.override,
         sent=True,
+        past={model: one.before for model, one in arrived.items()},
     )
-    return Replay(plan, case, arrived)
+    return Replay(plan, case, arrived, person)
 
 
-def _plan(environments: Environments, index: Index, what: str) -> tuple[Plan, Environment]:
-    """The newest that a key has signed which its target knows."""
+def _plan(
+    environments: Environments, policy: Policy, index: Index, what: str
+) -> tuple[Plan, Environment]:
+    """The newest that is in the bundle, signed by whom its target listens to."""
     found: list[tuple[str, Plan, Environment]] = []
     for one in index.revisions:
+        brought = set(map(digests.of, one.signatures))
         for name, place in environments.items():
             store, commit = place.connect(), one.manifest.commit
             if store.revision(one.repo, commit) is None:
                 continue
-            for said, _ in _histories(place, store, one.repo, commit):
-                if said.environment == name:
-                    found.append((str(said.records[0].get("at")), Plan(said.agreed), place))
+            for said, evidence in _histories(place, policy, store, one.repo, commit):
+                if said.environment == name and evidence.digest in brought:
+                    plan = Plan.of(said.agreed, evidence.digest)
+                    found.append((str(said.records[0].get("at")), plan, place))
     if not found:
         why = "no signed history of its revisions is in the store of an environment here"
         raise NothingToReplay(what=what, why=why)
@@ -158,57 +187,76 @@ def _plan(environments: Environments, index: Index, what: str) -> tuple[Plan, En
 
 
 def _histories(
-    place: Environment, store: Store, repo: RepoId, commit: str
-) -> Iterator[tuple[History, tuple[str, ...]]]:
+    place: Environment, policy: Policy, store: Store, repo: RepoId, commit: str
+) -> Iterator[tuple[History, Evidence]]:
+    """Those by the keys that the policy names for it; where it names none, by any known one."""
+    named = policy.rules(place.name).promoted_by
     for one in gather(store, repo, commit, place.policy(), now()):
-        if isinstance(one.parsed, History) and one.signers:
-            yield one.parsed, one.signers
+        believed = named.intersection(one.signers) if named else one.signers
+        if believed and isinstance(one.parsed, History):
+            yield one.parsed, one
 
 
 def _arrived(
-    goal: Environment,
-    store: Store,
+    known: Callable[[RepoId, str], Iterator[tuple[History, Evidence]]],
+    environment: str,
     plan: Plan,
     model: str,
-    facts: Mapping[str, str],
     what: str,
 ) -> Arrived:
-    repo = RepoId.parse(facts["repo"])
-    for said, signers in _histories(goal, store, repo, facts["commit"]):
+    facts = plan.models[model]
+    for said, evidence in known(RepoId.parse(facts["repo"]), facts["commit"]):
         same = Plan(said.agreed).digest == plan.digest
-        if same and (said.environment, said.model) == (goal.name, model):
-            return Arrived(model, _heads(said, plan, repo), signers)
+        if same and (said.environment, said.model) == (environment, model):
+            before = tuple(head.record for head in _before(said, plan))
+            return Arrived(model, _heads(said, plan), before, evidence.signers)
     why = f"the plan moves {model} as well, and its history has not come along"
     raise NothingToReplay(what=what, why=why)
 
 
-def _heads(said: History, plan: Plan, repo: RepoId) -> tuple[Head, ...]:
+def _heads(said: History, plan: Plan) -> tuple[Head, ...]:
     """Raises BrokenHistory unless each record names the one after it, and the first the plan."""
+    heads = _chain(said, plan, said.environment, said.records)
+    newest = heads[0].record
+    _need(said, heads[-1].record.previous is None, "it has no beginning")
+    _need(said, newest.plan == plan.digest, "its last step is of another plan")
+    same = newest.commit == plan.models[said.model]["commit"]
+    _need(said, same, "its last step is another revision")
+    return heads
 
-    def need(holds: bool, why: str) -> None:
-        if not holds:
-            raise BrokenHistory(model=said.model, environment=said.environment, why=why)
 
+def _before(said: History, plan: Plan) -> tuple[Head, ...]:
+    """Raises BrokenHistory unless the steps before lead to what the plan was made from."""
+    heads, facts = _chain(said, plan, plan.source, said.before), plan.models[said.model]
+    fits = not heads or heads[0].digest == facts["records"]["from"]
+    _need(said, fits, f"the steps of {plan.source} are not those that the plan was made from")
+    return heads
+
+
+def _chain(
+    said: History, plan: Plan, environment: str, records: Sequence[Mapping[str, Any]]
+) -> tuple[Head, ...]:
+    repo = plan.models[said.model]["repo"]
     heads: list[Head] = []
-    key = Record(str(repo), str(Ref.pin(said.environment, said.model)), "", None, "", "", "").key
-    for facts in said.records:
+    key = Record(repo, str(Ref.pin(environment, said.model)), "", None, "", "", "").key
+    for facts in records:
         data = canonical(facts)
         try:
             record = Record.parse(data)
             fits = record.data == data and record.key == key
         except (KeyError, TypeError, ValueError):
             fits = False
-        need(fits, "a step has not the form of one, or is of another model")
+        _need(said, fits, "a step has not the form of one, or is of another model")
         digest = digests.of(data)
-        need(
-            not heads or heads[-1].record.previous == digest, "a step is not the one that is named"
-        )
+        named = not heads or heads[-1].record.previous == digest
+        _need(said, named, "a step is not the one that is named")
         heads.append(Head(digest, record))
-    newest = heads[0].record
-    need(heads[-1].record.previous is None, "it has no beginning")
-    need(newest.plan == plan.digest, "its last step is of another plan")
-    need(newest.commit == plan.models[said.model]["commit"], "its last step is another revision")
     return tuple(heads)
+
+
+def _need(said: History, holds: bool, why: str) -> None:
+    if not holds:
+        raise BrokenHistory(model=said.model, environment=said.environment, why=why)
 
 
 def _step(goal: Environment, store: Store, newest: Head, model: str) -> Step:
@@ -233,30 +281,27 @@ def carry_out(replay: Replay) -> list[Digest]:
     Raises PromotionDenied and Frozen before anything is written, RefMoved, BeingPruned.
     """
     replay.allowed()
-    plan = (replay.plan.data, PLAN_TYPE)
-    for each in replay.moves:
-        hold(each.store, each.repo, each.revision.commit, (plan,))
-    adopted = [_adopted(replay, each) for each in replay.moves]
-    move.carry_out(adopted, reason=_reason(replay))
+    if replay.changes:
+        _keep(replay)
+        move.carry_out([_adopting(replay, each) for each in replay.moves], reason=_reason(replay))
     heads = (each.store.head(each.repo, each.ref) for each in replay.moves)
     return [head.digest for head in heads if head]
 
 
-def _adopted(replay: Replay, each: Move) -> Move:
-    """The move once its ref stands where the other side's does, where it can."""
-    arrived = replay.arrived[each.model]
-    if not replay.goes_on(each) or each.seen == arrived.newest:
+def _keep(replay: Replay) -> None:
+    """The plan, and who makes it so on this side, beside each revision."""
+    case, plan = replay.case, (replay.plan.data, PLAN_TYPE)
+    said = said_by(case.promotion, replay.plan, replay.person, case.at)
+    for each in replay.moves:
+        hold(each.store, each.repo, each.revision.commit, (plan, *said[each.model]))
+
+
+def _adopting(replay: Replay, each: Move) -> Move:
+    """With the records of the other side that this one has not, where it can go on with them."""
+    heads = replay.arrived[each.model].heads
+    if not replay.goes_on(each):
         return each
-    bring_records(each.store, _new(arrived.heads, each.seen))
-    each.store.adopt(each.repo, each.ref, arrived.newest, each.seen)
-    return replace(each, seen=arrived.newest)
-
-
-def _new(heads: Sequence[Head], seen: Head | None) -> list[bytes]:
-    """Records that this side has not, the oldest first."""
-    digests_here = [head.digest for head in heads]
-    count = digests_here.index(seen.digest) if seen else len(heads)
-    return [head.record.data for head in heads[:count]][::-1]
+    return replace(each, adopts=tuple(takewhile(lambda head: head != each.seen, heads)))
 
 
 def _reason(replay: Replay) -> Reason:
@@ -264,4 +309,5 @@ def _reason(replay: Replay) -> Reason:
     records = {model: one.newest.record for model, one in replay.arrived.items()}
     first = next(iter(records.values()))
     evidence = {model: record.evidence for model, record in records.items()}
-    return Reason(first.by, first.why, replay.plan.digest, evidence)
+    why = "; ".join(filter(None, [first.why, replay.person.reason]))
+    return Reason(replay.person.by, why, replay.plan.digest, evidence)

@@ -37,6 +37,7 @@ class Outcome(StrEnum):
 _TEXT = {"type": "string"}
 _NUMBER = {"type": "number", "minimum": 0}
 _COUNT = {"type": "integer", "minimum": 0}
+_OBJECTS = {"type": "array", "items": {"type": "object"}}
 _NAMES = {"type": "array", "items": _TEXT}
 _DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "maxLength": 71}
 _COMMIT = {"type": "string", "pattern": "^[0-9a-f]{40}$", "maxLength": 40}
@@ -242,7 +243,8 @@ class History:
     """How a model came to be this revision in an environment, for those who see not its store.
 
     `agreed` is the plan that was carried out, and `records` are the steps, the newest first, each
-    as the store has it.
+    as the store has it. `before` are those of the environment that it came from, back to when that
+    came to the revision.
     """
 
     TYPE: ClassVar[str] = HISTORY
@@ -250,7 +252,8 @@ class History:
         {
             **dict.fromkeys(("environment", "model"), _TEXT),
             "plan": {"type": "object"},
-            "records": {"type": "array", "items": {"type": "object"}, "minItems": 1},
+            "records": {**_OBJECTS, "minItems": 1},
+            "before": _OBJECTS,
         }
     )
 
@@ -258,6 +261,7 @@ class History:
     model: str
     agreed: Mapping[str, Any]
     records: tuple[Mapping[str, Any], ...]
+    before: tuple[Mapping[str, Any], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -265,11 +269,13 @@ class History:
             "model": self.model,
             "plan": dict(self.agreed),
             "records": [dict(one) for one in self.records],
+            "before": [dict(one) for one in self.before],
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> History:
-        return cls(value["environment"], value["model"], value["plan"], tuple(value["records"]))
+        steps = tuple(value["records"]), tuple(value["before"])
+        return cls(value["environment"], value["model"], value["plan"], *steps)
 
 
 Predicate: TypeAlias = Trial | Health | Approval | Promotion | History

@@ -34,10 +34,9 @@ OF_PLANS: Mapping[str, Callable[[Case], Finding]] = {
 
 def judge(case: Case) -> list[Verdict]:
     """Every gate's verdict: of each model, then of the plan, then the site's own."""
-    subjects = [Subject(case, step) for step in case.promotion.steps]
     found = [
         _verdict(case, name, partial(gate, subject), subject.model)
-        for subject in subjects
+        for subject in case.subjects
         for name, gate in OF_MODELS.items()
     ]
     found += [_verdict(case, name, partial(gate, case)) for name, gate in OF_PLANS.items()]
@@ -67,8 +66,8 @@ def require(case: Case, verdicts: Sequence[Verdict]) -> None:
         return
     if not case.policy.exists:
         # Trust alone denies, and says it best itself.
-        for step in case.promotion.steps:
-            stores.require_signature(Subject(case, step))
+        for subject in case.subjects:
+            stores.require_signature(subject)
     if {one.gate for one in denying} == {"freeze"} and (frozen := times.frozen(case)):
         window, until = frozen
         raise Frozen(

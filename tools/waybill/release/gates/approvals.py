@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
+from waybill import digest as digests
 from waybill.release import evidence
 from waybill.release.evidence import Evidence
 from waybill.release.gates.case import Case, Finding, Result
-from waybill.sign.predicates import APPROVAL, Approval
+from waybill.sign.predicates import Approval
 
 
 def approvals(case: Case) -> Finding:
@@ -15,11 +16,10 @@ def approvals(case: Case) -> Finding:
     asked = case.rules.approvals
     if asked is None:
         return case.unasked("approvals")
-    given = [one for one in found(case) if asked.of.intersection(one.signers)]
-    names = {name for one in given for name in one.signers if name in asked.of}
-    own = {name for one in given if _is_own(case, one) for name in one.signers}
-    counted = sorted(names - own - case.promoters)
-    told = f"{len(counted)} of {asked.count} have approved {case.digest[:19]}"
+    given = list(_given(case))
+    names = asked.of & _signers(given)
+    counted = sorted(names - _own(case, given))
+    told = f"{len(counted)} of {asked.count} have approved {digests.short(case.digest)}"
     told += f": {', '.join(counted)}" if counted else ""
     if passed_over := sorted(names - set(counted)):
         told += f"; not counted, as the promotion is their own: {', '.join(passed_over)}"
@@ -27,22 +27,36 @@ def approvals(case: Case) -> Finding:
     return Finding(Result.PASS if enough else Result.FAIL, told, case.rule("approvals"))
 
 
-def found(case: Case) -> Iterator[Evidence]:
+def agreeing(case: Case) -> set[digests.Digest]:
+    """The approvals that count, or would where none is asked for."""
+    given, asked = list(_given(case)), case.rules.approvals
+    names = (asked.of if asked else _signers(given)) - _own(case, given)
+    return {one.digest for one, _ in given if names.intersection(one.signers)}
+
+
+def own(by: str, signers: Collection[str], promoters: Collection[str]) -> set[str]:
+    """Of the keys that have signed an approval in the name `by`, those of the promoters."""
+    return set(signers) if by in promoters else set(signers).intersection(promoters)
+
+
+Given = tuple[Evidence, Approval]
+
+
+def _given(case: Case) -> Iterator[Given]:
     """Approvals of this plan beside its revisions, where they come from and where they go."""
     for step in case.promotion.steps:
         move = step.move
         commit, digest = move.revision.commit, move.revision.digest
         for store in (move.store, step.source):
-            said = evidence.statements(store, move.repo, commit, digest, case.trust)
-            for one in said:
-                if one.predicate_type == APPROVAL and _is_about(case, one):
-                    yield one
+            for one in evidence.statements(store, move.repo, commit, digest, case.trust):
+                if isinstance(one.parsed, Approval) and one.parsed.plan == case.digest:
+                    yield one, one.parsed
 
 
-def _is_about(case: Case, one: Evidence) -> bool:
-    said = one.parsed
-    return isinstance(said, Approval) and said.plan == case.digest
+def _signers(given: Collection[Given]) -> set[str]:
+    return {name for one, _ in given for name in one.signers}
 
 
-def _is_own(case: Case, one: Evidence) -> bool:
-    return isinstance(one.parsed, Approval) and one.parsed.by in case.promoters
+def _own(case: Case, given: Collection[Given]) -> set[str]:
+    """A key that has approved its own once counts for nothing, in whatever name."""
+    return {name for one, said in given for name in own(said.by, one.signers, case.promoters)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +15,8 @@ from waybill.release.evidence import Evidence, gather
 from waybill.release.policy import Policy, Rules
 from waybill.release.promote import Promotion, Step
 from waybill.sign import trust
+from waybill.store.layout import Ref
+from waybill.store.record import Record
 
 Place = tuple[str | None, int | None]
 """A file as people name it, and a line of it."""
@@ -75,7 +77,8 @@ class Case:
 
     `document` is the plan as JSON and `digest` what it is known by. `promoters` are the names, of
     people and of keys, of whoever made or applies it. `override` is the reason for promoting in
-    spite of a freeze. `sent`: the target has got what it lacked.
+    spite of a freeze. `sent`: the target has got what it lacked. `past`: by model, the newest
+    first, the steps of the source where its store is out of reach.
     """
 
     project: Path
@@ -87,6 +90,7 @@ class Case:
     promoters: frozenset[str] = field(default_factory=frozenset)
     override: str = ""
     sent: bool = False
+    past: Mapping[str, Sequence[Record]] | None = None
 
     @property
     def source(self) -> str:
@@ -104,6 +108,11 @@ class Case:
     def trust(self) -> trust.Policy | None:
         """Whom the target trusts."""
         return self.promotion.target.policy()
+
+    @cached_property
+    def subjects(self) -> tuple[Subject, ...]:
+        """Its models; what is said of each is read once."""
+        return tuple(Subject(self, step) for step in self.promotion.steps)
 
     def rule(self, *keys: str) -> Place:
         """Where the policy has a rule of this step, or would have it."""
@@ -136,6 +145,18 @@ class Subject:
     @property
     def model(self) -> str:
         return self.step.move.model
+
+    @property
+    def past(self) -> Iterable[Record]:
+        """The steps of the environment that it comes from, the newest first."""
+        if self.case.past is not None:
+            return self.case.past[self.model]
+        return self.step.source.history(self.step.move.repo, Ref.pin(self.case.source, self.model))
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What is to have run well: environment, model and commit."""
+        return self.case.source, self.model, self.step.move.revision.commit
 
     @cached_property
     def evidence(self) -> list[Evidence]:

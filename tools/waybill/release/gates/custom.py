@@ -13,6 +13,7 @@ import subprocess
 from contextlib import suppress
 from typing import Any
 
+from waybill.deliver.redaction import redacted
 from waybill.errors import GateBroken
 from waybill.release.gates.case import Case, Finding, Result
 from waybill.release.policy import Command
@@ -30,10 +31,10 @@ def run(case: Case, name: str, command: Command) -> Finding:
         value = json.loads(answer)
         result, reason = Result(value["result"]), " ".join(str(value["reason"]).split())
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _broken(name, command, f"it printed {answer[:_SHOWN]!r}") from error
+        raise _broken(name, command, f"it printed {_shown(answer)!r}") from error
     if result is Result.ERROR:
-        raise _broken(name, command, reason[:_SHOWN])
-    return Finding(result, reason[:_SHOWN], case.rule("gates", name))
+        raise _broken(name, command, _shown(reason))
+    return Finding(result, _shown(reason), case.rule("gates", name))
 
 
 def _answer(case: Case, name: str, command: Command, said: str) -> str:
@@ -62,7 +63,7 @@ def _answer(case: Case, name: str, command: Command, said: str) -> str:
             _end(process)
     if process.returncode:
         last = complaint.strip().splitlines()[-1:] or ["it said nothing"]
-        raise _broken(name, command, f"exit code {process.returncode}: {last[0][:_SHOWN]}")
+        raise _broken(name, command, f"exit code {process.returncode}: {_shown(last[0])}")
     return out
 
 
@@ -70,6 +71,11 @@ def _end(process: subprocess.Popen[str]) -> None:
     """Kill what still runs of it, and of all that it has started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def _shown(text: str) -> str:
+    """What goes into plans, comments and logs."""
+    return redacted(text)[:_SHOWN]
 
 
 def _broken(name: str, command: Command, why: str) -> GateBroken:

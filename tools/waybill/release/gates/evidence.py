@@ -10,7 +10,6 @@ from waybill.release.gates.case import Finding, Result, Subject
 from waybill.release.policy import Evaluation
 from waybill.release.policy import Health as Asked
 from waybill.sign.predicates import HEALTH, TEST_RESULT, Health, Outcome, Trial, moment, stamp
-from waybill.store.layout import Ref
 
 Span = tuple[datetime, datetime]
 
@@ -28,9 +27,8 @@ def soak(subject: Subject) -> Finding:
 
 def pinned_since(subject: Subject) -> datetime:
     """When the source came to stand at the commit; records that stay there do not count anew."""
-    move, source = subject.step.move, subject.step.source
-    records = source.history(move.repo, Ref.pin(subject.case.source, move.model))
-    standing = list(takewhile(lambda record: record.commit == move.revision.commit, records))
+    commit = subject.step.move.revision.commit
+    standing = list(takewhile(lambda record: record.commit == commit, subject.past))
     return moment(standing[-1].at) if standing else subject.case.at
 
 
@@ -53,12 +51,11 @@ def health(subject: Subject) -> Finding:
 
 
 def _watched(subject: Subject, keys: frozenset[str]) -> list[Health]:
-    place = subject.case.source, subject.model, subject.step.move.revision.commit
     found = [one.parsed for one in subject.signed_by(keys, HEALTH)]
     return [
         one
         for one in found
-        if isinstance(one, Health) and (one.environment, one.model, one.commit) == place
+        if isinstance(one, Health) and (one.environment, one.model, one.commit) == subject.place
     ]
 
 

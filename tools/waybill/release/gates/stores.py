@@ -25,12 +25,16 @@ def repo(subject: Subject) -> Finding:
 
 
 def license_(subject: Subject) -> Finding:
-    """Only licenses that the policy lets in; of several that are stated, each has to be."""
+    """Only licenses that the policy lets in; of several that are stated, each has to be.
+
+    Where the policy says whose word counts for what a model is, one of those has to have said it.
+    """
     case = subject.case
     if not case.rules.licenses:
         return case.unasked("licenses")
     rule, allowed = case.rule("licenses"), {name.lower() for name in case.rules.licenses}
-    stated = [licenses_of(one) for one in subject.evidence if one.predicate_type == LICENSE]
+    said = [one for one in subject.evidence if one.predicate_type == LICENSE]
+    stated = [licenses_of(one) for one in said]
     if not stated:
         return Finding(Result.FAIL, "nobody says its license", rule)
     if not all(stated):
@@ -38,6 +42,10 @@ def license_(subject: Subject) -> Finding:
     others = [names for names in stated if not {name.lower() for name in names} & allowed]
     if others:
         return Finding(Result.FAIL, f"{' or '.join(others[0])} is not allowed", rule)
+    signers = case.rules.signers
+    if signers and not any(signers.intersection(one.signers) for one in said):
+        told = f"none of {', '.join(sorted(signers))} has signed what says its license"
+        return Finding(Result.FAIL, told, rule)
     return Finding(Result.PASS, f"{' and '.join(' or '.join(names) for names in stated)}", rule)
 
 
