@@ -25,7 +25,7 @@ from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.format import Index, member_header
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Loading
-from waybill.errors import BadFile, BadValue, UnsafePath, WaybillError
+from waybill.errors import BadFile, BadValue, DamagedIndex, UnsafePath, WaybillError
 from waybill.manifest import STATEMENT, STATEMENT_TYPE, canonical
 from waybill.store.store import Store
 
@@ -82,7 +82,7 @@ def test_a_member_that_leaves_or_confuses_is_refused(name: str, bundle: Path, st
     if name == "\udc80":
         path = bundle / "bundle.json"
         path.write_bytes(path.read_bytes().replace(b'"member":"Acme', b'"member":"\\udc80', 1))
-        with pytest.raises(BadFile):
+        with pytest.raises(DamagedIndex):
             Bundle.open([bundle])
         return
     error = refusal(bundle, store, renamed(name))
@@ -211,7 +211,7 @@ def test_a_huge_size_is_refused_at_once(size: int, bundle: Path, store: Store) -
         facts = json.loads((bundle / "bundle.json").read_bytes())
         change(facts)
         (bundle / "bundle.json").write_text(json.dumps(facts))
-        with pytest.raises(BadFile, match="not JSON of ours"):
+        with pytest.raises(DamagedIndex, match="not JSON of ours"):
             Bundle.open([bundle])
 
 
@@ -236,15 +236,16 @@ def test_a_huge_size_is_refused_at_once(size: int, bundle: Path, store: Store) -
 )
 def test_what_is_not_an_index_is_refused(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "bundle.json").write_bytes(data)
-    with pytest.raises(BadFile, match=r"bundle\.json cannot be used: ") as caught:
+    with pytest.raises(DamagedIndex, match=r"bundle\.json is damaged: ") as caught:
         Bundle.open([tmp_path])
     assert "another medium of the bundle" in caught.value.advice
+    assert caught.value.exit_code == 4
 
 
 def test_an_index_in_another_form_than_the_canonical_one_is_refused(bundle: Path) -> None:
     path = bundle / "bundle.json"
     path.write_text(json.dumps(json.loads(path.read_bytes()), indent=1))
-    with pytest.raises(BadFile, match="its own digest, or its canonical form, is not right"):
+    with pytest.raises(DamagedIndex, match="its own digest, or its canonical form, is not right"):
         Bundle.open([bundle])
 
 

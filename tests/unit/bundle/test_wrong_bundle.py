@@ -27,8 +27,8 @@ from waybill.bundle.format import spans
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Loading
 from waybill.errors import (
-    BadFile,
     Corrupt,
+    DamagedIndex,
     ForeignBundle,
     ForeignPart,
     NotABundle,
@@ -155,6 +155,17 @@ def test_media_of_two_bundles_together_are_refused(
     assert str(error) == f"{folders[1]} holds another bundle"
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_damaged_index_is_not_taken_for_another_bundle(
+    order: int, bundle: Path, tmp_path: Path, store: Store
+) -> None:
+    copy = Path(shutil.copytree(bundle, tmp_path / "copy"))
+    flip(copy / "bundle.json", 500)
+    error = refusal(store, *[bundle, copy][::order])
+    assert isinstance(error, DamagedIndex)
+    assert str(error).startswith(f"{copy}/bundle.json is damaged: ")
+
+
 @pytest.mark.parametrize("what", ["missing", "empty", "file"])
 def test_a_place_without_an_index_is_no_bundle(what: str, tmp_path: Path, store: Store) -> None:
     (tmp_path / "empty").mkdir()
@@ -202,7 +213,7 @@ def assert_harmless(path: Path, flips: Iterable[int], folder: Path) -> None:
         try:
             load(store, path.parent)
         except WaybillError as error:
-            assert isinstance(error, BadFile | Corrupt | ForeignPart)
+            assert isinstance(error, DamagedIndex | Corrupt | ForeignPart) and error.exit_code == 4
             assert list(store.backend.list("repos/")) == list(store.backend.list("refs/")) == []
             assert sound(store)
         else:

@@ -41,7 +41,7 @@ from waybill.bundle.schema import MODELS, STACK
 from waybill.bundle.schema import SCHEMA as SCHEMA
 from waybill.bundle.stack import Stack
 from waybill.digest import Digest
-from waybill.errors import BadIndex
+from waybill.errors import BadIndex, DamagedIndex
 from waybill.manifest import Manifest, canonical, safe_path
 from waybill.sign.dsse import Envelope
 from waybill.sign.statements import Statement
@@ -252,18 +252,18 @@ class Index:
 
     @classmethod
     def parse(cls, data: bytes, where: str) -> Index:
-        """Raises BadIndex for anything but an index of this format that agrees with itself."""
+        """Raises DamagedIndex, and BadIndex for what is no index of this format, or contradicts
+        itself."""
+        value = _undamaged(data, where)
         try:
-            value = json.loads(data)
             _validate(value)
             index = cls._from_json(value, where)
-            same = index.data == data
         except ValidationError as error:
             raise BadIndex(path=where, why=f"{error.json_path}: {error.message[:200]}") from error
         except (ValueError, RecursionError) as error:
-            raise BadIndex(path=where, why=f"it is not JSON of ours ({error})") from error
-        if not same:
-            raise BadIndex(path=where, why="its own digest, or its canonical form, is not right")
+            raise BadIndex(path=where, why=str(error)) from error
+        if {**index._facts(), "digest": value["digest"]} != value:
+            raise BadIndex(path=where, why="it says something in another way than ours")
         index._check(where)
         return index
 
@@ -314,6 +314,19 @@ class Index:
                 need(sizes.get(file.digest) == file.size, f"{file.path} is not in it")
         for digest, size in self.stack.contents.items() if self.stack else ():
             need(sizes.get(digest) == size, f"{digest} of an image is not in it")
+
+
+def _undamaged(data: bytes, where: str) -> dict[str, Any]:
+    """The index as it was written, for its own digest is right. Raises DamagedIndex."""
+    try:
+        value = json.loads(data)
+        facts = {key: one for key, one in value.items() if key != "digest"}
+        same = canonical({**facts, "digest": digests.of(canonical(facts))}) == data
+    except (AttributeError, ValueError, RecursionError) as error:
+        raise DamagedIndex(path=where, why=f"it is not JSON of ours ({error})") from error
+    if not same:
+        raise DamagedIndex(path=where, why="its own digest, or its canonical form, is not right")
+    return dict(value)
 
 
 def _elsewhere(value: Mapping[str, Any] | None) -> Elsewhere | None:

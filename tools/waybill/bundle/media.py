@@ -42,15 +42,18 @@ class Bundle:
 
     @classmethod
     def open(cls, folders: Sequence[Path]) -> Bundle:
-        """Raises NotABundle, BadFile, ForeignBundle when the media are of several bundles."""
+        """Raises NotABundle, BadIndex, DamagedIndex, and ForeignBundle for media of several."""
         found = {folder: data for folder in folders if (data := _read(folder / INDEX)) is not None}
         if not found:
             raise NotABundle(where=", ".join(map(str, folders)))
         first, data = next(iter(found.items()))
+        index = Index.parse(data, str(first / INDEX))
         for folder, other in found.items():
             if other != data:
+                # A damaged one is not that of another bundle.
+                Index.parse(other, str(folder / INDEX))
                 raise ForeignBundle(where=folder)
-        return cls(Index.parse(data, str(first / INDEX)), tuple(folders))
+        return cls(index, tuple(folders))
 
     def seals(self) -> list[Signature]:
         """The signatures of the index that came on the media, which nobody has looked at yet.

@@ -89,12 +89,17 @@ class PickleRefused(WaybillError):
 
 
 class BadIndex(BadFile):
-    """A bundle.json is damaged, or of a format that this version does not know."""
+    """A bundle.json is of a format that this version does not know, or contradicts itself."""
 
-    hint = (
-        "copy it again from another medium of the bundle, which all have the same one; one that a "
-        "newer version has packed needs that version"
-    )
+    hint = "use the version of waybill that has packed it, or have it packed again"
+
+
+class DamagedIndex(WaybillError):
+    """The bytes of a bundle.json are not those that were written."""
+
+    sentence = "{path} is damaged: {why}"
+    hint = "copy it again from another medium of the bundle, which all have the same one"
+    exit_code = 4
 
 
 class NotABundle(WaybillError):
