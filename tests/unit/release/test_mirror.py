@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.unit.release.crash import Crash, Fuse, Fused
-from tests.unit.release.world import OTHER, REPO, World, manifest, upstream
+from tests.unit.release.world import OTHER, REPO, World, manifest, revision, upstream
+from tests.unit.sign.making import asking, signer
 from waybill.cli.main import main
 from waybill.errors import BadValue, NotAStore, RepoNotFound
-from waybill.store import layout, mirror
+from waybill.manifest import Manifest
+from waybill.sign.keys import Signer
+from waybill.sign.trust import Policy
+from waybill.store import evidence, layout, mirror
 from waybill.store.connect import connect
 from waybill.store.layout import Ref, RepoId
 from waybill.store.mirror import Fate, Mirrored
@@ -33,8 +37,12 @@ def target(tmp_path: Path) -> Store:
     return store
 
 
-def sync(source: Store, target: Store, **options: layout.RepoId) -> Mirrored:
-    return mirror.carry_out(mirror.plan(source, target, **options))
+def sync(source: Store, target: Store, repo: RepoId | None = None) -> Mirrored:
+    return mirror.carry_out(mirror.plan(source, target, repo))
+
+
+def sign(store: Store, of: Manifest, made: Signer, repo: RepoId = REPO) -> None:
+    evidence.sign_provenance(store, repo, of, made, "a test")
 
 
 def everything(store: Store) -> dict[str, bytes | None]:
@@ -103,6 +111,47 @@ def test_what_is_damaged_is_left_out_and_the_rest_arrives(source: Store, target:
     assert list(done.wrong) == [blob.digest] and source.url in str(done.wrong[blob.digest])
     assert target.revisions(REPO) == [manifest(1).commit]
     assert target.head(REPO, PIN) is None, "no ref names what is not there"
+
+
+def test_what_the_hub_of_the_target_would_refuse_is_left_out(
+    source: Store, target: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = signer()
+    path = asking(tmp_path / "trust.yaml", made)
+    sign(source, manifest(1), made)
+    sign(source, manifest(2), signer())
+    command = ["sync", source.url, target.url, "--trust", str(path)]
+    assert main([*command, "--dry-run"]) == 3 and everything(target) == {}
+    assert main(command) == 3
+    said = capsys.readouterr().out
+    assert f"acme/chat at {manifest(2).descriptor.digest} has no signature that counts: " in said
+    assert f"acme/embed at {manifest(3).descriptor.digest} is not signed, and {path} asks" in said
+    assert [key for key in everything(target) if "/revisions/" in key] == [
+        layout.revision(REPO, manifest(1).commit)
+    ]
+    assert target.refs() == {}
+    assert not target.has(manifest(2).by_path["model.safetensors"].descriptor)
+
+    sign(source, manifest(2), made)
+    sign(source, manifest(3), made, OTHER)
+    assert main(command) == 0
+    assert everything(target) == everything(source)
+
+
+def test_a_ref_does_not_move_to_what_is_there_and_not_trusted(
+    source: Store, target: Store, tmp_path: Path
+) -> None:
+    """The target may have signed for itself, too."""
+    made = signer()
+    policy = Policy.load(asking(tmp_path / "trust.yaml", made))
+    for number in (1, 2):
+        revision(target, number)
+    (step,) = mirror.plan(source, target, REPO, policy).steps
+    assert step.fate is Fate.REFUSED
+    assert mirror.carry_out(mirror.plan(source, target, REPO, policy)).moved == 0
+    assert target.head(REPO, PIN) is None
+    sign(target, manifest(2), made)
+    assert mirror.carry_out(mirror.plan(source, target, REPO, policy)).moved == 1
 
 
 def test_a_crash_anywhere_leaves_the_copy_sound_and_the_rerun_completes(

@@ -47,6 +47,12 @@ def add_store(
         add_single_writer(parser)
 
 
+def add_side(parser: argparse.ArgumentParser, side: str) -> None:
+    """How one of several stores is reached, as `--from-endpoint`."""
+    for name, text in REACH.items():
+        parser.add_argument(f"--{side}-{name}", help=text)
+
+
 def add_single_writer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--single-writer",
@@ -92,6 +98,14 @@ def open_store(
     return _environment(args, side).connect(
         single_writer=args.single_writer, public_endpoint=public_endpoint, capacity=capacity
     )
+
+
+def of_side(args: argparse.Namespace, side: str, store: str, **more: Any) -> argparse.Namespace:
+    """What `add_side` arguments say of this store, as if it were the only one."""
+    names = [flag.replace("-", "_") for flag in REACH]
+    reach = {name: getattr(args, f"{side}_{name}") for name in names}
+    facts = {"project": args.project, "single_writer": False, **reach, **more}
+    return argparse.Namespace(store=store, **facts)
 
 
 def _is_url(store: str) -> bool:

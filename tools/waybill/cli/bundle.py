@@ -21,12 +21,12 @@ from waybill.cli.arguments import (
     policy_of,
 )
 from waybill.cli.output import Console, Report, about, counted, human, table
-from waybill.errors import BadValue, PartMissing, Unsigned, UntrustedSignature, WaybillError
+from waybill.errors import BadValue, PartMissing, Unsigned, WaybillError
 from waybill.sign import trust
 from waybill.sign.dsse import Envelope
 from waybill.sign.trust import Policy
 from waybill.store import evidence
-from waybill.store.audit import Inventory, audit, inventory
+from waybill.store.audit import UNTRUSTED, Inventory, audit, inventory
 from waybill.store.layout import RepoId
 from waybill.store.store import Store
 
@@ -160,7 +160,7 @@ def _untrusted(store: Store, found: Inventory, policy: Policy | None) -> list[st
         digest = manifest.descriptor.digest
         try:
             evidence.require_trust(policy, store, RepoId.parse(repo), digest, commit, at)
-        except (Unsigned, UntrustedSignature) as error:
+        except UNTRUSTED as error:
             said.append(str(error))
     return said
 
@@ -176,7 +176,7 @@ def _verify_bundle(args: argparse.Namespace, console: Console) -> Report:
     untrusted = []
     try:
         require_trust(bundle, policy_of(args))
-    except (Unsigned, UntrustedSignature) as error:
+    except UNTRUSTED as error:
         untrusted.append(str(error))
     lines += untrusted
     good, total = findings.good, len(bundle.index.parts)

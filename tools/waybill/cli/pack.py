@@ -11,7 +11,7 @@ from waybill.bundle.base import Base
 from waybill.bundle.cut import PART_SIZE
 from waybill.bundle.format import INDEX
 from waybill.bundle.pack import Packing
-from waybill.cli.arguments import Commands, open_store, project, size
+from waybill.cli.arguments import Commands, add_side, of_side, open_store, project, size
 from waybill.cli.output import Console, Report, counted, human, table
 from waybill.cli.sign import add_key, signer_of
 from waybill.cli.sources import FORMS, add_source, source_of
@@ -45,6 +45,7 @@ def register(commands: Commands) -> None:
         metavar="BASE",
         help="leave out what is there already: a bundle's directory, an inventory, or a store",
     )
+    add_side(parser, "base")
     parser.add_argument(
         "--plan",
         type=Path,
@@ -140,6 +141,4 @@ def _base(args: argparse.Namespace) -> Base:
         return Base.of_bundle([path])
     if path.is_file():
         return Base.load(path)
-    reach = dict.fromkeys(("endpoint", "profile", "ca_bundle"))
-    place = argparse.Namespace(store=args.base, project=args.project, single_writer=False, **reach)
-    return Base.of_store(open_store(place))
+    return Base.of_store(open_store(of_side(args, "base", args.base), side="base-"))

@@ -9,21 +9,22 @@ from typing import Any
 
 from waybill.cli.arguments import (
     FORMS,
-    REACH,
     Commands,
     add_sending,
+    add_side,
     add_single_writer,
+    add_trust,
+    of_side,
     open_store,
     paced,
+    policy_of,
 )
 from waybill.cli.output import Console, Report, about, counted, human
-from waybill.errors import Corrupt, WaybillError
+from waybill.errors import Corrupt, Unsigned, WaybillError
 from waybill.store import mirror
+from waybill.store.audit import UNTRUSTED
 from waybill.store.layout import RepoId
 from waybill.store.mirror import Fate, Mirrored, Mirroring, RefStep
-from waybill.store.store import Store
-
-SIDES = {"source": "from", "target": "to"}
 
 
 def register(commands: Commands) -> None:
@@ -32,11 +33,11 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("source", metavar="SRC", help=f"where to read: {FORMS}")
     parser.add_argument("target", metavar="DST", help="where to write, in the same forms")
-    for side in SIDES.values():
-        for name, text in REACH.items():
-            parser.add_argument(f"--{side}-{name}", help=text)
+    for side in ("from", "to"):
+        add_side(parser, side)
     parser.add_argument("--repo", metavar="OWNER/NAME", help="this one alone (default: all)")
     add_sending(parser)
+    add_trust(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent, no more")
     add_single_writer(parser)
     parser.set_defaults(run=_sync)
@@ -44,27 +45,15 @@ def register(commands: Commands) -> None:
 
 def _sync(args: argparse.Namespace, console: Console) -> Report:
     repo = RepoId.parse(args.repo) if args.repo else None
-    mirroring = mirror.plan(_store(args, "source"), _store(args, "target"), repo)
+    writing = {name: getattr(args, name) for name in ("single_writer", "capacity", "trust")}
+    here, there = of_side(args, "from", args.source), of_side(args, "to", args.target, **writing)
+    stores = open_store(here, side="from-"), open_store(there, side="to-")
+    mirroring = mirror.plan(*stores, repo, policy_of(there))
     if args.dry_run:
         return _report(mirroring, None)
     with console.progress("sync", mirroring.bytes) as advance:
         done = mirror.carry_out(mirroring, paced(args, advance))
     return _report(mirroring, done)
-
-
-def _store(args: argparse.Namespace, name: str) -> Store:
-    side = SIDES[name]
-    reach = {
-        key: getattr(args, f"{side}_{key}") for key in (flag.replace("-", "_") for flag in REACH)
-    }
-    one = argparse.Namespace(
-        store=getattr(args, name),
-        project=args.project,
-        single_writer=args.single_writer and name == "target",
-        capacity=args.capacity if name == "target" else None,
-        **reach,
-    )
-    return open_store(one, side=f"{side}-")
 
 
 def _report(mirroring: Mirroring, done: Mirrored | None) -> Report:
@@ -83,15 +72,25 @@ def _report(mirroring: Mirroring, done: Mirrored | None) -> Report:
         "unaliased": list(done.unaliased) if done else [],
         "wrong": {what: str(error) for what, error in wrong.items()},
     }
-    code = Corrupt.exit_code if wrong else 1 if fates[Fate.APART] else 0
-    return Report("\n".join(_lines(mirroring, wrong, data)), data, exit_code=code)
+    return Report("\n".join(_lines(mirroring, wrong, data)), data, exit_code=_code(fates, wrong))
+
+
+def _code(fates: Counter[Fate], wrong: Mapping[str, WaybillError]) -> int:
+    """Damage goes before distrust, and that before another history."""
+    if any(not isinstance(error, UNTRUSTED) for error in wrong.values()):
+        return Corrupt.exit_code
+    return Unsigned.exit_code if wrong else 1 if fates[Fate.APART] else 0
 
 
 def _lines(
     mirroring: Mirroring, wrong: Mapping[str, WaybillError], data: dict[str, Any]
 ) -> list[str]:
     target, dry = mirroring.target.url, data["dryRun"]
-    lines = [about(what, error) for what, error in wrong.items()]
+    # What is not trusted is named by its digest, which is that of the commit.
+    lines = [
+        str(error) if isinstance(error, UNTRUSTED) else about(what, error)
+        for what, error in wrong.items()
+    ]
     for step in mirroring.steps:
         if step.fate is Fate.APART:
             name = f"{step.ref} of {step.wanted.record.repo}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from waybill import digest as digests
@@ -14,6 +15,8 @@ from waybill.errors import (
     RepoNotFound,
     RevisionNotFound,
     UnsafePath,
+    Unsigned,
+    UntrustedSignature,
     WaybillError,
 )
 from waybill.manifest import CONFIG_TYPE, Descriptor, Manifest
@@ -25,6 +28,8 @@ from waybill.store.work import Stoppable, parallel
 
 DAMAGE = (BadFile, BadValue, BlobMissing, Corrupt, RepoNotFound, RevisionNotFound, UnsafePath)
 """What is wrong with the store, not with the way to it."""
+UNTRUSTED = (Unsigned, UntrustedSignature)
+"""What a trust policy refuses."""
 
 
 @dataclass
@@ -59,10 +64,15 @@ class Inventory:
         ]
 
 
-def inventory(store: Store, repo: RepoId | None = None) -> Inventory:
+def inventory(
+    store: Store,
+    repo: RepoId | None = None,
+    judge: Callable[[RepoId, Manifest], None] = lambda _, __: None,
+) -> Inventory:
     """Raises StoreUnreachable and its like; damaged manifests go to `wrong`.
 
-    What is pruned meanwhile is not there.
+    So does what `judge` raises Unsigned or UntrustedSignature for. What is pruned meanwhile is not
+    there.
     """
     _ = store.facts
     found = Inventory({}, {}, {})
@@ -73,8 +83,9 @@ def inventory(store: Store, repo: RepoId | None = None) -> Inventory:
         owner, commit = place
         try:
             manifest = store.manifest(owner, commit)
+            judge(owner, manifest)
             statements = store.referrers(owner, commit)
-        except DAMAGE as error:
+        except (*DAMAGE, *UNTRUSTED) as error:
             if store.backend.stat(stat.key):
                 found.wrong[f"{owner} at {commit}"] = error
             continue

@@ -2,23 +2,26 @@
 
 Blobs first, then revisions with all that is said of them, then the records behind each ref, and the
 refs last. A ref of the target goes forward along the history that it has in the source; one that
-has gone another way stays. What is damaged in the source is left out, with what names it, and told.
+has gone another way stays. What is damaged in the source, or what the target's policy does not
+trust, is left out, with what names it, and told.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import takewhile
+from functools import partial
+from itertools import chain, takewhile
 
 from waybill import digest as digests
 from waybill.digest import Digest
 from waybill.errors import BadValue, RepoNotFound, WaybillError
-from waybill.manifest import Descriptor
-from waybill.store import layout, sync
-from waybill.store.audit import DAMAGE, Inventory, forget_pruned, inventory
+from waybill.manifest import Descriptor, Manifest
+from waybill.sign.trust import Policy
+from waybill.store import evidence, layout, sync
+from waybill.store.audit import DAMAGE, UNTRUSTED, Inventory, forget_pruned, inventory
 from waybill.store.base import Advance, BytesContent, no_progress
 from waybill.store.layout import Ref, RepoId
 from waybill.store.lease import last_prune, settle
@@ -29,12 +32,13 @@ from waybill.store.work import Stoppable, parallel
 
 
 class Fate(StrEnum):
-    """What becomes of a ref: `ahead` and `apart` stay as they are in the target."""
+    """What becomes of a ref: all but one stay as they are in the target."""
 
     MOVES = "moves"
     STANDS = "stands"
     AHEAD = "ahead"
     APART = "apart"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,10 @@ class Mirrored:
     wrong: dict[str, WaybillError]
 
 
-def plan(source: Store, target: Store, repo: RepoId | None = None) -> Mirroring:
-    """Writes nothing.
+def plan(
+    source: Store, target: Store, repo: RepoId | None = None, policy: Policy | None = None
+) -> Mirroring:
+    """Writes nothing. `policy`: whom the target trusts; None lets everything in.
 
     Raises BadValue for a store and itself, NotAStore, NoConditionalWrites, StoreUnreachable,
     StoreTooSmall, RepoNotFound, and Corrupt for a blob of the target that has a wrong size.
@@ -87,15 +93,34 @@ def plan(source: Store, target: Store, repo: RepoId | None = None) -> Mirroring:
     target.require_writable()
     wrong: dict[str, WaybillError] = {}
     # Refs before revisions: so what they name is among those, whoever writes meanwhile.
-    steps = tuple(_steps(source, target, repo, wrong))
-    found = inventory(source, repo)
+    steps = list(_steps(source, target, repo, wrong))
+    found = inventory(source, repo, partial(_judge, policy, source, target))
+    steps = [_judged(step, found) for step in steps]
     if repo and not (found.manifests or found.wrong or steps or wrong):
         raise RepoNotFound(repo=repo, url=source.url)
     blobs, since = list(found.blobs.values()), last_prune(target)
     here = parallel(target.has, blobs)
     missing = tuple(blob for blob, there in zip(blobs, here, strict=True) if not there)
     target.require_room(missing)
-    return Mirroring(source, target, found, missing, steps, found.wrong | wrong, since)
+    return Mirroring(source, target, found, missing, tuple(steps), found.wrong | wrong, since)
+
+
+def _judge(
+    policy: Policy | None, source: Store, target: Store, repo: RepoId, manifest: Manifest
+) -> None:
+    """As the target's hub will: by what either store has, whenever a certificate ended.
+
+    Raises Unsigned, UntrustedSignature.
+    """
+    if policy and policy.asks(str(repo)):
+        known = (evidence.envelopes(store, repo, manifest.commit) for store in (source, target))
+        policy.check(str(repo), manifest.descriptor.digest, chain.from_iterable(known), at=None)
+
+
+def _judged(step: RefStep, found: Inventory) -> RefStep:
+    error = found.wrong.get(f"{step.repo} at {step.wanted.commit}")
+    refused = step.fate is Fate.MOVES and isinstance(error, UNTRUSTED)
+    return replace(step, fate=Fate.REFUSED) if refused else step
 
 
 def _steps(
