@@ -11,7 +11,7 @@ from huggingface_hub.errors import GatedRepoError
 
 from tests.integration.hub.conftest import FILES, fill, hub_process, isolate_client
 from tests.unit.hub.models import REPO
-from tests.unit.sign.making import policy_file, public_pem, signer
+from tests.unit.sign.making import asking, signer
 from waybill.sign.keys import Signer
 from waybill.store import evidence
 from waybill.store.store import Store
@@ -19,10 +19,7 @@ from waybill.store.store import Store
 
 def trust(path: Path, made: Signer) -> Path:
     """The policy in its place, put there at once as Kubernetes does with a ConfigMap."""
-    known = {"release": {"publicKey": public_pem(made.private)}}
-    rule = {"signedBy": ["release"], "unsigned": "refuse"}
-    draft = policy_file(path.with_suffix(".new"), keys=known, default=rule)
-    return draft.replace(path)
+    return asking(path.with_suffix(".new"), made).replace(path)
 
 
 def download(url: str, folder: Path) -> bytes:

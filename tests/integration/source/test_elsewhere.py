@@ -15,6 +15,7 @@ from tests.integration.hub.conftest import hub_process
 from tests.integration.source.conftest import FILES, Pack, contents, write
 from tests.integration.source.website import website
 from tests.services import Minio
+from tests.unit.sign.making import asking, signer, write_key
 from waybill.errors import (
     BadValue,
     NotAStore,
@@ -29,10 +30,11 @@ from waybill.source.connect import open_source
 from waybill.source.reach import Reach
 
 
-def load(store: str, model: Path, folder: Path, *options: object) -> str:
+def load(store: str, model: Path, folder: Path, *options: object, key: Path | None = None) -> str:
     """A store that holds the model as acme/demo; the model's commit there."""
+    signed = ("--key", key) if key else ()
     Process(("store", "init", store, *options)).run()
-    Process(("pack", model, "--as", "acme/demo", "--out", folder)).run()
+    Process(("pack", model, "--as", "acme/demo", "--out", folder, *signed)).run()
     Process(("sideload", folder, "--to", store, "--tag", "v1", *options)).run()
     reach = Reach(endpoint=str(options[1])) if options else Reach()
     return str(open_source(f"store+{store}#acme/demo", reach).origin.commit)
@@ -49,6 +51,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 def hub(store: str, tmp_path: Path) -> Iterator[str]:
     with hub_process(store, tmp_path, Manifest(())) as hub:
         yield hub.url
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    """A trust policy that asks for a signature by release.pem beside it."""
+    made = signer()
+    write_key(tmp_path / "release.pem", made.private)
+    return asking(tmp_path / "trust.yaml", made)
 
 
 @pytest.mark.parametrize("revision", ["", "@main", "@v1"])
@@ -148,3 +158,25 @@ def test_a_revision_of_a_hub_is_read_and_stays_the_same(
     home = {"HF_HOME": str(tmp_path / "huggingface")}
     told = Process(("pack", f"hub+{hub}#acme/demo@v1", "--out", tmp_path / "out"), home).run()
     assert str(open_source(f"store+{store}#acme/demo").origin.commit) in told
+
+
+def test_who_signed_a_revision_of_a_hub_is_asked_for_where_it_goes(
+    tmp_path: Path, policy: Path
+) -> None:
+    """Each of several signatures comes along, byte for byte; a hub of another kind has none."""
+    there, here = (f"file://{tmp_path / name}" for name in ("there", "here"))
+    load(there, write(tmp_path / "model"), tmp_path / "out", key=tmp_path / "release.pem")
+    Process(("store", "init", here)).run()
+    sign = ("sign", there, "--repo", "acme/demo@v1", "--key", tmp_path / "release.pem")
+    (tmp_path / "result.json").write_text('{"good": true}')
+    Process((*sign, "--statement", tmp_path / "result.json", "--predicate-type", "urn:x")).run()
+    home = {"HF_HOME": str(tmp_path / "huggingface")}
+    to = ("--to", here, "--trust", policy)
+    with hub_process(there, tmp_path, Manifest(())) as hub:
+        Process(("sideload", f"hub+{hub.url}#acme/demo@v1", *to), home).run()
+        known = [set(open_source(f"store+{url}#acme/demo").origin.signed) for url in (there, here)]
+        assert known[0] == known[1] and len(known[0]) == 4
+        plain = ("sideload", "hf://acme/demo@v1", "--source-endpoint", hub.url, *to)
+        with Process(plain, home).start() as process:
+            _, said = process.communicate()
+    assert (process.returncode, "is not signed, and " in said) == (3, True)

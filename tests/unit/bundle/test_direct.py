@@ -7,7 +7,7 @@ from typing import IO
 import pytest
 
 from tests.unit.bundle.bundles import DECISION, FILES, REPO, files_of, load, new_store, pack, write
-from tests.unit.sign.making import policy_file, public_pem, signer
+from tests.unit.sign.making import asking, signer
 from waybill.bundle.direct import SourceCargo
 from waybill.bundle.sideload import Loading
 from waybill.digest import Digest
@@ -129,9 +129,7 @@ def test_a_directory_has_to_be_named(model: Path) -> None:
 
 def test_a_policy_holds_for_sources_too(model: Path, store: Store, tmp_path: Path) -> None:
     ours = signer()
-    known = {"us": {"publicKey": public_pem(ours.private)}}
-    rule = {"signedBy": ["us"], "unsigned": "refuse"}
-    policy = Policy.load(policy_file(tmp_path / "trust.yaml", keys=known, default=rule))
+    policy = Policy.load(asking(tmp_path / "trust.yaml", ours))
     with pytest.raises(Unsigned):
         loading(DirectorySource(model), store, policy)
     signed = SourceCargo.plan(DirectorySource(model), REPO, signer=ours)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.bundle.bundles import REPO
 from tests.unit.cli.conftest import Waybill
-from tests.unit.sign.making import KINDS, policy_file, public_pem, write_key
+from tests.unit.sign.making import KINDS, asking, policy_file, write_key
 from waybill.manifest import STATEMENT_TYPE
 from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.keys import PASSPHRASE, Signer
@@ -24,9 +24,7 @@ def key(tmp_path: Path) -> Path:
 @pytest.fixture
 def trust(key: Path, tmp_path: Path) -> Path:
     """A policy that asks for signatures of `key`."""
-    known = {"release": {"publicKey": public_pem(Signer.load(key).private)}}
-    rule = {"signedBy": ["release"], "unsigned": "refuse"}
-    return policy_file(tmp_path / "trust.yaml", keys=known, default=rule)
+    return asking(tmp_path / "trust.yaml", Signer.load(key))
 
 
 def pack(waybill: Waybill, model: Path, out: Path, *more: object) -> dict[str, object]:

@@ -86,8 +86,27 @@ class Authority:
         )
         if extended:
             made = made.add_extension(x509.ExtendedKeyUsage([extended]), critical=False)
-        assert not isinstance(self.key, ed25519.Ed25519PrivateKey)
-        return made.sign(self.key, hashes.SHA256())
+        return made.sign(self._key, hashes.SHA256())
+
+    def revoke(self, *certificates: x509.Certificate, delta: bool = False) -> str:
+        """A revocation list of these, in PEM, which should have been replaced long since."""
+        made = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(NOW - 9 * DAY)
+            .next_update(NOW - 8 * DAY)
+        )
+        for one in certificates:
+            entry = x509.RevokedCertificateBuilder().serial_number(one.serial_number)
+            made = made.add_revoked_certificate(entry.revocation_date(NOW - 9 * DAY).build())
+        if delta:
+            made = made.add_extension(x509.DeltaCRLIndicator(1), critical=True)
+        return made.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+    @property
+    def _key(self) -> ec.EllipticCurvePrivateKey:
+        assert isinstance(self.key, ec.EllipticCurvePrivateKey)
+        return self.key
 
 
 def _usage(signing: bool, ca: bool) -> x509.KeyUsage:
@@ -135,6 +154,19 @@ def policy_file(path: Path, **policy: Any) -> Path:
     text = "\n".join(_yaml(policy, 0))
     path.write_text(text + "\n")
     return path
+
+
+def asking(path: Path, *signers: Signer) -> Path:
+    """A policy file that asks for a signature by one of these, whatever the repo."""
+    known = {f"k{at}": {"publicKey": public_pem(one.private)} for at, one in enumerate(signers)}
+    return policy_file(path, keys=known, default={"signedBy": list(known), "unsigned": "refuse"})
+
+
+def asking_authority(path: Path, authority: Authority, **more: str) -> Path:
+    """The same of a signature by whom the authority vouches for; `more` is said of it, too."""
+    pem = certificate_pem(authority.certificate)
+    known = {"company": {"certificateAuthority": pem, "subjects": ["CN=model release"], **more}}
+    return policy_file(path, keys=known, default={"signedBy": ["company"], "unsigned": "refuse"})
 
 
 def _yaml(value: Any, depth: int) -> list[str]:

@@ -21,6 +21,7 @@ from tests.unit.bundle.bundles import (
 )
 from tests.unit.sign.making import (
     Authority,
+    asking,
     certificate_pem,
     certified,
     policy_file,
@@ -58,9 +59,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def policy(folder: Path, *signers: Signer) -> Policy:
-    known = {f"k{at}": {"publicKey": public_pem(one.private)} for at, one in enumerate(signers)}
-    rule = {"signedBy": list(known), "unsigned": "refuse"}
-    return Policy.load(policy_file(folder / "trust.yaml", keys=known, default=rule))
+    return Policy.load(asking(folder / "trust.yaml", *signers))
 
 
 def load(folder: Path, store: Store, trusted: Policy) -> None:

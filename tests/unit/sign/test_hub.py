@@ -12,7 +12,8 @@ from tests.unit.sign.making import (
     DAY,
     NOW,
     Authority,
-    certificate_pem,
+    asking,
+    asking_authority,
     certified,
     policy_file,
     public_pem,
@@ -36,9 +37,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def trust(folder: Path, *signers: Signer) -> Path:
-    known = {f"k{at}": {"publicKey": public_pem(one.private)} for at, one in enumerate(signers)}
-    rule = {"signedBy": list(known), "unsigned": "refuse"}
-    path = policy_file(folder / "trust.yaml", keys=known, default=rule)
+    path = asking(folder / "trust.yaml", *signers)
     # Two writings within one tick of the clock must look different.
     os.utime(path, (0, next(_TICKS)))
     return path
@@ -87,11 +86,7 @@ def test_a_new_policy_counts_at_once_for_what_is_in_memory(store: Store, tmp_pat
 def test_the_end_of_a_certificate_stops_no_model(store: Store, tmp_path: Path) -> None:
     authority = Authority()
     sign(store, certified(authority, since=NOW - DAY / 2, until=NOW - DAY / 4))
-    pem = certificate_pem(authority.certificate)
-    known = {"ca": {"certificateAuthority": pem, "subjects": ["CN=model release"]}}
-    rule = {"signedBy": ["ca"], "unsigned": "refuse"}
-    path = policy_file(tmp_path / "trust.yaml", keys=known, default=rule)
-    with hub(store, path) as client:
+    with hub(store, asking_authority(tmp_path / "trust.yaml", authority)) as client:
         assert client.get(FILE).status_code == 200
 
 

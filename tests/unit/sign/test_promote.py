@@ -1,6 +1,5 @@
 """The target's trust policy decides what is promoted to it, before a byte is copied."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,9 @@ from tests.unit.sign.making import (
     DAY,
     NOW,
     Authority,
-    certificate_pem,
+    asking,
+    asking_authority,
     certified,
-    policy_file,
-    public_pem,
     signer,
 )
 from waybill.deliver.environments import Environments
@@ -35,11 +33,10 @@ def world(tmp_path: Path) -> World:
     return World(world.project)
 
 
-def trust(world: World, made: Signer, anchor: Mapping[str, object] | None = None) -> None:
-    (world.project / "values/trust").mkdir(exist_ok=True)
-    known = {"release": anchor or {"publicKey": public_pem(made.private)}}
-    rule = {"signedBy": ["release"], "unsigned": "refuse"}
-    policy_file(world.project / "values/trust/test.yaml", keys=known, default=rule)
+def trust(world: World, made: Signer) -> None:
+    path = world.project / "values/trust/test.yaml"
+    path.parent.mkdir(exist_ok=True)
+    asking(path, made)
 
 
 def sign(world: World, made: Signer) -> None:
@@ -51,7 +48,7 @@ def sign(world: World, made: Signer) -> None:
 def test_what_is_unsigned_is_not_promoted(world: World) -> None:
     made = signer()
     trust(world, made)
-    with pytest.raises(Unsigned, match=r"values/trust/test\.yaml asks for a signature by release"):
+    with pytest.raises(Unsigned, match=r"values/trust/test\.yaml asks for a signature by k0"):
         world.plan("dev", "test")
     sign(world, signer())
     with pytest.raises(UntrustedSignature):
@@ -76,7 +73,7 @@ def test_signatures_come_along(world: World) -> None:
 def test_what_the_hub_would_refuse_is_not_pinned(world: World) -> None:
     made, revision = signer(), world.revision("test", 2)
     trust(world, made)
-    with pytest.raises(Unsigned, match=r"values/trust/test\.yaml asks for a signature by release"):
+    with pytest.raises(Unsigned, match=r"values/trust/test\.yaml asks for a signature by k0"):
         world.pin("test", revision.commit)
     assert (world.stable("test"), world.ref("test")) == (None, None)
     evidence.sign_provenance(world.store("test"), REPO, revision, made, "a test")
@@ -101,11 +98,8 @@ def test_what_the_hub_would_refuse_is_not_rolled_back_to(world: World) -> None:
 def test_a_certificate_that_ended_does_not_take_back_what_is_in(world: World) -> None:
     authority = Authority()
     made = certified(authority, since=NOW - DAY / 2, until=NOW - DAY / 4)
-    anchor = {
-        "certificateAuthority": certificate_pem(authority.certificate),
-        "subjects": ["CN=model release"],
-    }
-    trust(world, made, anchor)
+    (world.project / "values/trust").mkdir()
+    asking_authority(world.project / "values/trust/test.yaml", authority)
     revision = world.revision("test", 2)
     evidence.sign_provenance(world.store("test"), REPO, revision, made, "a test")
     world.pin("test", revision.commit)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.bundle.bundles import DECISION, FILES, REPO, files_of, new_store, write
-from tests.unit.sign.making import policy_file, public_pem, signer
+from tests.unit.sign.making import asking, signer
 from waybill import digest as digests
 from waybill.bundle.direct import SourceCargo
 from waybill.bundle.media import Bundle
@@ -36,9 +36,7 @@ def there(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def policy(tmp_path: Path) -> Policy:
-    known = {"us": {"publicKey": public_pem(OURS.private)}}
-    rule = {"signedBy": ["us"], "unsigned": "refuse"}
-    return Policy.load(policy_file(tmp_path / "trust.yaml", keys=known, default=rule))
+    return Policy.load(asking(tmp_path / "trust.yaml", OURS))
 
 
 def signed(store: Store) -> set[bytes]:

@@ -15,6 +15,7 @@ from tests.unit.sign.making import (
     NOW,
     WEB_SERVER,
     Authority,
+    asking_authority,
     certificate_pem,
     certified,
     manifest,
@@ -29,6 +30,7 @@ from waybill.sign import dsse
 from waybill.sign.keys import Signer
 from waybill.sign.trust import ENVELOPES, SHOWN, Policy
 
+PEM = public_pem(signer().private)
 ALLOW: dict[str, Any] = {"unsigned": "allow"}
 OURS = manifest()
 
@@ -43,11 +45,8 @@ def trusting(folder: Path, made: Signer, unsigned: str = "refuse", **more: Any) 
     return Policy.load(policy_file(folder / "trust.yaml", **given))
 
 
-def of_authority(folder: Path, authority: Authority, subject: str = "CN=model release") -> Policy:
-    pem = certificate_pem(authority.certificate)
-    known = {"company": {"certificateAuthority": pem, "subjects": [subject]}}
-    rule = {"signedBy": ["company"], "unsigned": "refuse"}
-    return Policy.load(policy_file(folder / "trust.yaml", keys=known, default=rule))
+def of_authority(folder: Path, authority: Authority, **more: str) -> Policy:
+    return Policy.load(asking_authority(folder / "trust.yaml", authority, **more))
 
 
 def check(policy: Policy, *envelopes: bytes, of: Manifest = OURS, repo: str = "Acme/Demo") -> None:
@@ -277,6 +276,55 @@ def test_a_stolen_certificate_signs_nothing(tmp_path: Path) -> None:
     assert "CN=model release: the signature is not of these bytes" in told
 
 
+def test_what_the_ca_has_revoked_counts_at_no_time(tmp_path: Path) -> None:
+    authority = Authority()
+    stolen, good = certified(authority), certified(authority)
+    listed = authority.revoke(*stolen.chain, *certified(authority, "another").chain)
+    policy = of_authority(tmp_path, authority, revocationList=listed)
+    check(policy, dsse.sign(said(OURS), good))
+    envelope = dsse.sign(said(OURS), stolen)
+    told = f"CN=model release: CN=model release was revoked on {NOW - 9 * DAY:%Y-%m-%d}"
+    assert told in refusal(policy, envelope)
+    with pytest.raises(UntrustedSignature):
+        policy.check("acme/demo", OURS.descriptor.digest, [envelope], None)
+    check(of_authority(tmp_path, authority), envelope)
+
+
+def test_each_ca_of_a_chain_may_have_a_list(tmp_path: Path) -> None:
+    root = Authority("Root")
+    below = Authority("Below", above=root)
+    alone = certified(below)
+    full = dsse.sign(said(OURS), Signer(alone.private, (*alone.chain, below.certificate)))
+    nothing = root.revoke() + below.revoke()
+    check(of_authority(tmp_path, root, revocationList=nothing), full)
+    for name, lists in {
+        "CN=Below": below.revoke() + root.revoke(below.certificate),
+        "CN=model release": root.revoke() + below.revoke(*alone.chain),
+    }.items():
+        told = refusal(of_authority(tmp_path, root, revocationList=lists), full)
+        assert f"{name} was revoked on " in told
+
+
+def test_a_list_that_another_ca_of_that_name_made_is_not_believed(tmp_path: Path) -> None:
+    authority = Authority()
+    policy = of_authority(tmp_path, authority, revocationList=Authority().revoke())
+    told = refusal(policy, dsse.sign(said(OURS), certified(authority)))
+    assert "the revocation list of CN=Test CA was not signed by it" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("junk", "keys.company: it is not a revocation list in PEM"),
+        (PEM, "keys.company: it is not a revocation list in PEM"),
+        (Authority().revoke(delta=True), "keys.company: it is a delta or an indirect revocation"),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_refused(text: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=told):
+        of_authority(tmp_path, Authority(), revocationList=text)
+
+
 def test_a_flood_of_junk_is_not_read_to_its_end(tmp_path: Path) -> None:
     made = signer()
     policy = trusting(tmp_path, made)
@@ -305,7 +353,6 @@ def test_the_example_in_the_guide_is_a_policy(tmp_path: Path) -> None:
         check(policy)
 
 
-PEM = public_pem(signer().private)
 RULE = {"signedBy": ["a"], "unsigned": "refuse"}
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({}, "the key 'default' is missing"),
@@ -329,6 +376,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no CA": (
         {"default": ALLOW, "keys": {"a": {"certificateAuthority": PEM, "subjects": ["CN=x"]}}},
         "keys.a: it is not a certificate in PEM",
+    ),
+    "a list of a key": (
+        {"default": ALLOW, "keys": {"a": {"publicKey": PEM, "revocationList": PEM}}},
+        "keys.a: it needs publicKey, or",
     ),
     "a bare name": ({"default": ALLOW, "repos": {"demo": ALLOW}}, "owner/name"),
     "twice": ({"default": ALLOW, "repos": {"a/b": ALLOW, "A/b": ALLOW}}, "stands there twice"),

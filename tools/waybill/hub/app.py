@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from waybill.hub import failures, health, info, listing, whoami
+from waybill.hub import failures, health, info, listing, signatures, whoami
 from waybill.hub.auth import Auth, Gate
 from waybill.hub.issuers import Cluster, Trust
 from waybill.hub.metrics import Measure, Metrics, metrics
@@ -34,6 +34,8 @@ def _routes_of(repo: str) -> list[Route]:
         Route(api + "/tree/{revision}", listing.tree),
         Route(api + "/tree/{revision}/{path:path}", listing.tree),
         Route(api + "/paths-info/{revision}", listing.paths_info, methods=["POST"]),
+        Route(api + "/signatures/{revision}", signatures.signatures),
+        Route(api + "/signatures/{revision}/{digest}", signatures.signature),
         Route(f"/{repo}/resolve/{{revision}}/{{path:path}}", resolve),
     ]
 

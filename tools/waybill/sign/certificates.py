@@ -2,11 +2,13 @@
 
 The chain is checked as X.509 asks (RFC 5280) by `cryptography`: signatures, CA flags, path lengths,
 validity. On top of it: the key usage is digitalSignature, and where extended usages are named,
-code signing is among them; so the certificate of a web server never signs a model.
+code signing is among them; so the certificate of a web server never signs a model. Revocation
+lists are those of the policy: none is fetched, and none is too old.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -25,6 +27,7 @@ from cryptography.x509.verification import (
 from waybill.sign import keys
 from waybill.sign.keys import Public
 
+_LIST = re.compile("-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 _DEPTH = 4
 """Certificates between the signer's and the CA's, at most."""
 _MAY_SIGN = {ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
@@ -36,6 +39,26 @@ def parse(pem: str) -> tuple[x509.Certificate, ...]:
         return tuple(x509.load_pem_x509_certificates(pem.encode()))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ValueError("it is not a certificate in PEM") from error
+
+
+def parse_lists(pem: str) -> tuple[x509.CertificateRevocationList, ...]:
+    """Raises ValueError, in words for people."""
+    try:
+        found = tuple(x509.load_pem_x509_crl(one.encode()) for one in _LIST.findall(pem))
+        partial = any(map(_is_partial, found))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError("it is not a revocation list in PEM") from error
+    if not found:
+        raise ValueError("it is not a revocation list in PEM")
+    if partial:
+        raise ValueError("it is a delta or an indirect revocation list: a full one is needed")
+    return found
+
+
+def _is_partial(one: x509.CertificateRevocationList) -> bool:
+    values = [extension.value for extension in one.extensions]
+    indirect = any(getattr(value, "indirect_crl", False) for value in values)
+    return indirect or any(isinstance(value, x509.DeltaCRLIndicator) for value in values)
 
 
 def pem(chain: Sequence[x509.Certificate]) -> bytes:
@@ -52,10 +75,12 @@ def signing_key(
     chain: Sequence[x509.Certificate],
     authorities: Sequence[x509.Certificate],
     at: datetime | None,
+    lists: Sequence[x509.CertificateRevocationList] = (),
 ) -> Public:
     """The key of the first certificate, which the authorities vouch for at the time `at`.
 
-    None asks whether they did when it began. Raises ValueError, in words for people.
+    None asks whether they did when it began. What was revoked counts at no time, as nobody knows
+    when it signed. Raises ValueError, in words for people.
     """
     leaf = chain[0]
     _check_usage(leaf)
@@ -74,7 +99,25 @@ def signing_key(
         verifier.verify(leaf, list(chain[1:]))
     except VerificationError as error:
         raise ValueError(f"its certificate does not lead to the CA ({error})") from error
+    for one in lists:
+        _check_list(one, chain, authorities)
     return keys.usable(leaf.public_key())
+
+
+def _check_list(
+    told: x509.CertificateRevocationList,
+    chain: Sequence[x509.Certificate],
+    authorities: Sequence[x509.Certificate],
+) -> None:
+    """Raises ValueError for a certificate that is in the list, or a list that another CA made."""
+    issued = [one for one in chain if one.issuer == told.issuer]
+    makers = [one for one in (*chain[1:], *authorities) if one.subject == told.issuer]
+    if issued and not any(told.is_signature_valid(one.public_key()) for one in makers):  # type: ignore[arg-type]
+        name = told.issuer.rfc4514_string()
+        raise ValueError(f"the revocation list of {name} was not signed by it")
+    for one in issued:
+        if entry := told.get_revoked_certificate_by_serial_number(one.serial_number):
+            raise ValueError(f"{subject(one)} was revoked on {entry.revocation_date_utc:%Y-%m-%d}")
 
 
 def _ca_policy() -> ExtensionPolicy:

@@ -78,6 +78,7 @@ class Authority:
     name: str
     authorities: tuple[x509.Certificate, ...]
     subjects: frozenset[str]
+    revoked: tuple[x509.CertificateRevocationList, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name} ({' or '.join(sorted(self.subjects))})"
@@ -89,7 +90,7 @@ class Authority:
         if subject not in self.subjects:
             return ""
         try:
-            key = certificates.signing_key(signature.chain, self.authorities, at)
+            key = certificates.signing_key(signature.chain, self.authorities, at, self.revoked)
         except ValueError as error:
             return f"{subject}: {error}"
         right = keys.is_right(key, signature.value, data)
@@ -223,9 +224,11 @@ def _anchor(name: str, value: Mapping[str, Any]) -> Key | Authority:
         match value:
             case {"publicKey": text, **more} if not more:
                 return Key(name, keys.parse_public(text))
-            case {"certificateAuthority": text, "subjects": subjects, **more} if not more:
-                found = certificates.parse(text)
-                return Authority(name, found, frozenset(subjects))
+            case {"certificateAuthority": text, "subjects": names, **more} if (
+                "publicKey" not in more
+            ):
+                lists = certificates.parse_lists(more["revocationList"]) if more else ()
+                return Authority(name, certificates.parse(text), frozenset(names), lists)
     except ValueError as error:
         raise ValueError(f"keys.{name}: {error}") from error
     raise ValueError(f"keys.{name}: it needs publicKey, or certificateAuthority and subjects")
@@ -288,6 +291,11 @@ SCHEMA: dict[str, Any] = {
                         "description": "Whom of those the CA vouches for, each name in full as "
                         "`openssl x509 -noout -subject -nameopt RFC2253` prints it.",
                     },
+                    "revocationList": _of(
+                        "revocation lists",
+                        description="What the CA has revoked, in PEM; several, one after the "
+                        "other, where others stand between it and the keys.",
+                    ),
                 },
             },
         },

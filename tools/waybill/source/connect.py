@@ -54,7 +54,9 @@ def _hub(url: str, reach: Reach) -> Source:
     endpoint = place.removeprefix("hub+")
     check_endpoint("source", endpoint)
     repo, revision = _repo_and_revision(named)
-    return HuggingFaceSource(repo, revision, endpoint=endpoint, ca_bundle=reach.ca_bundle)
+    return HuggingFaceSource(
+        repo, revision, endpoint=endpoint, ca_bundle=reach.ca_bundle, signed=True
+    )
 
 
 def _s3(url: str, reach: Reach) -> Source:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import IO
@@ -30,6 +31,7 @@ from waybill.errors import (
     WaybillError,
 )
 from waybill.manifest import safe_path
+from waybill.sign import dsse, trust
 from waybill.source.base import Origin, SourceFile
 from waybill.source.card import license_of
 from waybill.store.connect import check_endpoint, trusting
@@ -49,9 +51,14 @@ class HuggingFaceSource:
         *,
         endpoint: str | None = None,
         ca_bundle: str | None = None,
+        signed: bool = False,
     ) -> None:
-        """Raises BadValue for the endpoint, BadFile for the CA bundle."""
+        """`signed`: it may be a hub of ours, which has signatures, too.
+
+        Raises BadValue for the endpoint, BadFile for the CA bundle.
+        """
         self._repo, self._revision = repo, revision
+        self._may_be_signed = signed
         if ca_bundle:
             _trust(ca_bundle)
         self._api = HfApi(endpoint=endpoint)
@@ -81,6 +88,7 @@ class HuggingFaceSource:
             repo=self._info.id,
             commit=self._info.sha,
             license=self._license,
+            signed=self._signed,
         )
 
     @cached_property
@@ -88,6 +96,29 @@ class HuggingFaceSource:
         """As the endpoint tells it, else as the model card says."""
         told = self._info.card_data.get("license") if self._info.card_data else None
         return told if isinstance(told, str) else license_of(self)
+
+    @cached_property
+    def _signed(self) -> tuple[bytes, ...]:
+        told = self._signatures("") if self._may_be_signed else None
+        each = (self._signatures(f"/{one}") for one in _named(told or b"{}"))
+        return tuple(one for one in each if one is not None)
+
+    def _signatures(self, path: str) -> bytes | None:
+        """What the hub says of them; None where it does not know."""
+        place = f"{self._api.endpoint}/api/models/{self._repo}/signatures/{self._info.sha}{path}"
+        data = bytearray()
+        with (
+            self._errors(),
+            http_stream_backoff("GET", place, headers=build_hf_headers(), timeout=30) as response,
+        ):
+            if response.status_code == httpx2.codes.NOT_FOUND:
+                return None
+            response.raise_for_status()
+            for chunk in response.iter_bytes(CHUNK):
+                data += chunk
+                if len(data) > dsse.LIMIT:
+                    raise SourceUnreachable(source=self, why="a signature of it is too long")
+        return bytes(data)
 
     def files(self) -> Sequence[SourceFile]:
         found = []
@@ -152,6 +183,16 @@ class HuggingFaceSource:
                     repo=self._repo, revision=self._revision, url=self._api.endpoint
                 )
         return SourceUnreachable(source=self, why=why)
+
+
+def _named(told: bytes) -> list[str]:
+    """Digests of signatures; none where a hub of another kind says something of its own."""
+    with suppress(ValueError):
+        match json.loads(told):
+            case {"signatures": [*named]}:
+                known = [one for one in named if digests.is_digest(str(one))]
+                return known[: trust.ENVELOPES]
+    return []
 
 
 def _why(error: Exception, response: httpx2.Response) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from waybill.digest import Digest
 from waybill.errors import BadFile, BlobMissing, Corrupt
-from waybill.manifest import PROVENANCE, STATEMENT_TYPE, Manifest, provenance
+from waybill.manifest import PROVENANCE, STATEMENT_TYPE, Descriptor, Manifest, provenance
 from waybill.sign import dsse
 from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.keys import Signer
@@ -21,11 +21,15 @@ from waybill.store.store import Store
 
 def envelopes(store: Store, repo: RepoId, commit: str) -> Iterator[bytes]:
     """Signed statements, not looked at. What is damaged, or too large or many, is passed over."""
-    signed = [one for one in store.referrers(repo, commit) if one.media_type == ENVELOPE_TYPE]
-    for blob in signed[:ENVELOPES]:
+    for blob in signed(store, repo, commit):
         with suppress(BlobMissing, Corrupt):
-            if blob.size <= dsse.LIMIT:
-                yield store.read(blob.digest)
+            yield store.read(blob.digest)
+
+
+def signed(store: Store, repo: RepoId, commit: str) -> list[Descriptor]:
+    """The same before they are read."""
+    found = [one for one in store.referrers(repo, commit) if one.media_type == ENVELOPE_TYPE]
+    return [one for one in found[:ENVELOPES] if one.size <= dsse.LIMIT]
 
 
 def require_trust(
