@@ -47,6 +47,12 @@ def test_a_pod_that_is_new_or_began_anew_has_counted_from_nothing() -> None:
     assert between(before, after).requests == 17
 
 
+def test_what_could_not_be_asked_at_first_does_not_seem_to_have_happened_since() -> None:
+    before = {("old", "requests"): 100.0, **metrics.unknown(["late"])}
+    after = {("old", "requests"): 101.0, ("late", "requests"): 5000.0, **metrics.unknown(["x"])}
+    assert between(before, after) == Seen(1)
+
+
 def test_times_are_those_of_the_window_alone() -> None:
     before = {("e", "1.0"): 100.0, ("e", "2.0"): 100.0, ("e", "+Inf"): 100.0}
     after = {("e", "1.0"): 100.0, ("e", "2.0"): 110.0, ("e", "+Inf"): 110.0}

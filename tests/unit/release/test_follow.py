@@ -1,27 +1,45 @@
 """Following a revision on a cluster of our own making, behind our own interface."""
 
 import json
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import yaml
 
+from tests.unit.release import crash
+from tests.unit.release.crash import Crash, Fuse
 from tests.unit.release.world import REPO, World
 from tests.unit.sign.making import signer
 from waybill.deliver import install, watch
 from waybill.deliver.changes import Change
+from waybill.deliver.environments import Environment
 from waybill.deliver.helm import Helm
 from waybill.deliver.install import Plan
 from waybill.deliver.live import DIGEST
 from waybill.deliver.pins import Pins
 from waybill.deliver.rollout import Object
-from waybill.errors import NotInstalled, NotServed, PodSilent, RolloutOvertaken, UnknownModel
-from waybill.release import evidence, follow
+from waybill.errors import (
+    HelmFailed,
+    NotInstalled,
+    NotServed,
+    PinsDiffer,
+    PodSilent,
+    RolloutOvertaken,
+    StoreUnreachable,
+    UnknownModel,
+)
+from waybill.release import evidence, follow, move, rollback
 from waybill.release.follow import Follower
+from waybill.release.move import Reason
 from waybill.sign.predicates import HEALTH
+from waybill.store.layout import Ref
 
 STEPS = [{"weight": 10, "pause": "60s"}, {"weight": 50, "pause": "60s"}]
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
@@ -55,6 +73,10 @@ class Side:
     silent: Callable[[float], set[str]] = lambda _: set()
     annotated: dict[str, str] = field(default_factory=dict)
     there: int = 2
+    models: str = ""
+    asked: int = 1
+    healthy: Callable[[float], int] = lambda _: 1
+    ready: Callable[[float], bool] = lambda _: True
     seen: dict[str, float] = field(default_factory=lambda: {"requests": 0.0, "errors": 0.0})
     at: float = 0.0
 
@@ -69,7 +91,8 @@ class Side:
             running = [f"vllm-chat-{commit[:8]}" for commit in self.commits[-self.there :]]
             return [made] if component in running else []
         notes = {"annotations": {DIGEST: self.annotated.get(component, self.digest)}}
-        return [{"metadata": {**name["metadata"], **notes}, "status": READY}]
+        ready = READY if component != "gateway" or self.ready(self.time.now) else {}
+        return [{"metadata": {**name["metadata"], **notes}, "status": ready}]
 
     @property
     def digest(self) -> str:
@@ -81,18 +104,19 @@ class Side:
         if path == "/v1/models":
             commit = next(each for each in self.commits if each[:8] == pod[-8:])
             root = {"id": f"chat@{commit[:8]}", "root": f"/models/{commit}"}
-            return json.dumps({"data": [root]})
+            return self.models or json.dumps({"data": [root]})
         return self._gateway() if port == 9902 else ""
 
     def _gateway(self) -> str:
         """100 requests a second, shared by weight since the last look."""
-        weight = self.world.pins("dev").models["chat"].traffic["stable"].weight
+        weight = self.world.pins("dev").models["chat"].traffic["stable"].weight * self.asked
         asked = (self.time.now - self.at) * weight
         self.seen["requests"] += asked
         self.seen["errors"] += asked * self.failing(self.time.now)
         self.at = self.time.now
+        healthy = self.healthy(self.time.now)
         lines = [
-            f'envoy_cluster_membership_healthy{{envoy_cluster_name="chat@{commit[:8]}"}} 1'
+            f'envoy_cluster_membership_healthy{{envoy_cluster_name="chat@{commit[:8]}"}} {healthy}'
             for commit in self.commits
         ]
         good = self.seen["requests"] - self.seen["errors"]
@@ -132,7 +156,9 @@ def scene(world: World, monkeypatch: pytest.MonkeyPatch, changes: list[Change]) 
         monkeypatch.setattr(module, "time", clock)
 
     def reroute(*_: object) -> None:
-        weights.append(world.pins("dev").models["chat"].traffic["stable"].weight)
+        """What the second one gets."""
+        slots = world.pins("dev").models["chat"].traffic.values()
+        weights.extend(slot.weight for slot in slots if slot.commit == commits[1])
 
     helm = Helm(Path("chart"), "w", "ns")
     monkeypatch.setattr(install, "plan", lambda helm: Plan(helm, 1, changes, 600))
@@ -211,6 +237,13 @@ def test_no_traffic_moves_to_an_engine_of_another_digest(scene: Scene) -> None:
     assert scene.weights == []
 
 
+@pytest.mark.parametrize("page", ["<html>busy</html>", "[]", '{"data": [{}]}'])
+def test_an_engine_that_answers_something_else_is_told(scene: Scene, page: str) -> None:
+    scene.side.models = page
+    with pytest.raises(NotServed, match="which is no list of models"):
+        scene.run()
+
+
 def test_a_revision_that_another_has_replaced_meanwhile_is_left_alone(
     scene: Scene, world: World
 ) -> None:
@@ -229,9 +262,10 @@ def test_a_model_without_a_pin_cannot_be_followed(scene: Scene) -> None:
 
 
 def test_what_went_back_is_recorded_with_its_reason(scene: Scene, world: World) -> None:
-    scene.side.failing = lambda _: 1.0
+    scene.side.failing = lambda now: 1.0 if now > 65 else 0.0
+    scene.follower = replace(scene.follower, by="ci", hold=True)
     outcome = scene.run()
-    follow.put_back(scene.follower, outcome, "ci", hold=True)
+    assert outcome.unrecorded == ""
     record = world.records("dev")[0]
     assert (record.commit, record.by, record.why, record.hold) == (
         scene.side.commits[0],
@@ -244,6 +278,143 @@ def test_what_went_back_is_recorded_with_its_reason(scene: Scene, world: World) 
         "stable": (scene.side.commits[0], 100),
         "previous": (scene.side.commits[1], 0),
     }
+
+
+def test_traffic_goes_back_where_nothing_can_be_recorded(
+    scene: Scene, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And whoever says rollback then writes the record."""
+
+    def silent(*_: object, **__: object) -> Any:
+        raise StoreUnreachable(url="s3://x", why="it is down")
+
+    def fails() -> float:
+        monkeypatch.setattr(Environment, "connect", silent)
+        return 1.0
+
+    scene.side.failing = lambda now: fails() if now > 65 else 0.0
+    outcome = scene.run()
+    monkeypatch.undo()
+    assert scene.weights == [10, 50, 0]
+    assert "it is down" in outcome.unrecorded
+    step = rollback.plan(world["dev"], "chat")
+    move.carry_out([step], reason=Reason("ops", "again"))
+    assert world.records("dev")[0].commit == outcome.back == world.stable("dev")
+
+
+def test_a_busy_release_is_asked_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    calm, tries = install.reroute, list[float]()
+
+    def busy(*given: Any) -> None:
+        tries.append(scene.side.time.now)
+        if len(tries) % 3:
+            raise HelmFailed(what="upgrade", why="another operation is in progress")
+        calm(*given)
+
+    monkeypatch.setattr(install, "reroute", busy)
+    scene.side.failing = lambda now: 1.0 if now > 100 else 0.0
+    assert scene.run().back == scene.side.commits[0]
+    assert scene.weights == [10, 50, 0]
+
+
+def test_a_promotion_from_another_checkout_is_left_alone(scene: Scene, world: World) -> None:
+    """Its pins file is not ours: only the store says that it happened."""
+    third = world.revision("dev", 3).commit
+    store, ref = world.store("dev"), Ref.pin("dev", "chat")
+
+    def promoted() -> float:
+        head = store.head(REPO, ref)
+        if head and head.commit != third:
+            store.move(REPO, ref, third, expected=head, by="another", why="")
+        return 1.0
+
+    scene.side.failing = lambda now: promoted() if now > 65 else 0.0
+    with pytest.raises(RolloutOvertaken, match=f"pinned to {third} meanwhile"):
+        scene.run()
+    assert scene.weights == [10, 50]
+    assert world.records("dev")[0].commit == third
+
+
+def test_a_checkout_that_is_behind_moves_nothing(scene: Scene, world: World) -> None:
+    third = world.revision("dev", 3).commit
+    store, ref = world.store("dev"), Ref.pin("dev", "chat")
+    store.move(REPO, ref, third, expected=store.head(REPO, ref), by="another", why="")
+    with pytest.raises(PinsDiffer, match=f"stands at {third}"):
+        scene.run()
+    assert scene.weights == []
+
+
+def test_values_edited_meanwhile_are_not_installed_with_a_weight(
+    scene: Scene, changes: list[Change]
+) -> None:
+    def edit() -> float:
+        changes[:] = [Change("change", "Deployment", "w-hub", ())]
+        return 0.0
+
+    scene.side.failing = lambda now: edit() if now > 30 else 0.0
+    with pytest.raises(NotInstalled):
+        scene.run()
+    assert scene.weights == [10]
+
+
+def test_where_nobody_asks_that_is_said(scene: Scene) -> None:
+    scene.side.asked = 0
+    outcome = scene.run()
+    assert (outcome.why, outcome.seen.requests) == ("", 0)
+    assert sum("nobody has asked it" in line for line in scene.notes) == 3
+
+
+def test_a_step_of_which_no_gateway_tells_does_not_pass(scene: Scene) -> None:
+    scene.side.ready = lambda now: now < 5
+    with pytest.raises(PodSilent, match="no gateway is ready"):
+        scene.run()
+    assert scene.weights == [10]
+
+
+def test_a_gateway_that_takes_no_engine_for_healthy_is_one_that_lacks_it(scene: Scene) -> None:
+    """Its requests are answered by the one before, and none of them fails."""
+    scene.side.healthy = lambda now: 1 if now < 5 else 0
+    outcome = scene.run()
+    assert "has 0 of 1 engines" in outcome.why
+    assert scene.weights == [10, 0]
+
+
+def states(world: World) -> tuple[str, str, str]:
+    """Pins, ref, and who has all the traffic by the pins."""
+    pin = world.pins("dev").models["chat"]
+    return pin.stable.commit, world.records("dev")[0].commit, pin.serving.commit
+
+
+def test_crash_between_any_two_steps(scene: Scene, world: World) -> None:
+    """The bad one gets none of the traffic again: there is a record, or a person has to look."""
+    scene.side.failing = lambda now: 1.0 if now > 65 else 0.0
+    old, new = scene.side.commits
+    folder, seen = world.project, set()
+    for whole in count():
+        each = World(folder.with_name(f"crash-{whole}"))
+        shutil.copytree(folder, each.project)
+        side = replace(scene.side, world=each, time=scene.side.time)
+        side.seen, side.at, side.time.now = {"requests": 0.0, "errors": 0.0}, 0.0, 0.0
+        follower = replace(scene.follower, environment=each["dev"], cluster=cast(Any, side))
+        fuse = Fuse(whole)
+        with pytest.MonkeyPatch.context() as patch, suppress(Crash):
+            crash.install(fuse, patch)
+            patch.setattr(install, "reroute", partial(fuse.through, lambda *_: None))
+            follower.run(60)
+        stands = states(each)
+        seen.add(stands)
+        if not fuse.blown:
+            assert stands == (old, old, old)
+            break
+        if stands[0] == old:
+            if stands[1] == new:
+                with pytest.raises(PinsDiffer):
+                    replace(follower).run(60)
+            move.carry_out([rollback.plan(each["dev"], "chat", old)], by="ops")
+            assert states(each) == (old, old, old)
+    # Before it goes back, its pins alone, and all of it.
+    assert {(pins, ref) for pins, ref, _ in seen} == {(new, new), (old, new), (old, old)}
+    assert whole > 8
 
 
 def test_how_it_did_is_signed_and_kept(scene: Scene, world: World) -> None:

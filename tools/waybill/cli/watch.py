@@ -16,7 +16,7 @@ from waybill.deliver import pins
 from waybill.deliver.cluster import Cluster
 from waybill.deliver.environments import Environment, Environments
 from waybill.deliver.helm import Helm
-from waybill.errors import NothingPinned, WaybillError
+from waybill.errors import NothingPinned
 from waybill.release import attest, follow, hold, steps
 from waybill.release.follow import Follower
 from waybill.sign.keys import Signer
@@ -75,17 +75,16 @@ def _watch(args: argparse.Namespace, console: Console) -> Report:
     models = args.model or _served(environment, release)
     if not models:
         raise NothingPinned(environment=environment.name)
+    held = hold.puts_hold(Environments.load(project(args)))
     lines, told = [], []
     for model in models:
-        follower = Follower(environment, release, cluster, model, console.note)
+        follower = Follower(environment, release, cluster, model, console.note, args.by, held)
         if args.smoke:
             ask = partial(_ask, args, console, environment, model, signer)
             follower = replace(follower, evaluate=ask)
         outcome = follower.run(args.seconds, args.timeout)
-        lines.append(_line(model, outcome))
+        lines.append(_line(environment, model, outcome))
         told.append(_json(model, outcome))
-        if outcome.back:
-            _put_back(args, follower, outcome, console)
         if signer:
             follow.attest(follower, outcome, signer)
     bad = any(each["why"] for each in told)
@@ -119,22 +118,18 @@ def _ask(
     return f"it answers wrongly: {', '.join(trial.failed)}" if failed else ""
 
 
-def _put_back(
-    args: argparse.Namespace, follower: Follower, outcome: follow.Outcome, console: Console
-) -> None:
-    try:
-        held = hold.puts_hold(Environments.load(project(args)))
-        follow.put_back(follower, outcome, args.by, held)
-    except WaybillError as error:
-        again = f"waybill rollback {follower.environment.name} {follower.model}"
-        console.note(f"the traffic is back, and nothing records it: {error}; mend it: {again}")
-
-
-def _line(model: str, outcome: follow.Outcome) -> str:
+def _line(environment: Environment, model: str, outcome: follow.Outcome) -> str:
     seen, short = outcome.seen, outcome.commit[:8]
     if outcome.why:
         where = f"went back to {outcome.back[:8]}" if outcome.back else "has none to go back to"
-        return f"{model}: {short} {where}: {outcome.why}"
+        line = f"{model}: {short} {where}: {outcome.why}"
+        again = f"waybill rollback {environment.name} {model} --to {outcome.back}"
+        unrecorded = f"; no record says so ({outcome.unrecorded}): {again}"
+        return line + unrecorded if outcome.unrecorded else line
+    if not seen.requests:
+        return (
+            f"{model}: {short} has all the traffic, and no request came: nobody knows how it does"
+        )
     times = ", ".join(f"{name} {value:.2f} s" for name, value in seen.ttft.items())
     ttft = f", first token {times}" if times else ""
     return f"{model}: {short} does well: {seen.errors} of {seen.requests} requests failed{ttft}"
@@ -145,6 +140,7 @@ def _json(model: str, outcome: follow.Outcome) -> dict[str, Any]:
         "model": model,
         "commit": outcome.commit,
         "back": outcome.back,
+        "recorded": bool(outcome.back) and not outcome.unrecorded,
         "why": outcome.why,
         "requests": outcome.seen.requests,
         "errors": outcome.seen.errors,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ COMPONENT = "app.kubernetes.io/component"
 ENGINE, GATEWAY = 8000, 9902
 """Ports of an engine's API and metrics, and of a gateway's metrics."""
 _HEALTHY = "envoy_cluster_membership_healthy"
+_SHOWN = 80
 
 
 class Cluster(install.Cluster, Protocol):
@@ -65,9 +66,8 @@ class Engines:
     def pods(self) -> list[Object]:
         return _staying(self.cluster.listed("pods", self._selector(self.component)))
 
-    def gateways(self) -> list[str]:
-        """Names of the gateway's pods that are ready."""
-        return _ready(_staying(self.cluster.listed("pods", self._selector("gateway"))))
+    def gateways(self) -> list[Object]:
+        return _staying(self.cluster.listed("pods", self._selector("gateway")))
 
     def objections(self) -> Iterator[str]:
         """Why this is not what the pin says: by annotation, by the engines, by the gateways.
@@ -78,8 +78,12 @@ class Engines:
             yield lacks
         for pod in self.pods():
             yield from self._of_pod(pod)
+        yield from self.unheard()
+
+    def unheard(self) -> Iterator[str]:
+        """Which gateways send requests to fewer of them than there are. Raises PodSilent."""
         wanted = self.replicas()
-        for name in self.gateways():
+        for name in _ready(self.gateways()):
             found = healthy(self.cluster.fetched(name, GATEWAY, "/stats/prometheus"), self.name)
             if found != wanted:
                 yield f"the gateway {name} has {found} of {wanted} engines of {self.name}"
@@ -89,32 +93,46 @@ class Engines:
         digest = (pod["metadata"].get("annotations") or {}).get(DIGEST)
         if digest != self.revision.digest:
             yield f"the pod {name} was made for {digest}, and {self.revision.digest} is pinned"
-        served = json.loads(self.cluster.fetched(name, ENGINE, "/v1/models"))
-        roots = {each["id"]: str(each.get("root")) for each in served["data"]}
+        page = self.cluster.fetched(name, ENGINE, path := "/v1/models")
+        try:
+            roots = {each["id"]: str(each.get("root")) for each in json.loads(page)["data"]}
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            why = f"it answers {page[:_SHOWN]!r}, which is no list of models"
+            raise PodSilent(pod=name, path=path, port=ENGINE, why=why) from error
         if not roots.get(self.name, "").endswith(f"/{self.revision.commit}"):
             yield f"the engine {name} serves {', '.join(map(str, roots.values()))}"
 
     def look(self, slot: str, *, whole: bool) -> Look:
         """The counters as they stand, of all pods that are ready; where not `whole`, of those that
-        answer. Raises PodSilent.
+        answer, of which one has to be a gateway where there are any. Raises PodSilent.
 
         The first of two looks must be whole: what a pod has ever counted would else seem to have
-        happened between them.
+        happened between them. A pod that is not ready is marked, for the same reason.
         """
-        found: dict[Key, float] = {}
+        gateways, engines = self.gateways(), self.pods()
         of_slot = partial(metrics.of_gateway, slot=f"{self.model}/{slot}")
-        asked: list[tuple[str, int, str, Callable[[str, str], dict[Key, float]]]]
-        asked = [(name, GATEWAY, "/stats/prometheus", of_slot) for name in self.gateways()]
-        asked += [(name, ENGINE, "/metrics", metrics.of_engine) for name in _ready(self.pods())]
-        for name, port, path, read in asked:
+        pages = [*self._pages(gateways, GATEWAY, "/stats/prometheus", whole=whole)]
+        if gateways and not pages:
+            name = gateways[0]["metadata"]["name"]
+            why = "no gateway is ready and answers"
+            raise PodSilent(pod=name, path="/stats/prometheus", port=GATEWAY, why=why)
+        found: dict[Key, float] = {}
+        for name, page in pages:
+            found |= of_slot(name, page)
+        for name, page in self._pages(engines, ENGINE, "/metrics", whole=whole):
+            found |= metrics.of_engine(name, page)
+        names = {pod["metadata"]["name"] for pod in (*gateways, *engines)}
+        return found | metrics.unknown(names - {*_ready(gateways), *_ready(engines)})
+
+    def _pages(
+        self, pods: list[Object], port: int, path: str, *, whole: bool
+    ) -> Iterator[tuple[str, str]]:
+        for name in _ready(pods):
             try:
-                page = self.cluster.fetched(name, port, path)
+                yield name, self.cluster.fetched(name, port, path)
             except PodSilent:
                 if whole:
                     raise
-                continue
-            found |= read(name, page)
-        return found
 
 
 def healthy(page: str, cluster: str) -> int:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Key: TypeAlias = tuple[str, str]
-"""A pod, and what of it was counted: `requests`, `errors`, or the upper end of a bucket."""
+"""A pod, and what of it was counted: `requests`, `errors`, or the upper end of a bucket; `unknown`
+says that nobody could ask it."""
 Look: TypeAlias = Mapping[Key, float]
 """Counters of all pods, as they stood at one time."""
 
@@ -20,6 +21,7 @@ _ANSWERS = "envoy_cluster_upstream_rq_xx"
 _REPEATED = "envoy_cluster_upstream_rq_retry_success"
 _STARTED = "vllm:time_to_first_token_seconds_bucket"
 _COUNTS = ("requests", "errors")
+_UNKNOWN = "unknown"
 QUANTILES = {"p50": 0.5, "p95": 0.95}
 
 
@@ -63,10 +65,19 @@ def samples(page: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
             yield sample.name.removesuffix("_total"), sample.labels, sample.value
 
 
+def unknown(pods: Iterable[str]) -> dict[Key, float]:
+    return {(pod, _UNKNOWN): 1.0 for pod in pods}
+
+
 def between(before: Look, after: Look) -> Seen:
-    """A pod that has come or begun anew has counted from 0; what one that has gone saw is lost."""
+    """A pod that has come or begun anew has counted from 0; what one that has gone saw is lost.
+
+    So is what one counts of which nothing is known from before, though it was there.
+    """
     grown: Counter[str] = Counter()
     for key, value in after.items():
+        if key[1] == _UNKNOWN or (key[0], _UNKNOWN) in before:
+            continue
         was = before.get(key, 0.0)
         grown[key[1]] += value - was if value >= was else value  # type: ignore[assignment]
     buckets = {float(end): count for end, count in grown.items() if end not in _COUNTS}

@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import TypeVar
 
 from waybill.deliver import install, metrics, pins
 from waybill.deliver.environments import Environment
@@ -22,12 +23,16 @@ from waybill.deliver.pins import Pin, Pins
 from waybill.deliver.watch import Watch
 from waybill.errors import (
     ClusterUnreachable,
+    HelmFailed,
     NotInstalled,
     NotServed,
     PodSilent,
+    RefMoved,
+    ReleasePending,
     RolloutFailed,
     RolloutOvertaken,
     UnknownModel,
+    WaybillError,
 )
 from waybill.manifest import statement
 from waybill.release import move, rollback, steps
@@ -36,13 +41,17 @@ from waybill.release.steps import Steps
 from waybill.sign.keys import Signer
 from waybill.sign.predicates import Health
 from waybill.store import evidence
-from waybill.store.layout import RepoId
+from waybill.store.layout import Ref, RepoId
 
 _EVERY = 5.0
 """Seconds between two looks."""
 _UNREADY = 60.0
 """Seconds that an engine may be away, as one that is replaced is."""
+_INSISTENT = 120.0
+"""Seconds in which an API server restarts, or somebody else's upgrade ends."""
 _SLOT = "stable"
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class Outcome:
     """How a revision did from `since` to `until`; `why` it does badly, empty where it does well.
 
     `back` is the commit that has all the traffic again by that; None where none could take it.
+    `unrecorded` is why the store's ref does not say so, empty where it does.
     """
 
     commit: str
@@ -59,19 +69,27 @@ class Outcome:
     since: datetime
     until: datetime
     why: str = ""
+    unrecorded: str = ""
 
 
 @dataclass(frozen=True)
 class Follower:
-    """One model of an environment, from the revision that was pinned when this began."""
+    """One model of an environment, from the revision that was pinned when this began.
+
+    `by` is who decides; `hold` says whether promotions may bring back a revision that did badly.
+    """
 
     environment: Environment
     helm: Helm
     cluster: Cluster
     model: str
     note: Callable[[str], None]
+    by: str = ""
+    hold: bool | None = None
     evaluate: Callable[[], str] = lambda: ""
     """Asks the revision before it gets any traffic; what is wrong with its answers, or nothing."""
+    _looks: list[Look] = field(default_factory=list, init=False, repr=False)
+    """The newest is the last: once traffic has to go back, nothing more is asked."""
 
     @cached_property
     def pin(self) -> Pin:
@@ -92,38 +110,104 @@ class Follower:
     def run(self, seconds: int, timeout: int | None = None) -> Outcome:
         """All steps that are left, the last for `seconds`.
 
-        Raises NotInstalled, RolloutFailed, NotServed, Corrupt and what reading the store does
-        before any traffic has moved; RolloutOvertaken, HelmFailed, ClusterUnreachable and
-        ClusterForbidden.
+        Raises PinsDiffer, NotInstalled, RolloutFailed, NotServed, Corrupt before any traffic has
+        moved; RolloutOvertaken, HelmFailed, ClusterUnreachable, ClusterForbidden, PodSilent where
+        no gateway answers, and what reading the store does.
         """
         self._wait(timeout)
-        since, first = datetime.now(UTC), self._first()
+        since, first = datetime.now(UTC), self._whole()
+        replicas = self.engines.replicas()
         why = self.evaluate() or self._move(seconds)
-        back = self._set_back() if why else None
-        seen, until = self._since(first), datetime.now(UTC)
-        commit, replicas = self.pin.stable.commit, self.engines.replicas()
-        return Outcome(commit, back, seen, replicas, since, until, why)
+        seen, until = metrics.between(first, self._looks[-1]), datetime.now(UTC)
+        done = Outcome(self.pin.stable.commit, None, seen, replicas, since, until, why)
+        return self._set_back(done) if why else done
 
     def _move(self, seconds: int) -> str:
         """Share by share; what is wrong with it, empty where it has all the traffic in the end."""
         weight = self.pin.traffic[_SLOT].weight
         for share in self.steps.left(weight, seconds):
             if share.weight != weight:
+                self._installed()
                 self._weigh(share.weight)
                 weight = share.weight
             if why := self._observe(share.weight, share.seconds):
                 return why
         return ""
 
-    def _set_back(self) -> str | None:
-        """All traffic to the one before, if it can answer: else this one is better than none."""
-        if self.pin.previous is None or replace(self.engines, revision=self.pin.previous).lacks():
-            return None
-        self._weigh(0)
-        return self.pin.previous.commit
+    def _set_back(self, done: Outcome) -> Outcome:
+        """All traffic to the one before, if it can answer: else this one is better than none.
+
+        Traffic goes first, the record comes after it. The pins file has both revisions in their
+        new places from the first moment on: who is cut off here leaves none that gets its traffic
+        again by steps.
+        """
+        previous = self.pin.previous
+        if previous is None:
+            return done
+        if self._insist(replace(self.engines, revision=previous).lacks):
+            return done
+        try:
+            self._stands()
+        except RolloutOvertaken:
+            raise
+        except WaybillError as error:
+            self.note(f"the traffic goes back all the same: {error}")
+        try:
+            self._bring(lambda held: held.with_stable(self.model, previous))
+            self.note(f"{self.model}: {previous.commit[:8]} has all of the traffic again")
+        finally:
+            unrecorded = self._record(previous.commit, done.why)
+        return replace(done, back=previous.commit, unrecorded=unrecorded)
+
+    def _record(self, commit: str, why: str) -> str:
+        """That and why this is the stable one again; what kept us from it, or nothing."""
+        try:
+            step = rollback.plan(self.environment, self.model, commit)
+            if step.seen is None or step.seen.commit != self.pin.stable.commit:
+                raise RefMoved(repo=step.repo, ref=step.ref)
+            move.carry_out([step], reason=Reason(self.by, why, hold=self.hold))
+        except WaybillError as error:
+            self.note(f"no record says that {self.model} went back: {error}")
+            return str(error)
+        return ""
+
+    def _stands(self) -> None:
+        """The store's ref decides, whatever files a checkout has. Raises RolloutOvertaken."""
+        store, revision = self.environment.connect(), self.pin.stable
+        ref = Ref.pin(self.environment.name, self.model)
+        head = store.head(RepoId.parse(revision.repo), ref)
+        if (found := head.commit if head else "nothing") != revision.commit:
+            raise self._overtaken(found)
+
+    def _overtaken(self, found: str) -> RolloutOvertaken:
+        commit, where = self.pin.stable.commit, self.environment.name
+        return RolloutOvertaken(model=self.model, environment=where, found=found, commit=commit)
+
+    def _insist(self, ask: Callable[[], Answer]) -> Answer:
+        """Asked again for a while, for traffic that has to move."""
+        deadline = time.monotonic() + _INSISTENT
+        while True:
+            try:
+                return ask()
+            except (ClusterUnreachable, HelmFailed, ReleasePending) as error:
+                if time.monotonic() > deadline:
+                    raise
+                self.note(f"{error}; trying again")
+            time.sleep(_EVERY)
 
     def _wait(self, timeout: int | None) -> None:
         """Until the release is ready, and serves what is pinned."""
+        limit = timeout or self._installed()
+        selector = f"{install.INSTANCE}={self.helm.release},{install.NO_IMPORT}"
+        if why := Watch(self.cluster, selector, self.note).wait(limit):
+            release, namespace = self.helm.release, self.helm.namespace
+            raise RolloutFailed(release=release, namespace=namespace, why=why)
+        self._stored()
+        self._served()
+
+    def _installed(self) -> int:
+        """Seconds that its pods may take. Raises NotInstalled where a weight would bring more than
+        itself."""
         plan = install.plan(self.helm)
         if plan.changes:
             names = ", ".join(f"{each.kind} {each.name}" for each in plan.changes[:3])
@@ -134,20 +218,18 @@ class Follower:
                 names=names,
                 environment=self.environment.name,
             )
-        selector = f"{install.INSTANCE}={self.helm.release},{install.NO_IMPORT}"
-        limit = timeout or plan.seconds
-        if why := Watch(self.cluster, selector, self.note).wait(limit):
-            release, namespace = self.helm.release, self.helm.namespace
-            raise RolloutFailed(release=release, namespace=namespace, why=why)
-        self._stored()
-        self._served()
+        return plan.seconds
 
     def _stored(self) -> None:
-        """What the hub gives to engines that start is what is pinned. Raises Corrupt, BlobMissing,
-        RepoNotFound, RevisionNotFound."""
+        """What the hub gives to engines that start is what is pinned. Raises PinsDiffer, Corrupt,
+        BlobMissing, RepoNotFound, RevisionNotFound."""
         store, revision = self.environment.connect(), self.pin.stable
-        manifest = store.manifest(RepoId.parse(revision.repo), revision.commit)
-        move.same_digest(manifest, revision, store)
+        repo, ref = RepoId.parse(revision.repo), Ref.pin(self.environment.name, self.model)
+        head = store.head(repo, ref)
+        if (stands := head.commit if head else None) != revision.commit:
+            differ = (self.environment, self.model, revision.repo, revision.commit, stands)
+            raise move.differ(*differ)
+        move.same_digest(store.manifest(repo, revision.commit), revision, store)
 
     def _served(self) -> None:
         """The gateways find an engine some seconds after it is ready. Raises NotServed."""
@@ -166,65 +248,73 @@ class Follower:
             return [str(error)]
 
     def _weigh(self, weight: int) -> None:
-        """In the pins file, in the release, and at once in the gateways."""
-        commit = self.pin.stable.commit
+        self._stands()
+        self._bring(lambda held: held.weighed(self.model, weight))
+        self.note(f"{self.model}: {self.pin.stable.commit[:8]} has {weight} % of the traffic")
 
-        def change(held: Pins) -> Pins:
-            found = held.models[self.model].stable.commit if self.model in held.models else "none"
-            if found != commit:
-                where = self.environment.name
-                raise RolloutOvertaken(
-                    model=self.model, environment=where, found=found, commit=commit
-                )
-            return held.weighed(self.model, weight)
+    def _bring(self, change: Callable[[Pins], Pins]) -> None:
+        """Into the pins file, into the release, and at once to the gateways."""
 
-        pins.update(self.environment.pins_path, change)
-        install.reroute(self.helm, self.cluster, self.note)
-        self.note(f"{self.model}: {commit[:8]} has {weight} % of the traffic")
+        def ours(held: Pins) -> Pins:
+            pin = held.models.get(self.model)
+            if (found := pin.stable.commit if pin else "nothing") != self.pin.stable.commit:
+                raise self._overtaken(found)
+            return change(held)
+
+        pins.update(self.environment.pins_path, ours)
+        self._insist(lambda: install.reroute(self.helm, self.cluster, self.note))
 
     def _observe(self, weight: int, seconds: int) -> str:
-        """What is wrong, as soon as it is known; empty where nothing is until the end."""
-        first, begun = self._first(), time.monotonic()
-        away: float | None = None
-        while (passed := time.monotonic() - begun) < seconds:
-            time.sleep(min(_EVERY, seconds - passed))
+        """What is wrong, as soon as it is known; empty where nothing is until the end.
+
+        That does not come while engines are away.
+        """
+        first, begun = self._whole(), time.monotonic()
+        lacks, away = "", begun
+        while (passed := time.monotonic() - begun) < seconds or lacks:
+            time.sleep(min(_EVERY, seconds - passed) if passed < seconds else _EVERY)
             with suppress(PodSilent, ClusterUnreachable):
-                lacks = self.engines.lacks()
-                away = (away or time.monotonic()) if lacks else None
-                if away and time.monotonic() - away > _UNREADY:
-                    return lacks
-                if why := self._judged(first, over=False):
+                if not (lacks := self._away()):
+                    away = time.monotonic()
+                seen = metrics.between(first, self._look(whole=False))
+                if why := self.steps.limits.breach(seen):
                     return f"with {weight} % of the traffic, {why}"
-        why = self._judged(first, over=True)
+            if lacks and time.monotonic() - away > _UNREADY:
+                return lacks
+        seen = metrics.between(first, self._patient(whole=False))
+        if not seen.requests:
+            self.note(f"{self.model}: nobody has asked it with {weight} % of the traffic")
+        why = self.steps.limits.breach(seen, over=True)
         return f"with {weight} % of the traffic, {why}" if why else ""
 
-    def _judged(self, first: Look, *, over: bool) -> str:
-        return self.steps.limits.breach(self._since(first), over=over)
+    def _away(self) -> str:
+        """Engines that are not ready, or that a gateway sends no requests."""
+        if lacks := self.engines.lacks():
+            return lacks
+        with suppress(PodSilent):
+            return next(self.engines.unheard(), "")
+        return ""
 
-    def _since(self, first: Look) -> Seen:
-        return metrics.between(first, self.engines.look(_SLOT, whole=False))
+    def _look(self, *, whole: bool) -> Look:
+        found = self.engines.look(_SLOT, whole=whole)
+        self._looks.append(found)
+        del self._looks[:-1]
+        return found
 
-    def _first(self) -> Look:
-        """A look that lacks no pod; one that comes or goes just now is given a minute."""
+    def _whole(self) -> Look:
+        """A look that lacks no pod, to begin with."""
+        return self._patient(whole=True)
+
+    def _patient(self, *, whole: bool) -> Look:
+        """What comes or goes just now is given a minute."""
         deadline = time.monotonic() + _UNREADY
         while True:
             try:
-                return self.engines.look(_SLOT, whole=True)
-            except PodSilent:
+                return self._look(whole=whole)
+            except (PodSilent, ClusterUnreachable):
                 if time.monotonic() > deadline:
                     raise
             time.sleep(_EVERY)
-
-
-def put_back(follower: Follower, outcome: Outcome, by: str, hold: bool | None) -> None:
-    """Record that and why the one before is the stable one again: its weight is there already.
-
-    `hold`: keep promotions from bringing it again. Raises what a rollback does; the traffic stays
-    where it is.
-    """
-    step = rollback.plan(follower.environment, follower.model, outcome.back)
-    move.carry_out([step], reason=Reason(by, outcome.why, hold=hold))
-    install.reroute(follower.helm, follower.cluster, follower.note)
 
 
 def attest(follower: Follower, outcome: Outcome, signer: Signer) -> Health:

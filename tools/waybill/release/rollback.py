@@ -57,7 +57,10 @@ def _named(environment: Environment, model: str, records: Sequence[Record], to: 
 
 
 def _previous(environment: Environment, model: str, records: Sequence[Record], pin: Pin) -> str:
-    """The commit before the pinned one; where a rollback was cut off, that of its ref."""
+    """The commit before the pinned one; where a rollback was cut off, what it wanted.
+
+    It moves the ref first, and `watch`, which takes traffic back, the pins.
+    """
     pinned = pin.stable.commit
     # A record that stays at its commit puts on a hold, or releases one.
     commits = [commit for commit, _ in groupby(record.commit for record in records)][:3]
@@ -67,5 +70,7 @@ def _previous(environment: Environment, model: str, records: Sequence[Record], p
         return commits[1]
     if len(commits) == 3 and commits[1] == pinned and commits[0] == commits[2]:
         return commits[0]
+    if pin.previous and commits[:2] == [pin.previous.commit, pinned]:
+        return pinned
     stands = commits[0] if commits else None
     raise move.differ(environment, model, pin.stable.repo, pinned, stands)
