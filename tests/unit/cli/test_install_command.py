@@ -46,3 +46,12 @@ def test_what_would_change_has_no_next_step(waybill: Waybill, project: Path) -> 
     ran = waybill("install", "dev", *flags)
     assert ran.code == 5 and json.loads(ran.out)["result"]["notes"] == ""
     assert "add ConfigMap w" in ran.err
+
+
+def test_a_chart_that_is_not_there_is_told_with_what_to_do(waybill: Waybill, project: Path) -> None:
+    ran = waybill("install", "dev", "--project", project)
+    assert ran.code == 2
+    assert ran.err.startswith(
+        f"error: there is no chart at {project}/charts/waybill\nhint: stand in"
+    )
+    assert "say where they are: --project DIR, --chart PATH" in ran.err

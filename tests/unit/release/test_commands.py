@@ -164,10 +164,10 @@ def test_marks_are_explained_below_the_table(
     store, ref = model.store("dev"), Ref.pin("dev", "chat")
     store.move(REPO, ref, ONE, expected=store.head(REPO, ref), by="a", why="b")
     (model.project / "stores/test/store.json").unlink()
-    (model.project / "stores/prod/store.json").unlink()
+    (model.project / "stores/prod/store.json").write_text("{")
     _, row, _, *notes = run("status").splitlines()
     assert f"{TWO[:8]}, previous {ONE[:8]}, differs" in row
-    assert f"{ONE[:8]}, behind dev, unreachable  unreachable" in row
+    assert f"{ONE[:8]}, behind dev, no store  unreadable" in row
     assert [note.split(":")[0] for note in notes] == ["test", "prod", "dev"]
     assert notes[2] == f"dev: the pins file has chat at {TWO}, but the store's ref stands at {ONE}"
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from waybill import digest as digests
 from waybill.cli import arguments
 from waybill.cli.arguments import Commands
 from waybill.cli.output import Console, Report, table
 from waybill.deliver.environments import Environments
-from waybill.errors import BadValue
+from waybill.errors import BadValue, BucketNotFound, NotAStore, StoreUnreachable
 from waybill.release import history, move, pin, status
 from waybill.release.move import Move, Reason
 from waybill.release.status import Cell, Place
@@ -20,8 +21,6 @@ from waybill.store.record import Record
 
 SHORT = 8
 """Hex digits of a commit that people are shown."""
-PLAN = 19
-"""Characters of a plan's digest that people are shown."""
 
 
 def register(commands: Commands) -> None:
@@ -110,7 +109,7 @@ def run_status(args: argparse.Namespace, _: Console) -> Report:
 def _cell_text(place: Place, model: str) -> str:
     cell = place.models.get(model)
     if cell is None:
-        return "-" if place.error is None else "unreachable"
+        return _unread(place) or "-"
     parts = [cell.pinned[:SHORT] if cell.pinned else "not pinned"]
     if cell.pin and (weight := cell.pin.traffic["stable"].weight) != 100:
         parts[0] += f" {weight} %"
@@ -122,9 +121,21 @@ def _cell_text(place: Place, model: str) -> str:
         f"behind {cell.behind}": cell.behind is not None,
         "differs": place.differs(model),
         "on hold": cell.head is not None and cell.head.record.hold,
-        "unreachable": place.error is not None,
     }
-    return ", ".join([*parts, *[mark for mark, holds in marks.items() if holds]])
+    told = [*parts, *[mark for mark, holds in marks.items() if holds], _unread(place)]
+    return ", ".join(filter(None, told))
+
+
+def _unread(place: Place) -> str:
+    """Why its store tells nothing, in a word; empty where it does."""
+    match place.error:
+        case None:
+            return ""
+        case NotAStore() | BucketNotFound():
+            return "no store"
+        case StoreUnreachable():
+            return "unreachable"
+    return "unreadable"
 
 
 def _notes(places: Sequence[Place]) -> list[str]:
@@ -146,7 +157,7 @@ def _place_json(place: Place) -> dict[str, Any]:
     return {
         "name": place.environment,
         "store": place.store,
-        "error": place.error,
+        "error": place.error and str(place.error),
         "models": {
             model: {**_cell_json(cell), "differs": place.differs(model)}
             for model, cell in place.models.items()
@@ -186,7 +197,7 @@ def run_history(args: argparse.Namespace, _: Console) -> Report:
     planned = any(record.plan for _, record in steps)
     rows = [
         [name, record.commit, record.at, record.by]
-        + [(record.plan or "-")[:PLAN]] * planned
+        + [digests.short(record.plan or "-")] * planned
         + [record.why]
         for name, record in steps
     ]

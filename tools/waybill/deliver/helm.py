@@ -21,6 +21,7 @@ from waybill.errors import (
     ClusterUnreachable,
     HelmFailed,
     HelmMissing,
+    NoChart,
     ReleasePending,
 )
 
@@ -142,7 +143,7 @@ class Helm:
 def of(environment: Environment, chart: Path, more: Sequence[Path] = ()) -> Helm:
     """The environment's release: its values file, then `more`, then the pins, which win.
 
-    Raises BadFile when a file is missing, or the trust policy cannot be used.
+    Raises NoChart, BadFile when a file is missing, or the trust policy cannot be used.
     """
     environment.policy()
     pinned = environment.pins_path.exists()
@@ -151,9 +152,7 @@ def of(environment: Environment, chart: Path, more: Sequence[Path] = ()) -> Helm
         if not file.is_file():
             raise BadFile(path=file, why="there is no such file")
     if not (chart / "Chart.yaml").is_file() and not chart.is_file():
-        where = "stand in the clone (values/ and charts/ beside each other)"
-        why = f"there is no chart: {where}, or give --project DIR and --chart PATH"
-        raise BadFile(path=chart, why=why)
+        raise NoChart(path=chart)
     return Helm(
         chart=chart,
         release=environment.release,

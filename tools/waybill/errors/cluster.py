@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from waybill.errors.base import Interrupted, WaybillError
+from waybill.errors.base import BadFile, Interrupted, WaybillError
 
 
 class ClusterUnreachable(WaybillError):
@@ -27,6 +27,17 @@ class HelmMissing(WaybillError):
 
     sentence = "helm is not there: {why}"
     hint = "install Helm 3.14 or newer, or name the program: WAYBILL_HELM=/path/to/helm"
+    exit_code = 2
+
+
+class NoChart(BadFile):
+    """There is no chart where it is looked for."""
+
+    sentence = "there is no chart at {path}"
+    hint = (
+        "stand in the clone, which has values/ and charts/ beside each other, or say where they "
+        "are: --project DIR, --chart PATH"
+    )
     exit_code = 2
 
 

@@ -42,7 +42,7 @@ class Place:
 
     environment: str
     store: str
-    error: str | None
+    error: WaybillError | None
     models: Mapping[str, Cell]
 
     def differs(self, model: str) -> bool:
@@ -74,7 +74,7 @@ def _repos(held: Mapping[str, Pins]) -> dict[str, str]:
 
 def _look(
     repos: Mapping[str, str], environment: Environment
-) -> tuple[dict[str, Head | None], str | None]:
+) -> tuple[dict[str, Head | None], WaybillError | None]:
     """What the store's refs hold, by model, and why they cannot be read."""
     try:
         store = environment.connect()
@@ -85,7 +85,7 @@ def _look(
             ref = Ref.pin(environment.name, model)
             heads[model] = store.head(RepoId.parse(spelled), ref)
     except WaybillError as error:
-        return {}, str(error)
+        return {}, error
     return heads, None
 
 
