@@ -195,6 +195,13 @@ def test_quotes_comments_and_spaces_stay(path: str, value: Scalar, old: str, new
             "a.d",
             "a:\n  b: |\n    text\n\n  d: 1\n# c\nc: 1\n",
         ),
+        (
+            "a:\n  b: 1  # x\n       # y\nc: 1\n",
+            "a.d",
+            "a:\n  b: 1  # x\n       # y\n  d: 1\nc: 1\n",
+        ),
+        ("a:\n  b:\n    c: 1\n    # c", "a.d", "a:\n  b:\n    c: 1\n    # c\n  d: 1\n"),
+        ("a:\n  b: 1\n  # c: 1\n", "a.d", "a:\n  b: 1\n  d: 1\n  # c: 1\n"),
         ("a: {b: 2,\n    c: 3, # three\n}\n", "a.d", "a: {b: 2,\n    c: 3, d: 1, # three\n}\n"),
     ],
 )

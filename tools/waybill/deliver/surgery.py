@@ -217,13 +217,13 @@ def _last(node: Node) -> int:
 
 
 def _inserted(text: str, after: int, lines: str) -> str:
-    """The lines below the one that ends the thing before them."""
-    if after and text[after - 1] == "\n":
-        return text[:after] + lines + text[after:]
-    line_end = text.find("\n", after)
-    if line_end < 0:
-        return _appended(text, lines)
-    return text[: line_end + 1] + lines + text[line_end + 1 :]
+    """The lines below the thing before them, and below the comments on it: those are deeper."""
+    at = after if text[after - 1 : after] == "\n" else text.find("\n", after) + 1 or len(text)
+    column = len(lines) - len(lines.lstrip(" "))
+    comment = re.compile(rf" {{{column + 1},}}#[^\n]*(?:\n|\Z)")
+    while found := comment.match(text, at):
+        at = found.end()
+    return _appended(text[:at], lines) + text[at:]
 
 
 def _appended(text: str, lines: str) -> str:
