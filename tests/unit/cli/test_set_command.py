@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.conftest import Waybill
+from waybill.cli import set as set_command
 
 VALUES = b"""\
 # Why dev is as it is.\r
@@ -53,6 +54,34 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(
         True,
         False,
     )
+
+
+def test_what_somebody_saves_meanwhile_is_not_lost(
+    project: Path, waybill: Waybill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chart is rendered between reading and writing."""
+    path = project / "values/dev.yaml"
+
+    def editor(*_: object) -> bool:
+        path.write_bytes(VALUES + b"more: 1\r\n")
+        return True
+
+    monkeypatch.setattr(set_command, "_check", editor)
+    ran = waybill("set", "global.models.chat.replicas=2", "--env", "dev", "--project", project)
+    assert ran.code == 7 and "somebody has changed" in ran.err
+    assert path.read_bytes() == VALUES + b"more: 1\r\n"
+    assert {each.name for each in path.parent.iterdir()} == {"dev.yaml", "environments.yaml"}
+
+
+def test_mode_and_link_of_the_file_stay(project: Path, waybill: Waybill) -> None:
+    path, real = project / "values/dev.yaml", project / "shared.yaml"
+    path.rename(real)
+    real.chmod(0o640)
+    path.symlink_to(real)
+    ran = waybill("set", "global.models.chat.replicas=2", "--env", "dev", "--project", project)
+    assert ran.code == 0, ran.err
+    assert path.is_symlink() and b"replicas: 2" in real.read_bytes()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
 
 
 def test_what_stands_there_already_is_not_written_again(project: Path, waybill: Waybill) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from tests.unit.bundle.bundles import FILES, write
 from tests.unit.release.world import World
+from waybill.bundle.sideload import Loading
 from waybill.cli.main import main
 from waybill.deliver import values
 from waybill.errors import BadFile
@@ -95,6 +96,20 @@ def test_an_override_is_for_once(
     told = deploy("chat", "--source-override", other)
     assert world.stable("dev") == told["commit"]
     assert path.read_text() == text
+
+
+def test_what_people_write_while_the_bytes_are_on_their_way_stays(
+    path: Path, model: Path, deploy: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Loading.run
+
+    def slow(loading: Loading, *given: Any) -> Any:
+        path.write_text(VALUES.replace("4096", "2048"))
+        return load(loading, *given)
+
+    monkeypatch.setattr(Loading, "run", slow)
+    deploy("chat", "--source", model, "--as", "acme/demo")
+    assert "max-model-len: 2048" in path.read_text() and "enabled: true" in path.read_text()
 
 
 def test_a_dry_run_changes_nothing(world: World, path: Path, model: Path, deploy: Command) -> None:

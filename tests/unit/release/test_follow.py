@@ -120,9 +120,9 @@ class Side:
             for commit in self.commits
         ]
         good = self.seen["requests"] - self.seen["errors"]
-        for code, count in (("2", good), ("5", self.seen["errors"])):
+        for code, number in (("2", good), ("5", self.seen["errors"])):
             labels = f'envoy_response_code_class="{code}",envoy_cluster_name="chat/stable"'
-            lines.append(f"envoy_cluster_upstream_rq_xx{{{labels}}} {count}")
+            lines.append(f"envoy_cluster_upstream_rq_xx{{{labels}}} {number}")
         return "\n".join([*lines, ""])
 
 

@@ -49,7 +49,7 @@ def _set(args: argparse.Namespace, console: Console) -> Report:
     new = values.changed(path, [(keys, now) for keys, _, now in changes])
     checked = new == old or _check(args, console, environment, new)
     if new != old and not args.dry_run:
-        values.write(path, new)
+        values.write(path, new, old)
     data = {
         "values": str(path),
         "changes": [

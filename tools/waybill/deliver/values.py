@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,8 @@ import yaml
 
 from waybill.deliver import surgery
 from waybill.deliver.surgery import Keys, Scalar
-from waybill.errors import BadFile, CannotSet
+from waybill.errors import BadFile, CannotSet, EditedMeanwhile
+from waybill.store import locks
 
 _TYPED = re.compile(r"true|false|null|-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
@@ -84,16 +86,26 @@ def read(path: Path) -> str:
         raise BadFile(path=path, why=f"it cannot be read ({error})") from error
 
 
-def write(path: Path, text: str) -> None:
-    """Replace the file in one step. Raises BadFile."""
+def write(path: Path, text: str, was: str | None = None) -> None:
+    """Replace the file in one step. Its mode stays, and so does a link that leads to it.
+
+    `was` is the text that this one was made from. Raises BadFile, and EditedMeanwhile where
+    another one is there by now.
+    """
+    path = path.resolve()
     draft = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
+        with locks.held(path.with_name(f".{path.name}.lock"), wait=True):
+            if was not in (None, read(path)):
+                raise EditedMeanwhile(path=path)
+            with draft.open("w", encoding="utf-8", newline="") as stream:
+                if path.exists():
+                    shutil.copymode(path, draft)
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(path)
     except OSError as error:
         raise BadFile(path=path, why=f"it cannot be written ({error.strerror})") from error
 

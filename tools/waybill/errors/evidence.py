@@ -70,6 +70,14 @@ class CannotSet(WaybillError):
     exit_code = 2
 
 
+class EditedMeanwhile(WaybillError):
+    """A people's file has changed since it was read, and what was saved there must not be lost."""
+
+    sentence = "somebody has changed {path} meanwhile"
+    hint = "run the command again; the file is as they have left it"
+    exit_code = 7
+
+
 class NotApplied(WaybillError):
     """A bundle is to carry a promotion that has not happened on this side."""
 

@@ -42,8 +42,8 @@ class Deployment:
     environment: Environment
     model: str
     loading: Loading
-    text: str
-    """Of the values file, as it will be."""
+    entry: Mapping[str, Any]
+    """Keys of `global.models.<model>` that the values file gets."""
     single_writer: bool = False
 
     @classmethod
@@ -59,8 +59,7 @@ class Deployment:
         *,
         single_writer: bool = False,
     ) -> Deployment:
-        """`entry`: keys of `global.models.<model>` to set. Raises OtherRepo, BadFile, and what
-        `Loading.plan` does."""
+        """Raises OtherRepo, BadFile, CannotSet, and what `Loading.plan` does."""
         (revision,) = cargo.revisions
         held = pins.load(environment.pins_path).models.get(model)
         if held and held.stable.repo.lower() != str(revision.repo).lower():
@@ -70,20 +69,25 @@ class Deployment:
                 pinned=held.stable.repo,
                 repo=revision.repo,
             )
-        text = values.with_model(environment.values_path, model, entry)
+        values.with_model(environment.values_path, model, entry)
         loading = Loading.plan(cargo, store, decision, policy=policy)
-        return cls(environment, model, loading, text, single_writer)
+        return cls(environment, model, loading, entry, single_writer)
 
     @property
     def changes_values(self) -> bool:
         path = self.environment.values_path
-        return not path.exists() or path.read_text("utf-8") != self.text
+        return values.read(path) != values.with_model(path, self.model, self.entry)
 
     def run(self, advance: Advance = no_progress) -> Move:
-        """Raises what loading and pinning do; a rerun goes on."""
+        """Raises what loading and pinning do; a rerun goes on.
+
+        What people have written into the values file while the bytes were on their way stays.
+        """
         loaded = self.loading.run(advance)[0]
-        if self.changes_values:
-            values.write(self.environment.values_path, self.text)
+        path = self.environment.values_path
+        old, new = values.read(path), values.with_model(path, self.model, self.entry)
+        if new != old:
+            values.write(path, new, old)
         (revision,) = self.loading.cargo.revisions
         step = pin.plan(
             self.environment,
