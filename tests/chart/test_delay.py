@@ -9,6 +9,7 @@ from tests.chart.rendering import CHART, HELM
 from tests.services import needs
 from tests.unit.release.world import new_world
 from waybill.cli.main import main
+from waybill.deliver.cluster import Cluster
 from waybill.deliver.environments import Environment
 from waybill.deliver.pins import Pin, Pins, Revision, Slot
 from waybill.digest import Digest
@@ -36,15 +37,21 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     return Environment("prod", "store", tmp_path / "pins.yaml", tmp_path / "values.yaml")
 
 
-def wait(environment: Environment, to: Revision, rollout: str) -> Delay:
+def wait(environment: Environment, to: Revision, rollout: str, ready: bool | None = None) -> Delay:
     entry = {"enabled": True, "profile": "cpu", "rollout": rollout}
     environment.values_path.write_text(yaml.safe_dump({"global": {"models": {"chat": entry}}}))
     store = connect(environment.values_path.parent.as_uri(), Access())
-    return delay.of(Move(environment, store, "chat", to, None, NOW), CHART)
+    return delay.of(Move(environment, store, "chat", to, None, NOW), CHART, ready=ready)
 
 
 def test_an_engine_that_runs_is_waited_for_by_nobody(environment: Environment) -> None:
     assert wait(environment, OLD, "sideBySide") == Delay(0, silent=False)
+
+
+def test_an_engine_that_is_there_and_does_not_run_has_to_start(environment: Environment) -> None:
+    """As one that crashes does, or one whose pin was never installed."""
+    assert wait(environment, OLD, "sideBySide", ready=False) == Delay(BUDGET, silent=False)
+    assert wait(environment, OLD, "sideBySide", ready=True) == Delay(0, silent=False)
 
 
 def test_beside_each_other_the_present_one_answers_until_the_other_can(
@@ -74,3 +81,24 @@ def test_the_command_says_it_before_it_does_anything(
     said = capsys.readouterr()
     assert "has to be loaded and started: up to 600 s, and nobody answers until then" in said.err
     assert "would move" in said.out
+
+
+@pytest.mark.usefixtures("environment")
+def test_with_the_cluster_at_hand_the_command_asks_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has installed the revision that the files have had before."""
+    world = new_world(tmp_path / "project")
+    for number in (1, 2):
+        world.pin("prod", world.revision("prod", number).commit)
+    entry = {"enabled": True, "profile": "cpu", "rollout": "sideBySide"}
+    values = {"global": {"models": {"chat": entry}}}
+    world["prod"].values_path.write_text(yaml.safe_dump(values))
+    command = ["rollback", "prod", "chat", "--dry-run", "--project", str(world.project)]
+    assert main([*command, "--chart", str(CHART)]) == 0
+    assert "are in the files: where they run, it answers" in capsys.readouterr().err
+    monkeypatch.setattr(Cluster, "listed", lambda *_: [])
+    assert main([*command, "--chart", str(CHART), "--install"]) == 0
+    assert "has to be loaded and started: up to 600 s" in capsys.readouterr().err
+    assert main([*command, "--chart", str(tmp_path)]) == 0
+    assert "is not known: " in capsys.readouterr().err

@@ -14,7 +14,8 @@ from waybill.cli.release import add_model, add_writing, move_json, told
 from waybill.deliver import helm, install
 from waybill.deliver.cluster import Cluster
 from waybill.deliver.environments import Environments
-from waybill.errors import BadFile, HelmFailed, HelmMissing
+from waybill.deliver.live import Engines
+from waybill.errors import BadFile, HelmFailed, HelmMissing, WaybillError
 from waybill.release import delay, hold, move, rollback
 from waybill.release.delay import Delay
 from waybill.release.move import Move, Reason
@@ -41,33 +42,43 @@ def run_rollback(args: argparse.Namespace, console: Console) -> Report:
     environments = Environments.load(arguments.project(args))
     environment = environments[args.environment]
     step = rollback.plan(environment, args.model, args.to, single_writer=args.single_writer)
-    wait = _delay(args, step)
-    if wait:
-        console.note(_said(step, wait))
+    ready = _ready(args, step) if args.install else None
+    wait = _delay(args, step, ready)
+    console.note(_said(step, wait, ready))
     if not args.dry_run:
         reason = Reason(args.by, args.why, hold=hold.puts_hold(environments))
         move.carry_out([step], reason=reason)
         if args.install:
             _install(args, console)
     data: dict[str, Any] = {"dryRun": args.dry_run, **move_json(step), "delay": None}
-    if wait:
+    if isinstance(wait, Delay):
         data["delay"] = {"seconds": wait.seconds, "silent": wait.silent}
     return Report(told(step, dry=args.dry_run), data)
 
 
-def _delay(args: argparse.Namespace, step: Move) -> Delay | None:
-    """None where chart, values or helm are not at hand: a rollback of the pins wants none."""
+def _ready(args: argparse.Namespace, step: Move) -> bool:
+    """Whether the engines that are to answer run. Raises ClusterUnreachable, ClusterForbidden."""
+    release = release_of(args)[1]
+    cluster = Cluster(release.namespace, release.context)
+    return not Engines(cluster, release.release, step.model, step.revision).lacks()
+
+
+def _delay(args: argparse.Namespace, step: Move, ready: bool | None) -> Delay | WaybillError:
+    """Why it is not known, where chart, values or helm are not at hand: the pins want none."""
     chart = Path(args.chart) if args.chart else arguments.project(args) / helm.CHART
     try:
-        return delay.of(step, chart, [Path(file) for file in args.values])
-    except (BadFile, HelmMissing, HelmFailed):
-        return None
+        return delay.of(step, chart, [Path(file) for file in args.values], ready=ready)
+    except (BadFile, HelmMissing, HelmFailed) as error:
+        return error
 
 
-def _said(step: Move, wait: Delay) -> str:
+def _said(step: Move, wait: Delay | WaybillError, ready: bool | None) -> str:
     short = step.revision.commit[:8]
+    if isinstance(wait, WaybillError):
+        return f"how long it takes until {short} answers is not known: {wait}"
     if not wait.seconds:
-        return f"the engines of {short} run already: it answers as soon as it is installed"
+        where = "run already" if ready else "are in the files: where they run"
+        return f"the engines of {short} {where}, it answers as soon as the pins are installed"
     until = "nobody answers" if wait.silent else "the present one answers"
     return f"{short} has to be loaded and started: up to {wait.seconds} s, and {until} until then"
 

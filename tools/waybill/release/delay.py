@@ -20,14 +20,18 @@ from waybill.release.move import Move
 
 @dataclass(frozen=True)
 class Delay:
-    """`seconds` at most, 0 where its engines run already; `silent`: nobody answers until then."""
+    """`seconds` at most, 0 where its engines are there already; `silent`: nobody answers until
+    then."""
 
     seconds: int
     silent: bool
 
 
-def of(step: Move, chart: Path, more: Sequence[Path] = ()) -> Delay:
-    """Raises BadFile, HelmMissing, HelmFailed where it cannot be known."""
+def of(step: Move, chart: Path, more: Sequence[Path] = (), *, ready: bool | None = None) -> Delay:
+    """`ready` says whether its engines are, and None that only the files are asked.
+
+    Raises BadFile, HelmMissing, HelmFailed where it cannot be known.
+    """
     environment, model = step.environment, step.model
     now = helm.of(environment, chart, more)
     held = pins.load(environment.pins_path)
@@ -38,10 +42,10 @@ def of(step: Move, chart: Path, more: Sequence[Path] = ()) -> Delay:
         then = replace(now, files=[*files, file], unpinned=None)
         before, after = _engines(now.template(), model), _engines(then.template(), model)
     engine = f"vllm-{model}-{step.revision.commit[:8]}"
-    if engine in before or engine not in after:
+    if engine not in after or (engine in before and ready is not False):
         return Delay(0, silent=False)
     seconds = int(after[engine]["spec"].get("progressDeadlineSeconds", 600))
-    return Delay(seconds, silent=not before.keys() & after.keys())
+    return Delay(seconds, silent=not (before.keys() & after.keys()) - {engine})
 
 
 def _engines(objects: Sequence[Manifest], model: str) -> dict[str, Manifest]:
