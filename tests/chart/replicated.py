@@ -20,7 +20,7 @@ import yaml
 from tests.chart.rendering import CHART, HELM, NEWEST
 from tests.services import needs
 from waybill.deliver import helm
-from waybill.deliver.installer.charts import Chart, archived
+from waybill.deliver.installer.charts import Chart
 from waybill.deliver.installer.release import Order, Release, build
 from waybill.deliver.installer.rendering import Place, defaults, render
 from waybill.deliver.installer.targets import TARGETS
@@ -55,12 +55,6 @@ def release(target: str, vendor: str = "{}", helm_version: int = 4) -> Release:
         return build(Order(TARGETS[target], CHART, vendor=yaml.safe_load(vendor)))
     finally:
         patch.undo()
-
-
-def operator() -> bytes:
-    """An archive as NVIDIA's: what is in it matters to nobody here."""
-    about = b"apiVersion: v2\nname: gpu-operator\nversion: v25.10.0\n"
-    return archived({"gpu-operator/Chart.yaml": about})
 
 
 def with_operator(target: str, path: Path) -> Release:

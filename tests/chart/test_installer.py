@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,17 @@ import yaml
 from tests.chart import replicated
 from tests.chart.rendering import CHART
 from tests.chart.replicated import LOCAL, Installed, installed, release
+from tests.unit.deliver.installer.samples import OPERATOR, OPERATOR_IMAGES
+from tests.unit.deliver.installer.test_lint import content
 from waybill.deliver.demands import GPU, Named, given
 from waybill.deliver.images.listing import images_of
 from waybill.deliver.installer.charts import unpacked
 from waybill.deliver.installer.lint import Folder, examine
 from waybill.deliver.installer.release import Release
+from waybill.deliver.installer.rendering import Place, render
 from waybill.deliver.pins import Pins, Revision
 from waybill.digest import from_hex
+from waybill.errors import BadFile
 
 TARGETS = ("kots", "ec2", "ec3")
 COMMIT = "ab" * 32
@@ -49,6 +53,7 @@ IDENTITY: dict[str, dict[str, str]] = {
         "identity": "external",
         "identity_issuer": "https://sso.example.internal/",
         "identity_jwks": "https://sso.example.internal/keys",
+        "identity_cidr": "10.2.0.8/32",
         "ca_bundle": "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
     },
 }
@@ -230,20 +235,81 @@ def test_snapshots_take_the_accounts_and_leave_the_models(tmp_path: Path) -> Non
     assert noted[f"waybill-vllm-chat-{COMMIT[:8]}"][leaves] == "weights"
 
 
-def test_the_operator_comes_as_each_cluster_takes_it(tmp_path: Path) -> None:
-    operator = tmp_path / "gpu-operator.tgz"
-    operator.write_bytes(replicated.operator())
-    two, three = (replicated.with_operator(target, operator) for target in ("ec2", "ec3"))
-    extension = yaml.safe_load(two.files["embedded-cluster.yaml"])["spec"]["extensions"]["helm"]
-    assert extension["charts"][0]["version"] == "v25.10.0"
-    assert yaml.safe_load(extension["charts"][0]["values"])["driver"] == {"enabled": False}
-    assert not any(name.startswith("gpu-operator") for name in two.files)
-    (chart,) = yaml.safe_load(three.files["embedded-cluster.yaml"])["spec"]["extensions"][
-        "helmCharts"
-    ]
-    assert chart["chart"] == {"name": "gpu-operator", "chartVersion": "v25.10.0"}
-    assert three.files["gpu-operator-v25.10.0.tgz"] == operator.read_bytes()
-    assert examine(Folder(two.files)) == examine(Folder(three.files)) == []
+def with_operator(files: Mapping[str, str], folder: Path) -> Release:
+    path = folder / "gpu-operator.tgz"
+    path.write_bytes(content(files))
+    return replicated.with_operator("ec3", path)
+
+
+def test_the_operator_and_all_that_it_starts_come_out_of_the_installers_registry(
+    tmp_path: Path,
+) -> None:
+    made = with_operator(OPERATOR, tmp_path)
+    assert examine(Folder(made.files)) == []
+    host, _ = LOCAL
+    for there, names_there in (
+        (Place(), OPERATOR_IMAGES),
+        (Place(host=host), {f"{host}/{name.partition('/')[2]}" for name in OPERATOR_IMAGES}),
+    ):
+        text = render({"": made.files["embedded-cluster.yaml"].decode()}, there)[""]
+        (chart,) = yaml.safe_load(text)["spec"]["extensions"]["helmCharts"]
+        assert chart["chart"] == {"name": "gpu-operator", "chartVersion": "v26.7.0"}
+        assert names(replicated.templated(made.charts[2], chart["values"], "o", tmp_path)) == (
+            names_there
+        )
+        assert chart["values"]["toolkit"]["env"][0]["value"] == "/etc/k0s/containerd.d/nvidia.toml"
+    assert {place.name for place in made.images} > OPERATOR_IMAGES
+    application = yaml.safe_load(made.files["kots-app.yaml"])["spec"]
+    assert set(application["additionalImages"]) > OPERATOR_IMAGES, "no pod shows all of them"
+    assert made.files["gpu-operator-v26.7.0.tgz"] == content(OPERATOR)
+
+
+def test_an_operator_with_an_image_from_elsewhere_is_refused(tmp_path: Path) -> None:
+    pod = OPERATOR["gpu-operator/templates/operator.yaml"].replace("name: o", "name: p")
+    fixed = pod.replace("{{ .Values.operator.repository }}", "nvcr.io/nvidia")
+    with pytest.raises(BadFile, match=r"sets the registry of nvcr.io/nvidia/gpu-operator:v26"):
+        with_operator({**OPERATOR, "gpu-operator/templates/fixed.yaml": fixed}, tmp_path)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_image_of_which_a_vendor_changes_only_the_tag_is_in_the_release(
+    target: str, tmp_path: Path
+) -> None:
+    vendor = VENDOR.replace("  models:", "  profiles: {gpu: {image: {tag: v0.99.0}}}\n  models:")
+    made = release(target, vendor)
+    image = "docker.io/vllm/vllm-openai:v0.99.0"
+    assert image in {place.name for place in made.images}
+    application = yaml.safe_load(made.files["kots-app.yaml"])["spec"]
+    assert image in application["additionalImages"]
+    found = installed(made, MODELS["pinned"], tmp_path, local=True)
+    check_images(made, found, local=True)
+    assert any(name.endswith("/vllm-openai:v0.99.0") for name in names(found.objects))
+
+
+def test_pods_reach_no_address_that_nobody_has_typed(tmp_path: Path) -> None:
+    made = release("ec3")
+    items = {
+        item["name"]: item
+        for group in yaml.safe_load(made.files["config.yaml"])["spec"]["groups"]
+        for item in group["items"]
+    }
+    for name in ("store_cidr", "identity_cidr"):
+        assert items[name]["required"] and "default" not in items[name]
+    chosen = STORE["s3"] | IDENTITY["issuer"]
+    told = installed(made, chosen, tmp_path)
+    assert {"10.1.0.0/28", "10.2.0.8/32"} < addresses(told.objects)
+    untold = installed(made, chosen | {"store_cidr": "", "identity_cidr": ""}, tmp_path)
+    assert addresses(untold.objects) == addresses(told.objects) - {"10.1.0.0/28", "10.2.0.8/32"} | {
+        "127.0.0.1/32"
+    }
+
+
+def addresses(objects: list[dict[str, Any]]) -> set[str]:
+    """All that policies let pods go to by address."""
+    policies = [each["spec"] for each in objects if each["kind"] == "NetworkPolicy"]
+    rules = [rule for spec in policies for rule in spec.get("egress") or ()]
+    places = [place for rule in rules for place in rule.get("to") or ()]
+    return {place["ipBlock"]["cidr"] for place in places if "ipBlock" in place}
 
 
 def test_no_value_of_a_secret_is_in_a_release() -> None:

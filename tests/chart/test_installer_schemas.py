@@ -10,11 +10,14 @@ import pytest
 import yaml
 
 from tests.chart import replicated
+from tests.chart.rendering import HELM
 from tests.chart.replicated import complaints, fields_of_go, installed, release
+from tests.services import needs
 from tests.unit.deliver.installer.samples import CHART, chart, options
-from tests.unit.deliver.installer.test_lint import folder
+from tests.unit.deliver.installer.test_lint import NONSENSE, folder
 from waybill.deliver import helm
-from waybill.deliver.installer.lint import RULES
+from waybill.deliver.installer.lint import RULES, Folder
+from waybill.deliver.installer.rendering import Place, render
 
 STRICT = {
     "waybill.yaml": ("spec", "wieght"),
@@ -27,7 +30,12 @@ STRICT = {
     "redactor.yaml": ("spec", "redactor"),
 }
 """File -> where a key is mistyped to see that the schema is closed."""
-CHOSEN = {"store": "external", "store_endpoint": "https://s3.example", "store_key_id": "k"}
+CHOSEN = {
+    "store": "external",
+    "store_endpoint": "https://s3.example",
+    "store_key_id": "k",
+    "store_secret_key": 'it\'s a "secret": #1 \\ {{ }}',
+}
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +84,8 @@ def test_preflight_checks_of_embedded_cluster_3_run_for_one_chart(
         assert check["apiVersion"] == "troubleshoot.sh/v1beta3"
         assert complaints({**check, "apiVersion": "troubleshoot.sh/v1beta2"}) == []
     assert not any(run for run in runs(checks["waybill"]).values())
+    (store,) = (each["s3Status"] for each in checks["waybill-settings"]["spec"]["collectors"][3:])
+    assert store["secretAccessKey"] == chosen.get("store_secret_key", "")
     own_store, gpu = bool(chosen), "hardware" not in chosen
     ran = runs(checks["waybill-settings"])
     assert ran.pop("Object store") == ran.pop("store") == own_store
@@ -162,3 +172,63 @@ def test_what_renders_to_no_yaml_is_found(text: str, why: str) -> None:
     assert all(why in message for _, message in found)
     good = 'a: repl{{ ConfigOption "a" }}\nb: repl{{ HasLocalRegistry }}\nc: "{{ .Mine }}"\n'
     assert list(rule.check(folder({**config, "a.yaml": head + good}))) == []
+
+
+KNOWN = r"""
+license: repl{{ LicenseFieldValue "seats" | ParseInt }}
+tight: repl{{HasLocalRegistry | ternary LocalRegistryAddress "ghcr.io"}}
+file: '{{repl ConfigOptionFilename "tls-key.pem" }}'
+equals: repl{{ ConfigOptionEquals "a.version" "1.0" }}
+differs: repl{{ ConfigOptionNotEquals `a-b` (ConfigOption "c d") }}
+text: "repl{{ print "Namespace" }}"
+cluster: repl{{ KubernetesVersion }} repl{{ Distribution }} repl{{ NodeCount }}
+here: repl{{ if IsAirgap }}inside repl{{- else }}outside repl{{- end }}
+image: repl{{ ReplicatedImageName (HelmValue ".image") true }}
+other: repl{{ ReplicatedImageName "ghcr.io/a/b:1" }}
+old: repl{{ LocalImageName "ghcr.io/a/b:1" }}
+secret: repl{{ LocalRegistryImagePullSecret }}
+first: repl{{ (Split "a,b" ",") | first | Base64Encode }}
+sum: repl{{ Add (ParseInt "1") 2 }}
+objects: repl{{ range (Lookup "v1" "Secret" "" "").items }}a repl{{- end }}
+channel: repl{{ ChannelName }} repl{{ Sequence }} repl{{ VersionLabel }}
+proxy: "repl{{ HTTPProxy }}"
+bool: repl{{ ParseBool (ConfigOption "bool") }}
+random: repl{{ RandomString 8 "[a-z]" | len }}
+"""
+
+
+def test_the_functions_that_installers_have_are_rendered() -> None:
+    head = "apiVersion: v1\nkind: A\n"
+    config = options("{name: a.version, default: '1.0'}", "{name: bool, default: '1'}")
+    rule = RULES["invalid-rendered-yaml"]
+    assert list(rule.check(folder({**config, "a.yaml": head + KNOWN}))) == []
+    given = {"a.version": "1.0", "bool": "1"}
+    outside, inside = (
+        yaml.safe_load(render({"": KNOWN}, place)[""])
+        for place in (Place(given), Place(given, "registry.local", "apps"))
+    )
+    assert outside["tight"] == "ghcr.io" and inside["tight"] == "registry.local/apps"
+    assert outside["equals"] is True and outside["differs"] is False
+    assert (outside["text"], outside["bool"], outside["random"]) == ("Namespace", True, 8)
+    assert (outside["here"], inside["here"]) == ("outside", "inside")
+    assert outside["other"] == "proxy.replicated.com/proxy/waybill/ghcr.io/a/b:1"
+    assert inside["other"] == "registry.local/a/b:1"
+    assert (outside["old"], inside["old"]) == ("ghcr.io/a/b:1", "registry.local/apps/b:1")
+    assert (outside["first"], outside["sum"]) == ("YQ==", 3)
+
+
+@pytest.mark.parametrize("rule", ["invalid-rendered-yaml", "helm-schema-violation"])
+def test_no_rule_that_asks_helm_stumbles_over_nonsense(rule: str) -> None:
+    list(RULES[rule].check(Folder(NONSENSE)))
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_chart_is_rendered_for_a_kubernetes_that_it_takes(
+    version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by a Helm that takes itself for one of an old Kubernetes, as it is built from source."""
+    monkeypatch.setenv("WAYBILL_HELM", needs(HELM[version]))
+    for wanted in (">=1.30.0-0", ">= 1.24.1", "^1.28.0 || >1.29.3", "<1.99.0", ">=1.25 <1.28"):
+        about = f"{{apiVersion: v2, name: demo, version: 1.0.0, kubeVersion: '{wanted}'}}"
+        made = folder({**chart(), "demo-1.0.0.tgz": {"demo/Chart.yaml": about}})
+        assert list(RULES["helm-schema-violation"].check(made)) == [], wanted

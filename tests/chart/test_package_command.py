@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.chart import replicated
 from tests.chart.rendering import CHART
-from tests.unit.deliver.installer.samples import options
+from tests.images import archive, build, layer
+from tests.unit.deliver.installer.samples import OPERATOR, OPERATOR_IMAGES, options
+from tests.unit.deliver.installer.test_lint import content
 from tests.unit.sign.test_statements import cyclonedx  # noqa: F401 - a fixture
 from waybill import digest as digests
 from waybill.cli.main import main
@@ -84,8 +86,10 @@ def check_list(bom: Mapping[str, Any], result: Mapping[str, Any], out: Path) -> 
     """Every file by its digest, every image and chart with a license."""
     parts = {each["bom-ref"]: each for each in bom["components"]}
     for path in (out / "release").iterdir():
-        (found,) = parts.pop(f"file/{path.name}")["hashes"]
+        file = parts.pop(f"file/{path.name}")
+        (found,) = file["hashes"]
         assert found["content"] == digests.hex_of(digests.of(path.read_bytes()))
+        assert file["licenses"] == [{"license": {"id": "Apache-2.0"}}]
     licenses = {name: each["licenses"][0]["license"]["id"] for name, each in parts.items()}
     assert {name for name in licenses if name.startswith("image/")} == {
         f"image/{name}" for name in result["images"]
@@ -96,6 +100,8 @@ def check_list(bom: Mapping[str, Any], result: Mapping[str, Any], out: Path) -> 
     }
     (minio,) = (name for name in licenses if "/minio:" in name)
     assert licenses[minio] == "AGPL-3.0-or-later"
+    (engine,) = (each for name, each in parts.items() if "/vllm-openai:" in name)
+    assert {"license": {"name": "NVIDIA CUDA Toolkit EULA"}} in engine["licenses"]
     whole = bom["metadata"]["component"]["hashes"][0]["content"]
     assert whole == digests.hex_of(digests.of(Path(result["archive"]).read_bytes()))
 
@@ -110,6 +116,80 @@ def check_signature(data: bytes, signature: Path, key: Path, folder: Path) -> No
     command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(public), "-rawin"]
     command += ["-in", str(plain), "-sigfile", str(signature)]
     subprocess.run(command, check=True, capture_output=True)
+
+
+def test_an_image_is_listed_by_what_a_bundle_has_of_it(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    cyclonedx: Any,  # noqa: F811
+) -> None:
+    name, media = "docker.io/envoyproxy/envoy:v1.40.0", tmp_path / "media"
+    image = build([layer({"envoy": b"x"})])
+    tar = archive(tmp_path / "images.tar", {name: image})
+    command = ["images", "save", name, "--archive", tar, "--out", media, "--no-chart"]
+    assert main([*map(str, command), "--json"]) == 0
+    capsys.readouterr()
+    given = ("--target", "kots", "--out", tmp_path / "out", "--images", media)
+    code, told, err = said(capsys, *given)
+    assert code == 0
+    bom = json.loads(Path(told["result"]["bom"]).read_bytes())
+    assert [error.message for error in cyclonedx.iter_errors(bom)] == []
+    parts = {each["bom-ref"]: each for each in bom["components"]}
+    envoy = parts[f"image/{name}"]
+    (found,) = envoy["hashes"]
+    assert f"sha256:{found['content']}" == image.digest
+    assert f"envoy@sha256%3A{found['content']}?" in envoy["purl"]
+    (size,) = envoy["properties"]
+    assert int(size["value"]) == sum(map(len, image.blobs.values())) - len(image.manifest)
+    assert "hashes" not in parts["image/quay.io/keycloak/keycloak:26.7.3"]
+    assert "warning: the bundle has no docker.io/library/postgres:" in err
+
+
+def test_no_license_is_named_that_only_another_maker_knows(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    vendor: Path,
+    cyclonedx: Any,  # noqa: F811
+) -> None:
+    other = {"minio": {"image": {"repository": "acme/s3", "tag": "1"}}}
+    vendor.write_text(yaml.safe_dump(other))
+    files = {**OPERATOR, "gpu-operator/Chart.yaml": annotated("LicenseRef-Acme, see there")}
+    operator = tmp_path / "operator.tgz"
+    operator.write_bytes(content(files))
+    given = ("--target", "ec3", "--values", vendor, "--gpu-operator", operator)
+    code, told, _ = said(capsys, *given, "--out", tmp_path / "out")
+    assert code == 0
+    bom = json.loads(Path(told["result"]["bom"]).read_bytes())
+    assert [error.message for error in cyclonedx.iter_errors(bom)] == []
+    parts = {each["bom-ref"]: each for each in bom["components"]}
+    without = {name for name, each in parts.items() if "licenses" not in each}
+    assert without == {
+        "image/waybill.local/acme/s3:1",
+        *(f"image/{name}" for name in OPERATOR_IMAGES),
+    }
+    (declared,) = parts["chart/gpu-operator"]["licenses"]
+    assert declared == {"license": {"name": "LicenseRef-Acme, see there"}}
+    assert parts["file/gpu-operator-v26.7.0.tgz"]["licenses"] == [declared]
+
+
+def annotated(license_name: str) -> str:
+    about = yaml.safe_load(OPERATOR["gpu-operator/Chart.yaml"])
+    about["annotations"] = {"artifacthub.io/license": license_name}
+    return yaml.safe_dump(about)
+
+
+@pytest.mark.parametrize("target", ["kots", "ec2"])
+def test_an_operator_whose_images_would_stay_outside_is_refused(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--target", target, "--gpu-operator", "any.tgz", "--out", tmp_path / "out")
+    code, told, _ = said(capsys, *given)
+    assert (code, told["error"]["code"]) == (2, "BadValue")
+    assert (
+        "its images are in no air-gapped bundle: install the operator apart"
+        in (told["error"]["message"])
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_images_that_nobody_can_pull_are_named(

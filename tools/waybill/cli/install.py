@@ -50,8 +50,11 @@ def add_release(parser: argparse.ArgumentParser, *, nargs: str | None = None) ->
     add_chart(parser)
 
 
-def add_chart(parser: argparse.ArgumentParser) -> None:
-    """What renders an environment's release besides its own files."""
+def add_chart(
+    parser: argparse.ArgumentParser,
+    values: str = "a further values file, between the environment's own and its pins",
+) -> None:
+    """What renders a release besides an environment's own files; `values` says what theirs are."""
     parser.add_argument(
         "--chart", metavar="PATH", help=f"the chart (default: {helm.CHART} in the project)"
     )
@@ -60,16 +63,18 @@ def add_chart(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help="a further values file, between the environment's own and its pins",
+        help=values,
     )
+
+
+def chart_of(args: argparse.Namespace) -> Path:
+    return Path(args.chart) if args.chart else arguments.project(args) / helm.CHART
 
 
 def release_of(args: argparse.Namespace) -> tuple[Environment, Helm]:
     """What `add_release` arguments name."""
-    project = arguments.project(args)
-    environment = Environments.load(project)[args.environment]
-    chart = Path(args.chart) if args.chart else project / helm.CHART
-    return environment, helm.of(environment, chart, [Path(file) for file in args.values])
+    environment = Environments.load(arguments.project(args))[args.environment]
+    return environment, helm.of(environment, chart_of(args), [Path(file) for file in args.values])
 
 
 def run_render(args: argparse.Namespace, _: Console) -> Report:

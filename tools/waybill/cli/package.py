@@ -6,18 +6,19 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from waybill.cli import arguments
 from waybill.cli.arguments import Commands
+from waybill.cli.install import add_chart, chart_of
+from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted, human, table
-from waybill.cli.sign import add_key, signer_of
-from waybill.deliver import helm
 from waybill.deliver.installer import release as releases
+from waybill.deliver.installer.bom import Contents
 from waybill.deliver.installer.lint import Finding, Folder, examine, lint
 from waybill.deliver.installer.output import write
-from waybill.deliver.installer.release import Order, Release
+from waybill.deliver.installer.release import Order
 from waybill.deliver.installer.targets import TARGETS
 from waybill.errors import BadValue, ReleaseRefused
 
+_APART = "install the operator apart, as tools/docs/gpus.md says"
 _NOWHERE = "waybill.local/"
 """The registry of images that are made from this project, until a vendor names another."""
 
@@ -37,22 +38,20 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--version", metavar="VERSION", help="of the release and its charts (default: the chart's)"
     )
+    add_chart(parser, "the vendor's values: registries of images, models that customers may pin")
     parser.add_argument(
-        "--chart", metavar="PATH", help=f"the chart's folder (default: {helm.CHART} in the project)"
-    )
-    parser.add_argument(
-        "--values",
-        metavar="FILE",
+        "--images",
         action="append",
         type=Path,
         default=[],
-        help="the vendor's own values: registries of images, models that customers may pin",
+        metavar="DIR",
+        help="media of a bundle with the images, whose digests and sizes are listed then",
     )
     parser.add_argument(
         "--gpu-operator",
         type=Path,
         metavar="TGZ",
-        help="Embedded Cluster also installs this chart of NVIDIA's GPU operator",
+        help="Embedded Cluster 3 also installs this chart of NVIDIA's GPU operator",
     )
     versions = ", ".join(
         f"{each.cluster} for {name}" for name, each in TARGETS.items() if each.cluster
@@ -88,10 +87,11 @@ def _package(args: argparse.Namespace, console: Console) -> Report:
         rules = counted(len({each.rule for each in errors}), "rule")
         first = f"{errors[0].file}: {errors[0].message}" if errors[0].file else errors[0].message
         raise ReleaseRefused(folder=args.out, count=rules, first=first)
-    for line in _notes(release, findings):
-        console.note(line)
-    written = write(release, args.out, signer)
     images = sorted({place.name for place in release.images})
+    contents = _contents(args.images)
+    for line in _notes(images, contents, findings):
+        console.note(line)
+    written = write(release, args.out, signer, contents)
     size = human(written.archive.stat().st_size)
     text = (
         f"{order.target.title}: version {release.version} is in {written.folder}, and as "
@@ -115,26 +115,38 @@ def _order(args: argparse.Namespace) -> Order:
     if not args.out:
         raise BadValue(what="--out", value="", why="a release needs a new folder")
     target = TARGETS[args.target]
-    for flag, value in (
-        ("gpu-operator", args.gpu_operator),
-        ("cluster-version", args.cluster_version),
-    ):
-        if value and not target.cluster:
-            why = f"{target.title} brings no Kubernetes along"
-            raise BadValue(what=f"--{flag}", value=str(value), why=why)
+    if args.cluster_version and not target.cluster:
+        why = f"{target.title} brings no Kubernetes along"
+        raise BadValue(what="--cluster-version", value=args.cluster_version, why=why)
+    if args.gpu_operator and not target.charts_only:
+        why = f"with {target.title} its images are in no air-gapped bundle: {_APART}"
+        raise BadValue(what="--gpu-operator", value=str(args.gpu_operator), why=why)
     return Order(
         target=target,
-        chart=Path(args.chart) if args.chart else arguments.project(args) / helm.CHART,
+        chart=chart_of(args),
         version=args.version,
-        vendor=releases.vendor_values(args.values),
+        vendor=releases.vendor_values([Path(file) for file in args.values]),
         operator=args.gpu_operator,
         cluster=args.cluster_version,
     )
 
 
-def _notes(release: Release, findings: Sequence[Finding]) -> list[str]:
+def _contents(folders: Sequence[Path]) -> Contents:
+    """What a bundle has. Raises NoImages, and what a bundle that cannot be read does."""
+    if not folders:
+        return {}
+    from waybill.bundle.media import Bundle
+    from waybill.deliver.images.parts import stack_of
+
+    images = stack_of(Bundle.open(folders)).images
+    return {one.name.partition("@")[0]: (one.descriptor.digest, one.size) for one in images}
+
+
+def _notes(images: Sequence[str], contents: Contents, findings: Sequence[Finding]) -> list[str]:
     lines = [f"{each.level}: {each.rule}: {each.message}" for each in findings]
-    if nowhere := sorted({each.name for each in release.images if each.name.startswith(_NOWHERE)}):
+    if contents and (missing := [name for name in images if name not in contents]):
+        lines.append(f"warning: the bundle has no {', '.join(missing)}: listed without a digest")
+    if nowhere := [name for name in images if name.startswith(_NOWHERE)]:
         lines.append(
             f"warning: nobody can pull {', '.join(nowhere)}: copy them to a registry of yours, and "
             "name it in --values"

@@ -25,14 +25,14 @@ _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _LICENSE_FILES = re.compile(
     r"(^|/)(LICENSE|LICENCE|NOTICE|COPYING|USE_POLICY)[^/]*$", re.IGNORECASE
 )
-_SPDX = {
+SPDX = {
     name.lower(): name
     for name in (
         *("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "MPL-2.0", "ISC", "Unlicense"),
         *("CC0-1.0", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0", "CC-BY-NC-2.0"),
         *("CC-BY-NC-3.0", "CC-BY-NC-4.0", "CC-BY-ND-4.0", "CC-BY-NC-ND-4.0", "CC-BY-NC-SA-4.0"),
         *("AFL-3.0", "Artistic-2.0", "BSL-1.0", "ECL-2.0", "EUPL-1.1", "EUPL-1.2", "OSL-3.0"),
-        *("PostgreSQL", "WTFPL", "Zlib"),
+        *("AGPL-3.0-or-later", "PostgreSQL", "WTFPL", "Zlib"),
     )
 }
 """Hugging Face's names of licenses, where SPDX knows the same name in its own spelling."""
@@ -64,7 +64,7 @@ class Statement:
 def license_statement(manifest: Manifest, license_id: str | None) -> bytes:
     """The license that the model card names, and the texts that came with the files."""
     texts = {file.path: file.digest for file in manifest.files if _LICENSE_FILES.search(file.path)}
-    spdx = _SPDX.get((license_id or "").lower())
+    spdx = SPDX.get((license_id or "").lower())
     return statement(manifest, LICENSE, {"license": license_id, "spdx": spdx, "texts": texts})
 
 
@@ -101,7 +101,7 @@ def _model(manifest: Manifest, repo: str, facts: Mapping[str, Any]) -> dict[str,
     if upstream:
         found["supplier"] = {"name": upstream}
     if license_id := facts.get("license"):
-        spdx = _SPDX.get(str(license_id).lower())
+        spdx = SPDX.get(str(license_id).lower())
         found["licenses"] = [{"license": {"id": spdx} if spdx else {"name": license_id}}]
     if "://" in (source := str(facts.get("source") or "")):
         commit = facts.get("commit")

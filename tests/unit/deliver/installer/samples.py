@@ -194,3 +194,56 @@ OWN = {
 """What installers would only find out when a customer installs."""
 
 WITH_HELM = {"helm-schema-violation", "invalid-rendered-yaml"}
+
+_OPERATOR = """\
+nfd: {enabled: true}
+operator: {repository: nvcr.io/nvidia, image: gpu-operator}
+driver:
+  enabled: true
+  repository: nvcr.io/nvidia
+  image: driver
+  version: 595.91.07
+  manager: {repository: nvcr.io/nvidia/cloud-native, image: k8s-driver-manager, version: v0.11.0}
+toolkit: {enabled: true, repository: nvcr.io/nvidia/k8s, image: container-toolkit, version: v1.20.0}
+devicePlugin: {repository: nvcr.io/nvidia, image: k8s-device-plugin, version: v0.20.0}
+dcgm: {enabled: false, repository: nvcr.io/nvidia/cloud-native, image: dcgm, version: "4.5"}
+vfioManager: {enabled: true, repository: nvcr.io/nvidia, image: cuda, version: "13.0"}
+"""
+_POLICY = """\
+apiVersion: nvidia.com/v1
+kind: ClusterPolicy
+metadata: {name: cluster-policy}
+spec:
+  operator: {defaultRuntime: containerd}
+  {{- range $name := list "driver" "toolkit" "devicePlugin" "dcgm" "vfioManager" }}
+  {{ $name }}: {{ get $.Values $name | toJson }}
+  {{- end }}
+"""
+_POD = (
+    "apiVersion: v1\nkind: Pod\nmetadata: {{name: {0}}}\nspec: {{containers: [{{image: {1}}}]}}\n"
+)
+_NFD = "gpu-operator/charts/node-feature-discovery"
+OPERATOR = {
+    "gpu-operator/Chart.yaml": "{apiVersion: v2, name: gpu-operator, version: v26.7.0, appVersion:"
+    " v26.7.0, kubeVersion: '>= 1.16.0-0', dependencies: [{name: node-feature-discovery,"
+    " version: 0.18.3, condition: nfd.enabled}]}",
+    "gpu-operator/values.yaml": _OPERATOR,
+    "gpu-operator/templates/policy.yaml": _POLICY,
+    "gpu-operator/templates/operator.yaml": _POD.format(
+        "o",
+        '"{{ .Values.operator.repository }}/{{ .Values.operator.image }}:{{ .Chart.AppVersion }}"',
+    ),
+    f"{_NFD}/Chart.yaml": "{apiVersion: v2, name: node-feature-discovery, version: 0.18.3}",
+    f"{_NFD}/values.yaml": "{image: {repository: registry.k8s.io/nfd/node-feature-discovery}}",
+    f"{_NFD}/templates/worker.yaml": _POD.format(
+        "w", '"{{ .Values.image.repository }}:v{{ .Chart.Version }}"'
+    ),
+}
+"""Made as NVIDIA's chart: pods of its own, of a chart within, and a policy that names more."""
+OPERATOR_IMAGES = {
+    "nvcr.io/nvidia/gpu-operator:v26.7.0",
+    "nvcr.io/nvidia/k8s-device-plugin:v0.20.0",
+    "nvcr.io/nvidia/k8s/container-toolkit:v1.20.0",
+    "registry.k8s.io/nfd/node-feature-discovery:v0.18.3",
+}
+"""Without those of the driver, and of what is switched off."""

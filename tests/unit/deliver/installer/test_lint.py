@@ -1,12 +1,14 @@
 """Each rule of releases finds its bad sample, and only that."""
 
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from tests.unit.deliver.installer.samples import ERRORS, OWN, WARNINGS, WITH_HELM, Files, Sample
 from waybill.deliver.installer.charts import archived
-from waybill.deliver.installer.lint import RULES, Folder
+from waybill.deliver.installer.lint import RULES, Folder, examine
 
 ALL = {**ERRORS, **WARNINGS, **OWN}
 
@@ -37,20 +39,42 @@ def test_every_rule_has_samples_and_its_level() -> None:
     assert {name for name, rule in RULES.items() if rule.level == "warn"} == WARNINGS.keys()
 
 
+NONSENSE = {
+    "a.yaml": b"- 1\n",
+    "b.yaml": b"\xff\x00",
+    "c.yaml": b"apiVersion: kots.io/v1beta1\nkind: Config\nspec: 7\n",
+    "d.yaml": b"apiVersion: kots.io/v1beta1\nkind: Config\nspec: {groups: [1, {items: {}}]}\n",
+    "e.yaml": b"apiVersion: kots.io/v1beta1\nkind: LintConfig\nspec: {rules: [{}]}\n",
+    "f.tgz": b"no archive",
+    "h.yaml": b"apiVersion: kots.io/v1beta2\nkind: HelmChart\nspec: {chart: 3, weight: a}\n",
+    "i.yaml": b"apiVersion: kots.io/v1beta1\nkind: Application\nspec: {statusInformers: 1}\n",
+    "j.yaml": b"apiVersion: embeddedcluster.replicated.com/v1beta1\nkind: Config\n"
+    b"spec: {version: 3, extensions: {helmCharts: [1, {chart: 2}]}}\n",
+    "g.yaml": b"apiVersion: [1]\nkind: {}\nmetadata: 3\n",
+    "k.yaml": b"apiVersion: kots.io/v1beta1\nkind: LintConfig\n"
+    b"spec: {rules: [{name: [a], level: {}}]}\n",
+    "l.yaml": b"apiVersion: kots.io/v1beta1\nkind: Config\nspec: {groups: [{items: [\n"
+    b"  {name: [a], type: [b], when: {}, value: {}, repeatable: 1, templates: [{yamlPath: []}]},\n"
+    b"  {name: {a: b}, validation: {regex: {pattern: [1]}}}, {}]}]}\n",
+    "m.yaml": b"apiVersion: kots.io/v1beta2\nkind: HelmChart\n"
+    b"spec: {chart: {name: [a], chartVersion: {}}, releaseName: [b], builder: [1]}\n",
+}
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_no_rule_stumbles_over_nonsense(rule: str) -> None:
-    nonsense = {
-        "a.yaml": b"- 1\n",
-        "b.yaml": b"\xff\x00",
-        "c.yaml": b"apiVersion: kots.io/v1beta1\nkind: Config\nspec: 7\n",
-        "d.yaml": b"apiVersion: kots.io/v1beta1\nkind: Config\nspec: {groups: [1, {items: {}}]}\n",
-        "e.yaml": b"apiVersion: kots.io/v1beta1\nkind: LintConfig\nspec: {rules: [{}]}\n",
-        "f.tgz": b"no archive",
-        "h.yaml": b"apiVersion: kots.io/v1beta2\nkind: HelmChart\nspec: {chart: 3, weight: a}\n",
-        "i.yaml": b"apiVersion: kots.io/v1beta1\nkind: Application\nspec: {statusInformers: 1}\n",
-        "j.yaml": b"apiVersion: embeddedcluster.replicated.com/v1beta1\nkind: Config\n"
-        b"spec: {version: 3, extensions: {helmCharts: [1, {chart: 2}]}}\n",
-        "g.yaml": b"apiVersion: [1]\nkind: {}\nmetadata: 3\n",
-    }
     if rule not in WITH_HELM:
-        list(RULES[rule].check(Folder(nonsense)))
+        list(RULES[rule].check(Folder(NONSENSE)))
+
+
+def test_no_level_stumbles_over_nonsense(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rule in WITH_HELM:
+        monkeypatch.delitem(RULES, rule)
+    assert examine(Folder(NONSENSE))
+
+
+def test_the_page_counts_the_rules() -> None:
+    levels = Counter(rule.level for name, rule in RULES.items() if name not in OWN)
+    page = " ".join(Path("tools/docs/replicated.md").read_text().split())
+    assert f"{levels['error']} rules at the level of an error, {levels['warn']} warnings" in page
+    assert all(f"`{name}`" in page for name in OWN)

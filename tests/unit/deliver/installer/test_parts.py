@@ -60,7 +60,13 @@ def test_what_is_no_chart_is_refused(data: bytes, tmp_path: Path) -> None:
 
 def test_images_are_found_wherever_values_name_them() -> None:
     values = {
-        "global": {"profiles": {"cpu": {"image": {"repository": "vllm/cpu"}}}, "image": IMAGE},
+        "global": {
+            "profiles": {
+                "cpu": {"image": {"repository": "vllm/cpu"}},
+                "h100": {"image": {"tag": "3"}},
+            },
+            "image": IMAGE,
+        },
         "vllm": {"image": {**IMAGE, "repository": "vllm/gpu", "tag": "2"}, "pull": {"image": {}}},
         "gateway": {"ingress": {"host": "repository"}},
     }
@@ -68,6 +74,7 @@ def test_images_are_found_wherever_values_name_them() -> None:
     assert found == {
         "global.image": ("quay.io/keycloak/keycloak:1", True),
         "global.profiles.cpu.image": ("quay.io/vllm/cpu:2", False),
+        "global.profiles.h100.image": ("quay.io/vllm/gpu:3", False),
         "vllm.image": ("quay.io/vllm/gpu:2", False),
     }
 

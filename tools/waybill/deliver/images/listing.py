@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from waybill.deliver.helm import Helm, Manifest, overlay
+from waybill.deliver.images.operands import operands
 from waybill.source.reference import Reference
 
 SLOTS = {
@@ -102,6 +103,8 @@ def images_of(objects: Iterable[Manifest]) -> dict[str, set[str]]:
                 component = str(labels.get("app.kubernetes.io/component", one["kind"].lower()))
                 short = _OF_ONE.sub(r"\1", component)
                 found.setdefault(container["image"], set()).add(short)
+        for name, component in operands(one):
+            found.setdefault(name, set()).add(component)
     return dict(sorted(found.items()))
 
 

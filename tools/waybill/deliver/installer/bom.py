@@ -5,24 +5,25 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from waybill import __version__
 from waybill import digest as digests
 from waybill.deliver.installer.charts import Chart
-from waybill.deliver.installer.images import Place
 from waybill.deliver.installer.release import Release
+from waybill.deliver.installer.sources import document
+from waybill.digest import Digest
 from waybill.manifest import canonical
+from waybill.sign.statements import SPDX
 
 _SPEC = "http://cyclonedx.org/schema/bom-1.6.schema.json"
 _OURS = "Apache-2.0"
-_PROGRAMS = {
-    ("keycloak", "postgresql"): "PostgreSQL",
-    ("minio",): "AGPL-3.0-or-later",
-}
-"""Path in the values -> license of the program in the image; all others are under Apache-2.0."""
+
+Contents = Mapping[str, tuple[Digest, int]]
+"""Image -> digest and size in bytes, where they are known."""
 
 
-def bom(release: Release) -> bytes:
+def bom(release: Release, contents: Contents) -> bytes:
     """It names no time, so the same release has the same list."""
     archive = release.archive
     digest = digests.of(archive)
@@ -31,7 +32,7 @@ def bom(release: Release) -> bytes:
         "bom-ref": "release",
         "name": f"waybill-{release.target.name}",
         "version": release.version,
-        "licenses": _license(_OURS),
+        "licenses": _licenses([_OURS]),
         "hashes": _hash(archive),
     }
     tool = {"type": "application", "name": "waybill", "version": __version__}
@@ -43,60 +44,73 @@ def bom(release: Release) -> bytes:
             "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, digest)}",
             "version": 1,
             "metadata": {"tools": {"components": [tool]}, "component": whole},
-            "components": [*_files(release.files), *_charts(release), *_images(release)],
+            "components": [*_files(release), *_charts(release), *_images(release, contents)],
         }
     )
 
 
-def _files(files: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
-    for name in sorted(files):
-        hashes = _hash(files[name])
-        yield {"type": "file", "bom-ref": f"file/{name}", "name": name, "hashes": hashes}
+def _files(release: Release) -> Iterator[dict[str, Any]]:
+    of_charts = {chart.file: licenses for chart, licenses in _licensed_charts(release)}
+    for name, data in sorted(release.files.items()):
+        yield {
+            "type": "file",
+            "bom-ref": f"file/{name}",
+            "name": name,
+            "hashes": _hash(data),
+            **_licensed(of_charts.get(name, [_OURS])),
+        }
 
 
 def _charts(release: Release) -> Iterator[dict[str, Any]]:
-    for number, chart in enumerate(release.charts):
+    for chart, licenses in _licensed_charts(release):
         yield {
             "type": "application",
             "bom-ref": f"chart/{chart.name}",
             "name": chart.name,
             "version": chart.version,
             "hashes": _hash(chart.data),
-            **_licensed(_OURS if number < 2 else _declared(chart)),
+            **_licensed(licenses),
         }
 
 
-def _declared(chart: Chart) -> str | None:
-    """The license that a chart of others names; Helm itself has no place for it."""
-    return (chart.facts.get("annotations") or {}).get("artifacthub.io/license")
+def _licensed_charts(release: Release) -> Iterator[tuple[Chart, list[str]]]:
+    """The license that a chart of others names in an annotation; Helm has no place for it."""
+    for number, chart in enumerate(release.charts):
+        declared = (chart.facts.get("annotations") or {}).get("artifacthub.io/license")
+        yield chart, [_OURS] if number < 2 else [str(declared)] if declared else []
 
 
-def _images(release: Release) -> Iterator[dict[str, Any]]:
+def _images(release: Release, contents: Contents) -> Iterator[dict[str, Any]]:
     known = {place.name: place for place in release.images}
     for name, place in sorted(known.items()):
         path = f"{place.whole['registry']}/{place.whole['repository']}"
-        last = path.rpartition("/")[2]
+        digest, size = contents.get(name, (Digest(place.own.get("digest", "")), 0))
+        hashes = [{"alg": "SHA-256", "content": digests.hex_of(digest)}] if digest else []
+        properties = [{"name": "waybill:size", "value": str(size)}] if size else []
         yield {
             "type": "container",
             "bom-ref": f"image/{name}",
             "name": path,
             "version": place.whole["tag"],
-            "purl": f"pkg:oci/{last}?repository_url={path}&tag={place.whole['tag']}",
-            **_licensed(_license_of(place)),
+            "purl": _purl(path, place.whole["tag"], digest),
+            **_licensed(document("licenses").get(place.whole["repository"], [])),
+            **({"hashes": hashes} if hashes else {}),
+            **({"properties": properties} if properties else {}),
         }
 
 
-def _license_of(place: Place) -> str:
-    found = (name for path, name in _PROGRAMS.items() if place.path[: len(path)] == path)
-    return next(found, _OURS)
+def _purl(path: str, tag: str, digest: str) -> str:
+    version = f"@{quote(digest, safe='')}" if digest else ""
+    return f"pkg:oci/{path.rpartition('/')[2]}{version}?repository_url={path}&tag={tag}"
 
 
-def _licensed(name: str | None) -> dict[str, Any]:
-    return {"licenses": _license(name)} if name else {}
+def _licensed(names: list[str]) -> dict[str, Any]:
+    return {"licenses": _licenses(names)} if names else {}
 
 
-def _license(name: str) -> list[dict[str, Any]]:
-    return [{"license": {"id": name}}]
+def _licenses(names: list[str]) -> list[dict[str, Any]]:
+    known = ((name, SPDX.get(name.lower())) for name in names)
+    return [{"license": {"id": spdx} if spdx else {"name": name}} for name, spdx in known]
 
 
 def _hash(data: bytes) -> list[dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import re
 import tarfile
 import tempfile
@@ -16,6 +17,8 @@ from typing import Any
 import yaml
 
 from waybill.deliver import helm
+from waybill.deliver.helm import Manifest
+from waybill.deliver.installer.targets import KUBERNETES
 from waybill.errors import BadFile
 
 _TOP = "/Chart.yaml"
@@ -46,6 +49,13 @@ class Chart:
     def file(self) -> str:
         return f"{self.name}-{self.version}.tgz"
 
+    @property
+    def kubernetes(self) -> str:
+        """The oldest minor version that it asks for, or the newest one where it names none."""
+        lower = re.sub(r"<=?\s*v?[\w.-]+", "", str(self.facts.get("kubeVersion", "")))
+        found = re.search(r"1\.(\d+)", lower)
+        return f"1.{found[1]}.99" if found else f"{KUBERNETES}.0"
+
     @classmethod
     def read(cls, path: Path) -> Chart:
         """Raises BadFile for what is no chart's archive."""
@@ -75,6 +85,19 @@ def packaged(folder: Path, version: str | None) -> Chart:
         helm.run("package", str(folder), *flags)
         (archive,) = Path(made).iterdir()
         return Chart.parse(archived(unpacked(archive.read_bytes())))
+
+
+def templated(chart: Chart, values: Any) -> list[Manifest]:
+    """What Helm makes of it with these values. Raises HelmMissing, HelmFailed.
+
+    A Helm that was built from source takes itself for one of an old Kubernetes, so it is told.
+    """
+    with tempfile.TemporaryDirectory() as made:
+        archive, given = Path(made) / "chart.tgz", Path(made) / "values.json"
+        archive.write_bytes(chart.data)
+        given.write_text(json.dumps(values))
+        flags = (f"--values={given}", f"--kube-version={chart.kubernetes}")
+        return helm.documents(helm.run("template", "release", str(archive), *flags))
 
 
 def unpacked(data: bytes) -> dict[str, bytes]:

@@ -9,9 +9,8 @@ from typing import Any
 from waybill.deliver.helm import Manifest
 from waybill.deliver.installer.charts import Chart
 from waybill.deliver.installer.expressions import answer, chosen, quoted, repl, where
-from waybill.deliver.installer.sources import HERE, document
+from waybill.deliver.installer.sources import HERE
 from waybill.deliver.installer.targets import Target
-from waybill.deliver.installer.yamlfile import dump
 
 RELEASE = "waybill"
 """The Helm release: Secrets, checks and status informers are named after it."""
@@ -116,12 +115,9 @@ def restore() -> Document:
     return _object("velero.io/v1", "Restore", spec)
 
 
-def cluster(target: Target, version: str, operator: Chart | None) -> Document:
+def cluster(target: Target, version: str) -> Document:
     """Of Embedded Cluster: one kind by name, and two by its fields."""
     spec: Document = {"version": version, "roles": _roles(target)}
-    if operator:
-        values = document("gpu_operator")
-        spec["extensions"] = _extension(target, operator, values)
     return _object("embeddedcluster.replicated.com/v1beta1", "Config", spec)
 
 
@@ -135,23 +131,6 @@ def _roles(target: Target) -> Document:
     gpu |= {"description": "A node with NVIDIA GPUs", "nodeCount": {"range": {"min": 0}}}
     controller["description"] = "Everything but engines"
     return {"controller": controller, "custom": [gpu]}
-
-
-def _extension(target: Target, operator: Chart, values: Mapping[str, Any]) -> Document:
-    name, namespace = "gpu-operator", "gpu-operator"
-    if target.charts_only:
-        chart = {"name": operator.name, "chartVersion": operator.version}
-        more = {"releaseName": name, "namespace": namespace, "values": dict(values)}
-        return {"helmCharts": [{"chart": chart, **more}]}
-    repository = {"name": "nvidia", "url": "https://helm.ngc.nvidia.com/nvidia"}
-    entry = {
-        "name": name,
-        "chartname": f"nvidia/{operator.name}",
-        "version": operator.version,
-        "namespace": namespace,
-        "values": dump(values),
-    }
-    return {"helm": {"repositories": [repository], "charts": [entry]}}
 
 
 def _kots(kind: str, spec: Document) -> Document:

@@ -6,8 +6,9 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from waybill.deliver.installer.bom import bom
+from waybill.deliver.installer.bom import Contents, bom
 from waybill.deliver.installer.release import Release
 from waybill.errors import BadFile, BadValue
 from waybill.sign.keys import Signer
@@ -25,7 +26,9 @@ class Written:
     signature: Path | None
 
 
-def write(release: Release, out: Path, signer: Signer | None) -> Written:
+def write(
+    release: Release, out: Path, signer: Signer | None, contents: Contents = MappingProxyType({})
+) -> Written:
     """`out` appears whole or not at all. Raises BadValue, BadFile.
 
     The signature is what openssl makes of the list's bytes, as that of a bundle is.
@@ -34,7 +37,7 @@ def write(release: Release, out: Path, signer: Signer | None) -> Written:
         why = "it is there already and not an empty folder"
         raise BadValue(what="--out", value=str(out), why=why)
     stem = f"waybill-{release.target.name}-{release.version}"
-    listed = bom(release)
+    listed = bom(release, contents)
     content = {f"{FOLDER}/{name}": data for name, data in release.files.items()}
     content |= {f"{stem}.tar.gz": release.archive, f"{stem}.cdx.json": listed}
     if signer:

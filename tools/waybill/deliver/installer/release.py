@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from waybill.deliver.helm import Helm, Manifest, overlay
-from waybill.deliver.installer import charts, config, documents, images, values
+from waybill.deliver.installer import charts, config, documents, images, operator, values
 from waybill.deliver.installer.charts import Chart
 from waybill.deliver.installer.sources import SETTINGS, document, files
 from waybill.deliver.installer.targets import Target
@@ -27,7 +27,8 @@ TITLE = "Waybill"
 class Order:
     """What a release is made of. `vendor` are values over the chart's own, as `--values` files.
 
-    `operator` is the chart of NVIDIA's GPU operator, `cluster` a version of Embedded Cluster.
+    `operator` is the chart of NVIDIA's GPU operator, for Embedded Cluster 3 alone; `cluster` is a
+    version of Embedded Cluster.
     """
 
     target: Target
@@ -57,18 +58,24 @@ class Release:
 
 
 def build(order: Order) -> Release:
-    """Raises BadFile, HelmMissing, HelmFailed, ImagesCollide."""
+    """Raises BadFile, BadValue, HelmMissing, HelmFailed, ImagesCollide."""
     chart = charts.packaged(order.chart, order.version)
     settings = _settings(chart.version)
-    operator = Chart.read(order.operator) if order.operator else None
     defaults, manifests, plan = _rendered(order)
-    found = tuple(images.places(overlay(defaults, order.vendor)))
+    found = images.places(overlay(defaults, order.vendor))
     _check(order.target, found)
-    packed = (chart, settings, *([operator] if operator else []))
-    made = _documents(order, packed, defaults, manifests, plan)
-    bundled = packed if order.target.charts_only else packed[:2]
-    archives = {each.file: each.data for each in bundled}
-    return Release(order.target, packed, {**made, **archives}, found)
+    made = _documents(order, (chart, settings), defaults, manifests, plan)
+    packed = [chart, settings]
+    if order.operator:
+        beside = Chart.read(order.operator)
+        more = operator.images(beside)
+        made["embedded-cluster.yaml"]["spec"]["extensions"] = operator.extension(beside)
+        made["kots-app.yaml"]["spec"]["additionalImages"] += sorted(each.name for each in more)
+        packed, found = [*packed, beside], [*found, *more]
+    # KOTS reads the first document of a file alone.
+    texts = {name: dump(content).encode() for name, content in made.items()}
+    archives = {each.file: each.data for each in packed}
+    return Release(order.target, tuple(packed), {**texts, **archives}, tuple(found))
 
 
 def _settings(version: str) -> Chart:
@@ -89,7 +96,7 @@ def _rendered(order: Order) -> tuple[dict[str, Any], list[Manifest], Plan]:
         return own.values(), release.template(), Plan.of(release)
 
 
-def _check(target: Target, found: tuple[images.Place, ...]) -> None:
+def _check(target: Target, found: Iterable[images.Place]) -> None:
     """Raises ImagesCollide: KOTS keeps the last part of a path alone."""
     known: dict[str, str] = {}
     for place in found if not target.charts_only else ():
@@ -100,13 +107,13 @@ def _check(target: Target, found: tuple[images.Place, ...]) -> None:
 
 def _documents(
     order: Order,
-    packed: tuple[Chart, ...],
+    packed: tuple[Chart, Chart],
     defaults: dict[str, Any],
     manifests: list[Manifest],
     plan: Plan,
-) -> dict[str, bytes]:
+) -> dict[str, documents.Document]:
     target, vendor = order.target, dict(order.vendor)
-    chart, settings = packed[:2]
+    chart, settings = packed
     main = documents.helm_chart(
         chart,
         documents.RELEASE,
@@ -129,16 +136,13 @@ def _documents(
         "lint.yaml": documents.lint_config(),
     }
     if target.cluster:
-        operator = packed[2] if len(packed) > 2 else None
-        version = order.cluster or target.cluster
-        made["embedded-cluster.yaml"] = documents.cluster(target, version, operator)
+        made["embedded-cluster.yaml"] = documents.cluster(target, order.cluster or target.cluster)
     if not target.charts_only:
         made["redactor.yaml"] = document("redactor")
         made["backup.yaml"] = document("backup")
         if target.cluster:
             made["restore.yaml"] = documents.restore()
-    # KOTS reads the first document of a file alone.
-    return {name: dump(content).encode() for name, content in made.items()}
+    return made
 
 
 def vendor_values(paths: list[Path]) -> dict[str, Any]:

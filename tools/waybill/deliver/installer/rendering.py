@@ -1,7 +1,7 @@
 """Replicated's templates, rendered as its installers do: they are Go's, and so are Helm's.
 
-Each function of Replicated that releases here use is put in Helm's words; any other is an error, as
-it would be where the installer does not know it.
+Each function of Replicated is put in Helm's words; any other is an error, as it would be where the
+installer does not know it.
 """
 
 from __future__ import annotations
@@ -15,26 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from waybill.deliver import helm
+from waybill.deliver.installer.functions import in_helms_words
 
-PROXY = "proxy.replicated.com/proxy/waybill"
-_ACTION = re.compile(r"(?:repl\{\{|\{\{repl)(-?\s.*?)\}\}|\{\{", re.DOTALL)
-_WORDS = (
-    (r'ConfigOptionEquals "(\w+)" "(\w*)"', r'(eq (get $options "\1") "\2")'),
-    (r'ConfigOptionNotEquals "(\w+)" "(\w*)"', r'(ne (get $options "\1") "\2")'),
-    (r'ConfigOption(?:Data)? "(\w+)"', r'(get $options "\1")'),
-    (r"RandomString (\d+)", r"(randAlphaNum \1)"),
-    (r'ReplicatedImageRegistry "([^"]+)" true', r'(ternary $registry.host "\1" $local)'),
-    (r'ReplicatedImageRegistry "([^"]+)"', rf'(ternary $registry.host "{PROXY}/\1" $local)'),
-    (r"\bHasLocalRegistry\b", "$local"),
-    (r"\bLocalRegistryHost\b", "$registry.host"),
-    (r"\bLocalRegistryNamespace\b", "$registry.namespace"),
-    (r"\bImagePullSecretName\b", '"waybill-registry"'),
-    (r"\bParseInt\b", "int64"),
-    (r"\bNamespace\b", "$.Release.Namespace"),
-)
+_ACTION = re.compile(r"(?:repl\{\{|\{\{repl)(.*?)\}\}|\{\{", re.DOTALL)
 _BEGIN = (
     "{{- $options := .Values.options }}{{ $registry := .Values.registry }}"
-    "{{ $local := ne $registry.host `` -}}"
+    "{{ $local := ne $registry.host `` }}{{ $unknown := dict -}}"
 )
 
 
@@ -75,17 +61,17 @@ def render(texts: Mapping[str, str], place: Place) -> dict[str, str]:
 def defaults(config: Mapping[str, Any]) -> dict[str, str]:
     """The options of a Config that nobody has changed; its own expressions are rendered already."""
     items = [item for group in config["spec"]["groups"] for item in group.get("items") or ()]
-    return {item["name"]: str(item.get("value", item.get("default", ""))) for item in items}
+    return {item["name"]: default(item) for item in items}
+
+
+def default(item: Mapping[str, Any]) -> str:
+    return str(item.get("value", item.get("default", "")))
 
 
 def _translated(text: str) -> str:
     """What is no expression of Replicated's stays as it is."""
-    return _ACTION.sub(lambda found: _action(found[1]), text)
 
+    def action(found: re.Match[str]) -> str:
+        return '{{ "{{" }}' if found[1] is None else f"{{{{{in_helms_words(found[1])}}}}}"
 
-def _action(expression: str | None) -> str:
-    if expression is None:
-        return '{{ "{{" }}'
-    for pattern, ours in _WORDS:
-        expression = re.sub(pattern, ours, expression)
-    return f"{{{{{expression}}}}}"
+    return _ACTION.sub(action, text)

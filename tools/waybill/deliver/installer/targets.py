@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from waybill.deliver.installer.expressions import quoted, repl
 
+KUBERNETES = "1.36"
+"""The version that Embedded Cluster brings, of either generation."""
 PUBLIC = frozenset({"docker.io", "quay.io"})
 """Registries that everybody may read, so that nothing has to be asked of the vendor's proxy."""
 
@@ -34,17 +36,14 @@ class Target:
         """
         registry, repository = image["registry"], image["repository"]
         if self.charts_only:
-            direct = " true" if registry in PUBLIC else ""
-            return {
-                "registry": repl(f"ReplicatedImageRegistry {quoted(registry)}{direct} | toJson"),
-                "digest": "",
-            }
+            place = local(registry, direct=registry in PUBLIC)
+            return {"registry": repl(f"{place} | toJson"), "digest": ""}
         # KOTS keeps the last part of the path alone, in a namespace that may be empty.
         last = quoted("/" + repository.rpartition("/")[2])
-        local = f'(print LocalRegistryNamespace {last} | trimPrefix "/")'
+        path = f'(print LocalRegistryNamespace {last} | trimPrefix "/")'
         return {
             "registry": _where_local("LocalRegistryHost", registry),
-            "repository": _where_local(local, repository),
+            "repository": _where_local(path, repository),
             "digest": "",
         }
 
@@ -54,15 +53,20 @@ class Target:
         return [] if self.charts_only else [repl("ImagePullSecretName | toJson")]
 
 
-def _where_local(local: str, upstream: str) -> str:
-    return repl(f"HasLocalRegistry | ternary {local} {quoted(upstream)} | toJson")
+def local(registry: str, *, direct: bool) -> str:
+    """Embedded Cluster 3's own registry where it has one; else this one, or the proxy to it."""
+    return f"ReplicatedImageRegistry {quoted(registry)}{' true' if direct else ''}"
+
+
+def _where_local(kept: str, upstream: str) -> str:
+    return repl(f"HasLocalRegistry | ternary {kept} {quoted(upstream)} | toJson")
 
 
 TARGETS = {
     each.name: each
     for each in (
         Target("kots", "KOTS in a cluster that is there"),
-        Target("ec2", "Embedded Cluster 2", "2.19.2+k8s-1.36"),
-        Target("ec3", "Embedded Cluster 3", "3.11.1-beta.1+k8s-1.36", charts_only=True),
+        Target("ec2", "Embedded Cluster 2", f"2.19.2+k8s-{KUBERNETES}"),
+        Target("ec3", "Embedded Cluster 3", f"3.11.1-beta.1+k8s-{KUBERNETES}", charts_only=True),
     )
 }

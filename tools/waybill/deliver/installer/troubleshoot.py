@@ -104,7 +104,9 @@ def _chosen(name: str) -> str:
 
 
 def _of_values(name: str) -> str:
-    return f"{{{{ (.Values.checks | default dict).{name} }}}}"
+    """It stands between single quotes: those inside are written twice, and named by number."""
+    fact = f"(.Values.checks | default dict).{name}"
+    return f'{{{{ {fact} | toString | replace "\\x27" "\\x27\\x27" }}}}'
 
 
 def _elsewhere(condition: str) -> str:

@@ -17,6 +17,8 @@ OWN_STORE = chosen("store", "external")
 OWN_ISSUER = chosen("identity", "external")
 READ, WRITE, CA = "waybill-store-read", "waybill-store-write", "waybill-ca"
 """Objects that the settings' chart makes of what a person has typed."""
+_NOWHERE = "127.0.0.1/32"
+"""What policies let pods reach where nobody has said an address."""
 _BACKED_UP = {"backup.velero.io/backup-volumes": "data"}
 _LEFT_OUT = "backup.velero.io/backup-volumes-excludes"
 """Models come from media again, and would be most of a backup."""
@@ -70,7 +72,7 @@ def _store() -> Values:
     writes = f"and ({OWN_STORE}) ({answer('store_write_key_id')} | empty | not)"
     outside = {
         "enabled": repl(OWN_STORE),
-        "cidr": text("store_cidr", "0.0.0.0/0"),
+        "cidr": text("store_cidr", _NOWHERE),
         "ports": [number("store_port", "443")],
         "from": ["model-hub", "vllm", "import"],
     }
@@ -101,7 +103,7 @@ def _store() -> Values:
 def _identity() -> Values:
     outside = {
         "enabled": repl(OWN_ISSUER),
-        "cidr": text("identity_cidr", "0.0.0.0/0"),
+        "cidr": text("identity_cidr", _NOWHERE),
         "ports": [number("identity_port", "443")],
         "from": ["gateway", "model-hub"],
     }

@@ -46,6 +46,6 @@ def _asked(folder: Folder) -> dict[str, str]:
         rule
         for each in folder.of("LintConfig", "kots.io/v1beta1")
         for rule in maps(each.spec.get("rules"))
-        if rule.get("name") in RULES and rule.get("level") in (*LEVELS, "off")
+        if str(rule.get("name")) in RULES and rule.get("level") in (*LEVELS, "off")
     ]
-    return {rule["name"]: rule["level"] for rule in rules}
+    return {str(rule["name"]): rule["level"] for rule in rules}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tempfile
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from waybill.deliver import helm
+from waybill.deliver.installer.charts import Chart, templated
 from waybill.deliver.installer.lint.folder import Document, Folder, maps, strings
 from waybill.deliver.installer.lint.rule import Found, rule
 from waybill.errors import HelmFailed
@@ -80,19 +77,15 @@ def schema_violation(folder: Folder) -> Found:
     charts = {(chart.name, chart.version): chart for chart in folder.charts.values()}
     for each in folder.helm_charts:
         chart = charts.get(_named(each))
-        if chart and (why := _refused(chart.data, each.spec.get("builder") or {})):
+        if chart and (why := _refused(chart, each.spec.get("builder") or {})):
             yield each.file, f"Helm does not take the chart's values with its builder: {why}"
 
 
-def _refused(archive: bytes, builder: Any) -> str:
-    with tempfile.TemporaryDirectory() as made:
-        chart, values = Path(made) / "chart.tgz", Path(made) / "values.yaml"
-        chart.write_bytes(archive)
-        values.write_text(json.dumps(builder))
-        try:
-            helm.run("template", "release", str(chart), f"--values={values}")
-        except HelmFailed as error:
-            return str(error.facts["why"])
+def _refused(chart: Chart, builder: Any) -> str:
+    try:
+        templated(chart, builder)
+    except HelmFailed as error:
+        return str(error.facts["why"])
     return ""
 
 

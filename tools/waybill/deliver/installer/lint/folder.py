@@ -98,9 +98,12 @@ class Folder:
 
     @cached_property
     def items(self) -> list[tuple[str, dict[str, Any]]]:
-        """File and item of each option on the config screen; a choice counts as one, too."""
+        """File and item of each option on the config screen; a choice counts as one, too.
+
+        Whatever its name is, it is a text here.
+        """
         return [
-            (each.file, item)
+            (each.file, {**item, "name": str(item.get("name", ""))})
             for each in self.of("Config", "kots.io/v1beta1")
             for group in maps(each.spec.get("groups"))
             for item in _nested(group)

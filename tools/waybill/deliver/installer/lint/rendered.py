@@ -8,7 +8,7 @@ import yaml
 
 from waybill.deliver.installer.lint.folder import Folder
 from waybill.deliver.installer.lint.rule import Found, rule
-from waybill.deliver.installer.rendering import Place, defaults, render
+from waybill.deliver.installer.rendering import Place, default, render
 from waybill.errors import HelmFailed
 
 
@@ -32,9 +32,6 @@ def invalid_rendered(folder: Folder) -> Found:
 
 
 def _places(folder: Folder) -> Iterator[Place]:
-    options: dict[str, str] = {}
-    for each in folder.of("Config", "kots.io/v1beta1"):
-        if each.spec.get("groups"):
-            options = defaults(each.value)
+    options = {item["name"]: default(item) for _, item in folder.items}
     yield Place(options)
     yield Place(options, "registry.local:5000", "apps")
