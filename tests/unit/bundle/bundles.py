@@ -127,7 +127,7 @@ def of_bundle(*folders: Path) -> dict[str, str]:
     return {
         f"{at}/{name}": found
         for at, folder in enumerate(folders)
-        for name, found in bytes_below(folder, but=[".waybill-pack.json"]).items()
+        for name, found in bytes_below(folder, but=[".waybill-pack.json", ".cache"]).items()
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.bundle.bundles import FILES, REPO, load, new_store, pack, plan, write
+from tests.unit.bundle.test_pull import contents
 from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Decision, Loading
@@ -53,7 +54,7 @@ def test_a_model_with_odd_names_is_pulled_whole(tmp_path: Path) -> None:
     pack(write(tmp_path / "model", files), tmp_path / "bundle")
     load(store, tmp_path / "bundle")
     pull(store, store.manifest(REPO, store.resolve(REPO, "main")), tmp_path / "out")
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
+    assert contents(tmp_path / "out") == files
 
 
 @pytest.mark.usefixtures("small")

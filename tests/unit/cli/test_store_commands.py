@@ -48,6 +48,19 @@ def test_pull_takes_a_commit(waybill: Waybill, loaded: Path, tmp_path: Path) -> 
     assert contents(tmp_path / "out") == FILES
 
 
+def test_what_was_pulled_from_a_store_needs_no_hub(
+    waybill: Waybill, loaded: Path, tmp_path: Path
+) -> None:
+    """An engine takes weights that somebody has brought."""
+    out, hub = ("--out", tmp_path / "out"), ("--hub", "http://127.0.0.1:1", "--patience", 0)
+    found = waybill("pull", "acme/demo", "--from", loaded, *out, "--json")
+    name = f"acme/demo@{found.result['commit']}"
+    ran = waybill("pull", name, *hub, *out, "--json")
+    assert (ran.code, ran.result["kept"]) == (0, 8)
+    (tmp_path / "out/config.json").unlink()
+    assert waybill("pull", name, *hub, *out).code == 7
+
+
 WRONG = {
     "an unknown repo": ("some/other", 2, "there is no repo some/other in file://"),
     "an unknown branch": ("acme/demo@next", 2, "acme/demo has no revision 'next' in file://"),

@@ -44,7 +44,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to write")
     parser.add_argument("--digest", help="the manifest's digest, as pinned: anything else fails")
     parser.add_argument(
-        "--check", action="store_true", help="read again what an earlier pull from a hub completed"
+        "--check", action="store_true", help="read again what an earlier pull completed"
     )
     parser.add_argument(
         "--patience",

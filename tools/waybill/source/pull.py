@@ -1,13 +1,12 @@
 """Pulling a revision from a hub: patient with the hub, strict with the bytes.
 
 The hub is asked for names, sizes and digests; the manifest is made anew from the bytes that came,
-and its digest decides. It is kept beside the files, last of all, so where it is, all is.
+and its digest decides.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from waybill.errors import BadFile, OtherRevision, SourceRefused, SourceUnreacha
 from waybill.manifest import File, Manifest
 from waybill.source.base import SourceFile
 from waybill.store.base import Advance, no_progress
-from waybill.store.pull import NOTES, Pulled, Wanted, alone, fetch, place
+from waybill.store.pull import MANIFEST as MANIFEST
+from waybill.store.pull import Pulled, Wanted, alone, fetch, keep
 
-MANIFEST = f"{NOTES}/manifest.json"
 PATIENCE = 300.0
 """Seconds without a byte after which a hub is given up."""
 _LONGEST_PAUSE = 15.0
@@ -96,7 +95,7 @@ def pull_from_hub(
             for file, one in zip(listed, got, strict=True)
         )
         _compare(source, Expected(source.commit, digest), manifest)
-        _keep(out, manifest)
+        keep(out, manifest)
     return manifest, Pulled.of(wanted, got)
 
 
@@ -113,16 +112,6 @@ def _compare(source: Hub, expected: Expected, manifest: Manifest) -> None:
     if not expected.fits(found):
         told = expected.digest or expected.commit
         raise OtherRevision(source=source, expected=told, found=found)
-
-
-def _keep(out: Path, manifest: Manifest) -> None:
-    path = place(out, MANIFEST)
-    draft = path.with_suffix(f".{os.getpid()}")
-    with draft.open("wb") as target:
-        target.write(manifest.data)
-        target.flush()
-        os.fsync(target.fileno())
-    draft.replace(path)
 
 
 class Patience:

@@ -22,6 +22,8 @@ from waybill.store.work import Stoppable, parallel
 
 NOTES = ".cache/waybill"
 """Folder below the output for files that are not finished; `waybill pack` leaves it out."""
+MANIFEST = f"{NOTES}/manifest.json"
+"""Kept last of all: where it is, all is, and a later pull asks nobody."""
 LOCK = ".waybill-pull.lock"
 _FILES_AT_ONCE = 4
 
@@ -87,7 +89,21 @@ def pull(store: Store, manifest: Manifest, out: Path, advance: Advance = no_prog
         for file in manifest.files
     ]
     with alone(out):
-        return Pulled.of(wanted, fetch(wanted, out, advance))
+        got = fetch(wanted, out, advance)
+        with _errors(out):
+            keep(out, manifest)
+    return Pulled.of(wanted, got)
+
+
+def keep(out: Path, manifest: Manifest) -> None:
+    """Call it within `alone`, when all its files are there."""
+    path = place(out, MANIFEST)
+    draft = path.with_suffix(f".{os.getpid()}")
+    with draft.open("wb") as target:
+        target.write(manifest.data)
+        target.flush()
+        os.fsync(target.fileno())
+    draft.replace(path)
 
 
 def fetch(wanted: Sequence[Wanted], out: Path, advance: Advance = no_progress) -> list[Got]:
