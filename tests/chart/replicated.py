@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
+from tests.chart import closed
 from tests.chart.rendering import CHART, HELM, NEWEST
 from tests.services import needs
 from waybill.deliver import helm
@@ -129,29 +129,13 @@ def schema(kind: str, api: str) -> Object:
         path = _published() / "troubleshoot" / f"troubleshoot.sh_{kind.lower()}s.yaml"
         crd = yaml.load(path.read_text(), yaml.CSafeLoader)
         (found,) = (each for each in crd["spec"]["versions"] if each["name"] == version)
-        return dict(_closed(found["schema"]["openAPIV3Schema"]))
+        return dict(closed.closed(found["schema"]["openAPIV3Schema"]))
     path = _published() / "kotskinds" / f"{kind.lower()}-kots-{version}.json"
-    return dict(_closed(json.loads(path.read_text())))
-
-
-def _closed(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_closed(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found = {key: _closed(each) for key, each in schema.items()}
-    if found.get("type") == "BoolString":
-        found["type"] = ["string", "boolean"]
-    if isinstance(found.get("properties"), dict):
-        found.setdefault("additionalProperties", False)
-        if isinstance(found["properties"].get("metadata"), dict):
-            found["properties"]["metadata"] = {"type": "object"}
-    return found
+    return dict(closed.closed(json.loads(path.read_text())))
 
 
 def complaints(one: Object) -> list[str]:
-    validator = jsonschema.Draft7Validator(schema(one["kind"], one["apiVersion"]))
-    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(one)]
+    return closed.complaints(schema(one["kind"], one["apiVersion"]), one)
 
 
 def fields_of_go(struct: str) -> dict[str, str]:
