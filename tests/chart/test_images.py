@@ -66,6 +66,17 @@ def test_all_that_an_environment_could_run_holds_what_it_runs(case: str) -> None
     assert could >= names(listed(release(*CASES[case])))
 
 
+def test_an_image_of_its_own_has_no_digest_of_another(tmp_path: Path) -> None:
+    values = tmp_path / "values.json"
+    image = {"digest": f"sha256:{'a' * 64}"}
+    pull = {"image": {"tag": "9.9.9"}}
+    values.write_text(json.dumps({"global": {"image": image}, "vllm": {"pull": pull}}))
+    found = {one.path: one for one in listed(release(values), everything=True)}
+    (own,) = (one for path, one in found.items() if path == "vllm.pull.image")
+    assert (own.reference.tag, own.reference.digest, own.needs) == ("9.9.9", "", "a model")
+    assert found["global.image"].reference.digest == image["digest"]
+
+
 @pytest.mark.parametrize("case", ["prod", "external-oidc"])
 def test_names_are_the_images_own_where_a_mirror_is_set(case: str) -> None:
     registries = {one.reference.registry for one in listed(release(*CASES[case]))}

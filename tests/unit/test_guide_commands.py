@@ -17,8 +17,8 @@ LEFT_OUT = re.compile(r"…|→|\.\.\.|\||\S {2,}[^# ]")
 
 def commands(page: Path) -> Iterator[list[str]]:
     """The words of each command of ours in a block, without what is the shell's."""
-    blocks = re.findall(r"^```(?:sh)?\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
-    for block in blocks:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    for block in (text for language, text in blocks if language in ("", "sh")):
         for line in re.sub(r"\\\n\s*", " ", block).splitlines():
             found = re.match(r"\s*(?:\w+=\S+ )*waybill (.*)", line)
             if found is None or LEFT_OUT.search(line):

@@ -98,6 +98,22 @@ def test_a_large_model_is_refused_with_the_reason(
     assert not (empty.folder / "docker").exists()
 
 
+def test_a_large_source_is_refused_before_it_is_read(folder: Path, waybill: Waybill) -> None:
+    """And by default."""
+    with (folder / "model.safetensors").open("ab") as stream:
+        stream.truncate(300 * 10**9)
+    name = ("--as", "acme/demo", "--name", "127.0.0.1:1/models/large:v1")
+    ran = waybill("images", "from-model", folder, *name, "--push")
+    assert (ran.code, "acme/demo has 300.00 GB" in ran.err) == (3, True)
+    assert "an image should hold 1.00 GB at most" in ran.err
+
+
+def test_one_source_is_one_model(folder: Path, waybill: Waybill) -> None:
+    name = ("--as", "acme/demo", "--name", "127.0.0.1:1/models/two:v1")
+    ran = waybill("images", "from-model", folder, folder, *name, "--push")
+    assert (ran.code, "one source at a time" in ran.err) == (2, True)
+
+
 @pytest.mark.parametrize("form", ["artifact", "image"])
 def test_a_damaged_file_does_not_become_an_image(
     form: str, empty: Registry, bundle: Path, waybill: Waybill

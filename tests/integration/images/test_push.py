@@ -84,8 +84,10 @@ def test_what_has_come_is_not_sent_again(
 ) -> None:
     bundle = save(HUB)
     with faulty(f"http://{empty.host}") as wire:
-        broken = lambda verb, path: verb == method and is_upload(verb, path)  # noqa: E731
-        wire.next(fault, lambda verb, path: broken(verb, path) and wire.sent > 3 * PIECE)
+        wire.next(
+            fault,
+            lambda verb, path: verb == method and is_upload(verb, path) and wire.sent > 3 * PIECE,
+        )
         pushed(wire, waybill, bundle)
         assert wire.done[fault] == 1
         assert WHOLE <= wire.sent < WHOLE + 100_000
@@ -274,6 +276,28 @@ def test_verify_finds_what_is_not_as_it_was_brought(
     assert ran.code == 4
     assert "and not" in ran.out
     assert "1 of 2 images are good" in ran.out
+
+
+def test_verify_reads_the_bundle_and_asks_the_registry(
+    empty: Registry, save: Save, waybill: Waybill
+) -> None:
+    bundle = save()
+    verify = ("images", "verify", bundle, "--registry", empty.host, "--json")
+    assert waybill("images", "push", bundle, "--to", empty.host).code == 0
+    ran = waybill(*verify)
+    assert (ran.code, ran.result["good"], len(ran.result["images"])) == (0, 1, 2)
+    flip(bundle / "part-00001.tar", 2000)
+    ran = waybill(*verify)
+    assert (ran.code, list(ran.result["wrong"])) == (4, ["part-00001.tar"])
+    assert not any(one["wrong"] for one in ran.result["images"])
+    (bundle / "part-00001.tar").unlink()
+    ran = waybill(*verify)
+    assert (ran.code, ran.result["missing"]) == (2, ["part-00001.tar"])
+
+
+def test_a_policy_is_not_passed_by(empty: Registry, waybill: Waybill) -> None:
+    ran = waybill("images", "verify", "--registry", empty.host, "--trust", "policy.yaml")
+    assert (ran.code, "signature of a bundle" in ran.err) == (2, True)
 
 
 def test_what_a_registry_has_can_be_saved_from_there(

@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,20 @@ from tests.unit.bundle.bundles import flip
 from tests.unit.cli.conftest import Waybill
 from tests.unit.images.conftest import BASE, DATABASE, HUB, IMAGES, blobs_of
 from waybill.bundle.media import Bundle
-from waybill.deliver.images.load import archive_of, pipe
+from waybill.deliver.images.choices import command
+from waybill.deliver.images.load import archive_of, pipe, write
 from waybill.digest import Digest
-from waybill.errors import Corrupt, LoaderFailed
-from waybill.source.images import ArchiveImages, resolve
+from waybill.errors import (
+    ArchiveUnwritable,
+    BadFile,
+    BadValue,
+    Corrupt,
+    ImageMissing,
+    ImageTwice,
+    LoaderFailed,
+)
+from waybill.source.archives import ArchiveImages
+from waybill.source.images import resolve
 from waybill.source.reference import Place, Reference
 
 
@@ -105,9 +117,96 @@ def test_the_runtime_is_the_first_that_is_here(
         assert "index.json" in tar.getnames()
 
 
-def test_an_archive_counts_by_repository_and_tag(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [HUB, "build.local/acme/hub:1.0", "acme/hub:1.0"])
+def test_an_archive_counts_by_repository_and_tag(name: str, tmp_path: Path) -> None:
     image = build([layer({"a": b"1"})])
-    path = archive(tmp_path / "a.tar", {"build.local/acme/hub:1.0": image})
-    found = resolve(ArchiveImages([path]), Reference.parse(HUB))
+    images = ArchiveImages([archive(tmp_path / "a.tar", {name: image})])
+    found = resolve(images, Reference.parse(HUB))
     assert (found.name, found.descriptor.digest) == (HUB, image.digest)
-    assert DATABASE not in ArchiveImages([path])._archives[0].names
+    for other in (DATABASE, "example.com/hub:1.0"):
+        with pytest.raises(ImageMissing):
+            resolve(images, Reference.parse(other))
+
+
+def test_of_two_the_whole_name_counts_and_else_nobody_guesses(tmp_path: Path) -> None:
+    built = {one: build([layer({"a": one.encode()})]) for one in "abc"}
+    paths = [
+        archive(tmp_path / "a.tar", {"one.example/acme/hub:1.0": built["a"]}),
+        archive(tmp_path / "b.tar", {"two.example/acme/hub:1.0": built["b"]}),
+    ]
+    with pytest.raises(ImageTwice, match=r"a\.tar \(one\.example/acme/hub:1\.0\), and .*b\.tar"):
+        resolve(ArchiveImages(paths), Reference.parse(HUB))
+    paths.append(archive(tmp_path / "c.tar", {HUB: built["c"]}))
+    found = resolve(ArchiveImages(paths), Reference.parse(HUB))
+    assert found.descriptor.digest == built["c"].digest
+    paths[1:] = [archive(tmp_path / "d.tar", {"two.example/acme/hub:1.0": built["a"]})]
+    found = resolve(ArchiveImages(paths), Reference.parse(HUB))
+    assert found.descriptor.digest == built["a"].digest
+
+
+def test_an_archive_without_names_says_so(tmp_path: Path) -> None:
+    image = build([layer({"a": b"1"})])
+    images = ArchiveImages([archive(tmp_path / "a.tar", {"": image})])
+    with pytest.raises(BadFile, match="names none of its images"):
+        resolve(images, Reference.parse(HUB))
+    by_digest = Reference.parse(f"{HUB}@{image.digest}")
+    assert resolve(images, by_digest).manifest == image.manifest
+
+
+@pytest.mark.parametrize("runtime", ["docker", "podman"])
+def test_a_socket_of_containerd_is_for_containerd(
+    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / runtime).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert command(None, None) == [runtime, "load"]
+    with pytest.raises(BadValue, match=f"it is containerd's, not {runtime}'s"):
+        command(None, "/run/containerd.sock")
+    (tmp_path / "ctr").touch(mode=0o755)
+    assert command(None, "/run/x.sock")[:2] == ["ctr", "--address=/run/x.sock"]
+
+
+def test_two_images_of_one_name_are_not_loaded(tmp_path: Path, waybill: Waybill) -> None:
+    names = [f"{registry}.example/acme/hub:1.0" for registry in ("one", "two")]
+    images = {name: build([layer({"a": name.encode()})]) for name in names}
+    built = archive(tmp_path / "a.tar", images)
+    arguments = ("images", "save", *names, "--archive", built, "--no-chart", "--out")
+    assert waybill(*arguments, tmp_path / "b").code == 0
+    ran = waybill("images", "load", tmp_path / "b", "--as", "registry.internal")
+    assert (ran.code, "would both be registry.internal/acme/hub:1.0" in ran.err) == (2, True)
+
+
+def test_a_program_is_named_without_its_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctr = tmp_path / "ctr"
+    ctr.write_text("#!/bin/sh\necho no such socket; exit 1\n")
+    ctr.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(LoaderFailed, match="ctr images import failed: no such socket"):
+        pipe(command("containerd", "/run/x.sock"), [])
+
+
+def test_an_archive_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    def chunks(fails: Exception | None = None) -> Iterator[bytes]:
+        yield b"a" * 100_000
+        if fails:
+            raise fails
+        yield b"b"
+
+    write(tmp_path / "x.tar", chunks())
+    assert (tmp_path / "x.tar").read_bytes() == b"a" * 100_000 + b"b"
+    with pytest.raises(ArchiveUnwritable, match=r"missing/x\.tar cannot be written: No such file"):
+        write(tmp_path / "missing/x.tar", chunks())
+    with pytest.raises(ArchiveUnwritable, match="Is a directory"):
+        write(tmp_path, chunks())
+    for failure in (Corrupt(what="x", expected="a", found="b"), OSError("the medium")):
+        with pytest.raises(type(failure), match=r"x|medium"):
+            write(tmp_path / "y.tar", chunks(failure))
+    assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.tar.partial").symlink_to("/dev/full")
+    with pytest.raises(ArchiveUnwritable, match="No space left on device"):
+        write(tmp_path / "x.tar", [b"a"])

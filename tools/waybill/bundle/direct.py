@@ -6,7 +6,7 @@ twice, once to know it and once to send it; nothing is copied to scratch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import IO
@@ -72,9 +72,12 @@ class SourceCargo:
         allow_pickle: bool = False,
         choice: Choice = Choice(),  # noqa: B008 - it is frozen
         signer: Signer | None = None,
+        look: Callable[[RepoId, int], None] = lambda _repo, _size: None,
         advance: Advance = no_progress,
     ) -> SourceCargo:
         """Reads what the source names no digest of, and all small files; `advance` is told.
+
+        Before that `look` is told how many bytes there are, and may raise.
 
         The revision is the same one that packing would make. Raises BadValue, NothingToPack,
         PickleRefused, UnsafePath, SourceUnreachable, SourceChanged, Corrupt.
@@ -82,8 +85,9 @@ class SourceCargo:
         origin = source.origin
         repo = repo_of(origin, repo)
         selection = select(source.files(), str(source), allow_pickle=allow_pickle, choice=choice)
-        look = _Look(source, Stoppable(advance))
-        found = parallel(look, selection.kept, _FILES_AT_ONCE, look.advance.stop)
+        look(repo, sum(file.size for file in selection.kept))
+        read = _Look(source, Stoppable(advance))
+        found = parallel(read, selection.kept, _FILES_AT_ONCE, read.advance.stop)
         known = {file.path: each for file, each in zip(selection.kept, found, strict=True)}
         manifest = Manifest.of(
             File(file.path, known[file.path].digest, file.size, known[file.path].git_oid)

@@ -129,8 +129,7 @@ class Saving(Writing):
         source = StackSource(images, wanted, small)
         before, adds = _before(outs)
         all_files = source.files()
-        there = base.holding(source, all_files, advance) if base else {}
-        sizes = [(file.path, file.size) for file in all_files if file.path not in there]
+        there, sizes = cls.lacking(source, all_files, base, advance)
         first = len(before.parts) if before else 0
         parts = [replace(one, number=first + one.number) for one in cut(sizes, "", part_size)]
         return cls(

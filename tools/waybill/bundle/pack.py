@@ -50,8 +50,7 @@ class Packing(Writing):
         repo = repo_of(origin, repo)
         files = source.files()
         selection = select(files, str(source), allow_pickle=allow_pickle, choice=choice)
-        there = base.holding(source, selection.kept, advance) if base else {}
-        sizes = [(file.path, file.size) for file in selection.kept if file.path not in there]
+        there, sizes = cls.lacking(source, selection.kept, base, advance)
         parts = cut(sizes, str(repo), part_size)
         return cls(
             source=source,

@@ -52,6 +52,14 @@ class Writing(ABC):
     adds: bool = False
     """That is all they hold: a bundle that nobody has added other things to."""
 
+    @staticmethod
+    def lacking(
+        source: Source, files: Sequence[SourceFile], base: Base | None, advance: Advance
+    ) -> tuple[dict[str, Finished], list[tuple[str, int]]]:
+        """What the base has of the files, and path and size of each that has to be written."""
+        there = base.holding(source, files, advance) if base else {}
+        return there, [(file.path, file.size) for file in files if file.path not in there]
+
     @property
     @abstractmethod
     def subject(self) -> str:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from waybill.cli import images_out
+from waybill.cli import images_model, images_out
 from waybill.cli.arguments import Commands, size
-from waybill.cli.images_out import add_list, release
+from waybill.cli.images_arguments import add_list, add_registry, listed_of, reach_of, release
+from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted, human, table
-from waybill.cli.sign import add_key, signer_of
 from waybill.errors import ImageMissing
-from waybill.source.reference import Place, Reference
+from waybill.source.reference import PLATFORM, Place, Reference
 
 if TYPE_CHECKING:
     from waybill.source.images import Image, Images
-
-PLATFORM = "linux/amd64"
 
 
 def register(commands: Commands) -> None:
@@ -56,16 +54,13 @@ def register(commands: Commands) -> None:
     save.add_argument("--dry-run", action="store_true", help="say what would be saved")
     save.set_defaults(run=run_save)
     images_out.register(actions)
+    images_model.register(actions)
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
     """Where images can be had."""
-    parser.add_argument(
-        "--from",
-        dest="place",
-        metavar="REGISTRY[/PREFIX]",
-        help="a mirror that has them under their own paths (default: each image's own registry)",
-    )
+    mirror = "a mirror that has them under their own paths (default: each image's own registry)"
+    add_registry(parser, "--from", mirror)
     parser.add_argument(
         "--archive",
         action="append",
@@ -74,7 +69,6 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="an OCI archive, asked before any registry; repeatable",
     )
-    parser.add_argument("--registry-ca", metavar="FILE", help="PEM file of the registry's CA")
     parser.add_argument(
         "--platform",
         default=PLATFORM,
@@ -110,24 +104,28 @@ def _of_bundle(folders: Sequence[Path]) -> Report:
     from waybill.bundle.media import Bundle
     from waybill.deliver.images.parts import stack_of
 
-    stack = stack_of(Bundle.open(folders))
-    rows = [(one.name, human(one.size), one.descriptor.digest) for one in stack.images]
-    data = [
-        {"name": one.name, "size": one.size, "digest": one.descriptor.digest}
-        for one in stack.images
-    ]
-    return Report(table(("image", "size", "digest"), rows), {"images": data})
+    images = stack_of(Bundle.open(folders)).images
+    return Report(_table(images), {"images": _facts(images)})
+
+
+def _facts(images: Iterable[Image]) -> list[dict[str, Any]]:
+    return [{"name": one.name, "digest": one.descriptor.digest, "size": one.size} for one in images]
+
+
+def _table(images: Iterable[Image]) -> str:
+    rows = [(one.name, human(one.size), one.descriptor.digest) for one in images]
+    return table(("image", "size", "digest"), rows)
 
 
 def images_from(args: argparse.Namespace, *, anywhere: bool = True) -> Images:
     """The archives that the arguments name, then the mirror, else the images' own registries."""
-    from waybill.source.images import ArchiveImages, FirstOf, RegistryImages
-    from waybill.source.reach import Reach
+    from waybill.source.archives import ArchiveImages
+    from waybill.source.images import FirstOf, RegistryImages
 
     places: list[Images] = [ArchiveImages(args.archive)] if args.archive else []
     if args.place or anywhere:
         place = Place.parse(args.place) if args.place else None
-        places.append(RegistryImages(Reach(ca_bundle=args.registry_ca), place))
+        places.append(RegistryImages(reach_of(args), place))
     return FirstOf(places)
 
 
@@ -169,10 +167,7 @@ def run_save(args: argparse.Namespace, console: Console) -> Report:
         args.out, images, wanted, files, part_size=args.part_size or PART_SIZE, base=base
     )
     data: dict[str, Any] = {
-        "images": [
-            {"name": one.name, "digest": one.descriptor.digest, "size": one.size}
-            for one in wanted.values()
-        ],
+        "images": _facts(wanted.values()),
         "files": sorted(files),
         "bytes": saving.size,
         "parts": len(saving.parts),
@@ -181,8 +176,7 @@ def run_save(args: argparse.Namespace, console: Console) -> Report:
     text = f"{counted(len(wanted), 'image')}, {human(saving.size)} in "
     text += counted(len(saving.parts), "part")
     if args.dry_run:
-        rows = [(one.name, human(one.size), one.descriptor.digest) for one in wanted.values()]
-        return Report(f"{table(('image', 'size', 'digest'), rows)}\n\n{text}", data)
+        return Report(f"{_table(wanted.values())}\n\n{text}", data)
     with console.progress("save", saving.size) as advance:
         saved = saving.run(args.out, advance, signer)
     text += f", {saved.reused} of them from an earlier run" if saved.reused else ""
@@ -195,8 +189,4 @@ def _references(args: argparse.Namespace) -> list[Reference]:
     named = [Reference.parse(name) for name in args.names]
     if named and not args.environment:
         return named
-    from waybill.deliver.images import listed
-
-    chosen, everything = release(args)
-    found = [one.reference for one in listed(chosen, everything=everything)]
-    return list(dict.fromkeys([*found, *named]))
+    return list(dict.fromkeys([*listed_of(args), *named]))

@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 from waybill.bundle.cargo import BundleCargo, Cargo
-from waybill.bundle.direct import SourceCargo
 from waybill.bundle.format import INDEX
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Check, Decision, Loading
@@ -27,9 +26,9 @@ from waybill.cli.arguments import (
     policy_of,
 )
 from waybill.cli.in_cluster import add_in_cluster, job_of, refuse_in_cluster
+from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, human
-from waybill.cli.sign import add_key, signer_of
-from waybill.cli.sources import FORMS, add_source, source_of
+from waybill.cli.sources import add_source, add_what, cargo_of
 from waybill.deliver import import_job
 from waybill.errors import BadValue
 from waybill.store.layout import Ref
@@ -41,12 +40,7 @@ def register(commands: Commands) -> None:
         help="load a bundle, or straight from a source, into a store",
         description="Load a bundle into a store, or a model straight from where it lies.",
     )
-    parser.add_argument(
-        "what",
-        nargs="*",
-        metavar="DIR|SOURCE",
-        help=f"media of a bundle; or one source: {FORMS}",
-    )
+    add_what(parser)
     add_store(parser, "--to", "the store to load into", writes=True)
     parser.add_argument("--branch", default="main", help="branch to move (default: main)")
     parser.add_argument("--tag", help="tag to set, too")
@@ -154,23 +148,7 @@ def _cargo(args: argparse.Namespace, console: Console) -> Cargo:
             raise BadValue(what="bundle", value=" ".join(args.what), why=why)
         return BundleCargo(replace(bundle, tray=Tray(console.note)) if args.wait else bundle)
     _refuse(args, ("wait",), "a source")
-    if len(args.what) > 1:
-        why = "one source at a time; the media of a bundle are directories with its bundle.json"
-        raise BadValue(what="source", value=" ".join(args.what), why=why)
-    args.source = args.what[0] if args.what else None
-    signer, wanted = signer_of(args, console), source_of(args)
-    with console.progress("read", 0) as advance:
-        cargo = SourceCargo.plan(
-            wanted.source,
-            wanted.repo,
-            allow_pickle=wanted.allow_pickle,
-            choice=wanted.choice,
-            signer=signer,
-            advance=advance,
-        )
-    for path, why in cargo.selection.dropped.items():
-        console.note(f"dropped {path}: {why}")
-    return cargo
+    return cargo_of(args, console, signer_of(args, console))
 
 
 def _refuse(args: argparse.Namespace, flags: Sequence[str], kind: str) -> None:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from waybill.cli.output import Console
 from waybill.errors import BadValue
+from waybill.sign.keys import Signer
 from waybill.source import imports
 from waybill.source.base import Source
 from waybill.source.connect import open_source
 from waybill.source.reach import Reach, Roots
 from waybill.source.select import Choice
 from waybill.store.layout import RepoId
+
+if TYPE_CHECKING:
+    from waybill.bundle.direct import SourceCargo
 
 ROOTS = "WAYBILL_SOURCE_ROOTS"
 FORMS = (
@@ -78,6 +83,16 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_what(parser: argparse.ArgumentParser) -> None:
+    """`args.what`: the media of a bundle, or a source."""
+    parser.add_argument(
+        "what",
+        nargs="*",
+        metavar="DIR|SOURCE",
+        help=f"media of a bundle; or one source: {FORMS}",
+    )
+
+
 def said_of(args: argparse.Namespace) -> Mapping[str, Any]:
     """What the arguments, or the manifest that they name, say, under the keys of a manifest.
 
@@ -100,6 +115,38 @@ def source_of(args: argparse.Namespace) -> Wanted:
         Choice(said.get("include", ()), said.get("exclude", ())),
         bool(said.get("allowPickle")),
     )
+
+
+def cargo_of(
+    args: argparse.Namespace,
+    console: Console,
+    signer: Signer | None = None,
+    look: Callable[[RepoId, int], None] = lambda _repo, _size: None,
+) -> SourceCargo:
+    """The one source of `args.what`, or of the manifest, read; see `SourceCargo.plan`.
+
+    Raises BadValue for several, and what both cannot be read for.
+    """
+    from waybill.bundle.direct import SourceCargo
+
+    if len(args.what) > 1:
+        why = "one source at a time; the media of a bundle are directories with its bundle.json"
+        raise BadValue(what="source", value=" ".join(args.what), why=why)
+    args.source = args.what[0] if args.what else None
+    wanted = source_of(args)
+    with console.progress("read", 0) as advance:
+        cargo = SourceCargo.plan(
+            wanted.source,
+            wanted.repo,
+            allow_pickle=wanted.allow_pickle,
+            choice=wanted.choice,
+            signer=signer,
+            look=look,
+            advance=advance,
+        )
+    for path, why in cargo.selection.dropped.items():
+        console.note(f"dropped {path}: {why}")
+    return cargo
 
 
 def _arguments(args: argparse.Namespace) -> dict[str, Any]:

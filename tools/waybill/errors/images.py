@@ -29,6 +29,14 @@ class ImageMissing(WaybillError):
     exit_code = 2
 
 
+class ImageTwice(WaybillError):
+    """Archives have different images under one name, or a name is there for two registries."""
+
+    sentence = "{image} is {first} in {one}, and {second} in {other}"
+    hint = "leave out the --archive, or the image in it, that is not meant"
+    exit_code = 2
+
+
 class ImageUnusable(WaybillError):
     """What stands under an image's name cannot be carried."""
 
@@ -80,6 +88,14 @@ class ModelTooLarge(WaybillError):
     )
     hint = "sideload it into the store, which engines read from; or raise --limit"
     exit_code = 3
+
+
+class ArchiveUnwritable(WaybillError):
+    """The file that an archive should become cannot be written."""
+
+    sentence = "{path} cannot be written: {why}"
+    hint = "check the folder, its permissions and the room there; a rerun begins anew"
+    exit_code = 1
 
 
 class LoaderFailed(WaybillError):

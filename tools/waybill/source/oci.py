@@ -22,7 +22,7 @@ from waybill.source.base import Origin, SourceFile
 from waybill.source.card import license_of
 from waybill.source.layers import Forward, Window, members
 from waybill.source.reach import Reach
-from waybill.source.registry import Registry
+from waybill.source.registry import Registry, manifest_value
 from waybill.source.streams import patiently, resumed
 
 _REFERENCE = re.compile(
@@ -132,12 +132,9 @@ class OciSource:
     def _read(self, reference: str) -> tuple[Mapping[str, Any], Digest]:
         data, digest = patiently(lambda: self._registry.manifest(reference))
         try:
-            value = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise NotAModel(source=self, why="its manifest is no JSON") from error
-        if not isinstance(value, dict):
-            raise NotAModel(source=self, why="its manifest is no map")
-        return value, digest
+            return manifest_value(data), digest
+        except ValueError as error:
+            raise NotAModel(source=self, why=str(error)) from error
 
     def files(self) -> Sequence[SourceFile]:
         return [place.file for place in self._places.values()]

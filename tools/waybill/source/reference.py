@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from waybill.errors import BadValue
 
+PLATFORM = "linux/amd64"
+"""Of images for several, the one that is taken."""
 _HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?"
 _PATH = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(

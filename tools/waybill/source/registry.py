@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urlencode
 
 import httpx2
@@ -29,6 +29,17 @@ MANIFESTS = (
 _MANIFEST_SIZE = 4 << 20
 _TOKEN_SIZE = 1 << 20
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+
+
+def manifest_value(data: bytes) -> Mapping[str, Any]:
+    """What a manifest, or an index, says. Raises ValueError, which says what it is not."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("its manifest is no JSON") from error
+    if not isinstance(value, dict):
+        raise ValueError("its manifest is no map")
+    return value
 
 
 class Registry:

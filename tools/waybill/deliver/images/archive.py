@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from waybill import digest as digests
+from waybill.bundle.format import TAR_END, member_header, padding
 from waybill.bundle.images import LAYOUT, layout_index
 from waybill.manifest import Descriptor
 from waybill.source.images import Image
 from waybill.store.base import Content
 
 Contents = Callable[[Descriptor], Content]
-_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,14 @@ class Archive:
     def chunks(self) -> Iterator[bytes]:
         """The bytes of the tar, each blob checked at its end. Raises Corrupt, PartMissing."""
         for name, data in self._small():
-            yield _header(name, len(data)) + data + bytes(-len(data) % _BLOCK)
+            yield member_header(name, len(data)) + data + bytes(padding(len(data)))
         for blob in self.blobs:
-            yield _header(_path(blob), blob.size)
+            yield member_header(_path(blob), blob.size)
             with self.content(blob).open(0, blob.size) as stream:
                 what = f"the blob {blob.digest}"
                 yield from digests.verified(stream, blob.digest, blob.size, what)
-            yield bytes(-blob.size % _BLOCK)
-        yield bytes(2 * _BLOCK)
+            yield bytes(padding(blob.size))
+        yield bytes(TAR_END)
 
     def _small(self) -> Iterator[tuple[str, bytes]]:
         yield "oci-layout", LAYOUT
@@ -46,10 +45,6 @@ class Archive:
             yield _path(digest), data
 
 
-def named(image: Image, name: str) -> Image:
-    return replace(image, name=name)
-
-
 def _docker(image: Image) -> dict[str, object]:
     layers = [_path(layer) for layer in image.layers]
     return {"Config": _path(image.config), "RepoTags": [image.name], "Layers": layers}
@@ -57,9 +52,3 @@ def _docker(image: Image) -> dict[str, object]:
 
 def _path(blob: Descriptor) -> str:
     return f"blobs/sha256/{digests.hex_of(blob.digest)}"
-
-
-def _header(name: str, size: int) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.size = size
-    return info.tobuf(tarfile.PAX_FORMAT)

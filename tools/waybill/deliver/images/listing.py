@@ -143,13 +143,18 @@ def _slots(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     engine = values["vllm"]["image"]
     for name, profile in values["global"]["profiles"].items():
         if own := profile.get("image"):
-            known = {key: value for key, value in engine.items() if key != "digest"}
-            changed = bool({"repository", "tag"} & set(own))
-            yield _name(overlay(known if changed else engine, own)), f"{_PROFILES}{name}.image"
+            yield _name(_over(engine, own)), f"{_PROFILES}{name}.image"
     if own := values["vllm"]["pull"]["image"]:
-        yield _name(overlay(values["global"]["image"], own)), "vllm.pull.image"
+        yield _name(_over(values["global"]["image"], own)), "vllm.pull.image"
     for path in SLOTS:
         yield _name(_at(values, path.split("."))), path
+
+
+def _over(image: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """As the chart's `imageOver`: the digest of one image is not that of another."""
+    changed = bool({"repository", "tag"} & set(own))
+    known = {key: value for key, value in image.items() if not (changed and key == "digest")}
+    return overlay(known, own)
 
 
 def _at(values: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]:

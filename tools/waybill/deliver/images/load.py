@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from waybill.bundle.media import Bundle
 from waybill.deliver.images.archive import Archive
 from waybill.deliver.images.parts import by_part, stack_of
-from waybill.errors import ImagesNotWhole, LoaderFailed, LoaderMissing, MediaFull
-from waybill.source.reference import Place, Reference
+from waybill.deliver.images.push import targets
+from waybill.errors import ArchiveUnwritable, ImagesNotWhole, LoaderFailed
+from waybill.source.reference import Place
 from waybill.store.base import Advance, no_progress
-
-RUNTIMES: Mapping[str, Sequence[str]] = {
-    "containerd": ("ctr", "--namespace", "k8s.io", "images", "import", "-"),
-    "docker": ("docker", "load"),
-    "podman": ("podman", "load"),
-}
-"""Runtime -> the command that takes an OCI archive on its standard input."""
-
-
-def command(runtime: str | None, address: str | None) -> list[str]:
-    """Of the runtime, or of the first that there is; `address`: containerd's socket.
-
-    Raises LoaderMissing.
-    """
-    known = [runtime] if runtime else list(RUNTIMES)
-    found = next((one for one in known if shutil.which(RUNTIMES[one][0])), None)
-    if found is None:
-        names = [RUNTIMES[one][0] for one in known]
-        raise LoaderMissing(program=", ".join(names))
-    first, *rest = RUNTIMES[found]
-    return [first, *([f"--address={address}"] if address else []), *rest]
 
 
 def archive_of(bundle: Bundle, place: Place | None) -> Archive:
     """All images, under their own names or as `global.imageRegistry` has them.
 
-    Raises NoImages, ImagesNotWhole, PartMissing.
+    Raises NoImages, ImagesNotWhole, SameName, PartMissing.
     """
-    images = stack_of(bundle).images
+    stack = stack_of(bundle)
+    images = stack.images
     for image in images:
         for blob in image.blobs:
             if blob.digest not in bundle.index.blobs:
@@ -51,9 +33,7 @@ def archive_of(bundle: Bundle, place: Place | None) -> Archive:
                 where = "an archive"
                 raise ImagesNotWhole(image=image.name, blob=blob.digest, base=base, where=where)
     if place:
-        images = tuple(
-            replace(one, name=str(Reference.parse(one.name).at(str(place)))) for one in images
-        )
+        images = tuple(replace(one.image, name=str(one.name)) for one in targets(stack, place))
     blobs = {blob.digest: blob for image in images for blob in image.blobs}
     ordered = by_part(bundle, blobs.values())
     bundle.require(part for blob in ordered for part in bundle.content(blob.digest).parts)
@@ -67,7 +47,9 @@ def pipe(command: Sequence[str], chunks: Iterable[bytes], advance: Advance = no_
             command, stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT, bufsize=0
         ) as program:
             try:
-                _feed(program, chunks, advance)
+                assert program.stdin  # noqa: S101 - it is a pipe
+                _copy(chunks, program.stdin.write, advance)
+                program.stdin.close()
             except BrokenPipeError:
                 # It has ended, and says why.
                 pass
@@ -78,28 +60,48 @@ def pipe(command: Sequence[str], chunks: Iterable[bytes], advance: Advance = no_
         text = said.read().decode(errors="replace").strip()
     if program.returncode:
         lines = text.splitlines() or [f"it ended with {program.returncode}"]
-        raise LoaderFailed(command=" ".join(command[:2]), why=lines[-1])
+        name = " ".join(word for word in command if not word.startswith("-"))
+        raise LoaderFailed(command=name, why=lines[-1])
     return text
 
 
-def _feed(program: subprocess.Popen[bytes], chunks: Iterable[bytes], advance: Advance) -> None:
-    assert program.stdin  # noqa: S101 - it is a pipe
+def write(path: Path, chunks: Iterable[bytes], advance: Advance = no_progress) -> None:
+    """The archive as a file, which has its name once it is whole and on disk.
+
+    Raises ArchiveUnwritable, and what the chunks do; nothing is left then.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    with _naming(path):
+        stream = partial.open("wb", buffering=0)
+
+    def put(data: memoryview) -> int:
+        with _naming(path):
+            return stream.write(data)
+
+    try:
+        with stream:
+            _copy(chunks, put, advance)
+            with _naming(path):
+                os.fsync(stream.fileno())
+        with _naming(path):
+            partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _copy(chunks: Iterable[bytes], put: Callable[[memoryview], int], advance: Advance) -> None:
+    """`put` may take less than it is given."""
     for chunk in chunks:
         view = memoryview(chunk)
         while view:
-            view = view[program.stdin.write(view) :]
+            view = view[put(view) :]
         advance(len(chunk))
-    program.stdin.close()
 
 
-def write(path: Path, chunks: Iterable[bytes], advance: Advance = no_progress) -> None:
-    """The archive as a file, which has its name once it is whole. Raises MediaFull."""
-    partial = path.with_name(f"{path.name}.partial")
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
     try:
-        with partial.open("wb") as stream:
-            for chunk in chunks:
-                stream.write(chunk)
-                advance(len(chunk))
-        partial.replace(path)
+        yield
     except OSError as error:
-        raise MediaFull(where=path, needed="its bytes", free=f"none ({error.strerror})") from error
+        raise ArchiveUnwritable(path=path, why=error.strerror or str(error)) from error

@@ -8,34 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import IO
 
 from waybill import digest as digests
 from waybill.bundle.cargo import Cargo
-from waybill.bundle.format import Revision
+from waybill.bundle.format import TAR_END, Revision, member_header, padding
+from waybill.deliver.images.choices import LIMIT, Form
 from waybill.errors import ModelTooLarge
 from waybill.manifest import CONFIG_TYPE, MANIFEST_TYPE, Descriptor, File, canonical
-from waybill.source.images import PLATFORM, Image
+from waybill.source.images import Image
+from waybill.source.reference import PLATFORM
 from waybill.source.streams import Chunked
 from waybill.source.uploads import Uploads
 from waybill.store.base import Advance, BytesContent, Content, no_progress
+from waybill.store.layout import RepoId
 
-LIMIT = 1_000_000_000
-"""Bytes of a model that an image may hold, unless people say otherwise."""
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
-_BLOCK = 512
-
-
-class Form(StrEnum):
-    """`artifact`: each file a layer, as the CNCF ModelPack has it; `image`: files in a layer."""
-
-    ARTIFACT = "artifact"
-    IMAGE = "image"
 
 
 @dataclass(frozen=True)
@@ -70,13 +61,16 @@ def made_of(
     Raises ModelTooLarge, Corrupt, and what the cargo cannot be read for.
     """
     (revision,) = cargo.revisions
-    if revision.manifest.size > limit:
-        raise ModelTooLarge(
-            model=str(revision.repo), size=_said(revision.manifest.size), limit=_said(limit)
-        )
+    require_small(revision.repo, revision.manifest.size, limit)
     if form is Form.ARTIFACT:
         return _artifact(cargo, revision, name)
     return _data_image(cargo, revision, name, platform, advance)
+
+
+def require_small(repo: RepoId, size: int, limit: int) -> None:
+    """Raises ModelTooLarge."""
+    if size > limit:
+        raise ModelTooLarge(model=str(repo), size=_said(size), limit=_said(limit))
 
 
 def _said(size: int) -> str:
@@ -131,14 +125,14 @@ class _Tar:
 
     @property
     def size(self) -> int:
-        return sum(content.size for _, content in self._spans()) + 2 * _BLOCK
+        return sum(content.size for _, content in self._spans()) + TAR_END
 
     def _spans(self) -> Iterator[tuple[File | None, Content]]:
         """Headers, files and paddings in their order, but for the end of the archive."""
         for file, content in self.files:
-            yield None, BytesContent(_header(file))
+            yield None, BytesContent(member_header(file.path, file.size))
             yield file, content
-            yield None, BytesContent(bytes(-file.size % _BLOCK))
+            yield None, BytesContent(bytes(padding(file.size)))
 
     def digest(self, advance: Advance) -> digests.Digest:
         """Of all of it; each file is checked. Raises Corrupt."""
@@ -151,7 +145,7 @@ class _Tar:
                 for chunk in chunks:
                     sha.update(chunk)
                     advance(len(chunk))
-        sha.update(bytes(2 * _BLOCK))
+        sha.update(bytes(TAR_END))
         return digests.from_hex(sha.hexdigest())
 
     def open(self, offset: int, length: int) -> IO[bytes]:
@@ -160,15 +154,9 @@ class _Tar:
 
     def _chunks(self, offset: int, length: int) -> Iterator[bytes]:
         at, end = 0, offset + length
-        for _, content in (*self._spans(), (None, BytesContent(bytes(2 * _BLOCK)))):
+        for _, content in (*self._spans(), (None, BytesContent(bytes(TAR_END)))):
             first, last = max(offset, at) - at, min(end, at + content.size) - at
             if first < last:
                 with content.open(first, last - first) as stream:
                     yield from digests.chunks(stream)
             at += content.size
-
-
-def _header(file: File) -> bytes:
-    info = tarfile.TarInfo(file.path)
-    info.size, info.mode = file.size, 0o644
-    return info.tobuf(tarfile.PAX_FORMAT)
