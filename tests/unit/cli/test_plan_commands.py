@@ -3,6 +3,8 @@
 import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -325,3 +327,13 @@ def test_sample_is_a_policy(site: Site) -> None:
     policy = Policy.load(site.environments)
     assert policy.rules("prod").keys == {"release", "watch", "ci", "alice", "bob", "carol"}
     assert [one.name for one in policy.windows] == ["weekend", "end-of-year"]
+
+
+def test_a_plan_waits_for_nothing_that_only_registries_and_media_need() -> None:
+    program = (
+        "import sys; from waybill.cli.main import parser; parser('promote'); "
+        "print({'httpx2', 'boto3', 'kubernetes', 'waybill.bundle.media'} & sys.modules.keys())"
+    )
+    words = [sys.executable, "-c", program]
+    ran = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.unit.release.crash import Crash, Fuse, install
-from tests.unit.release.test_replay import REPO, Carry, Side, carry, inside, outside, telling
-from tests.unit.release.world import OTHER, World
+from tests.unit.release.test_replay import Carry, Side, carry, inside, outside, telling
+from tests.unit.release.world import OTHER, REPO, World
 from tests.unit.sign.making import ed25519_key, policy_file, public_pem, write_key
 from waybill.bundle.media import Bundle
 from waybill.errors import Frozen, PromotionDenied, RefMoved

@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from waybill.cli.arguments import Commands, project, words
+from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted
-from waybill.cli.sign import add_key, signer_of
 from waybill.deliver import values
 from waybill.deliver.environments import Environments
 from waybill.errors import BadFile, BadValue

@@ -17,8 +17,8 @@ from waybill.cli.arguments import (
     policy_of,
     project,
 )
+from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted, human
-from waybill.cli.sign import add_key, signer_of
 from waybill.cli.sources import FORMS, add_source, source_of
 from waybill.deliver import pins
 from waybill.deliver.environments import Environment, Environments

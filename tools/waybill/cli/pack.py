@@ -12,8 +12,8 @@ from waybill.bundle.cut import PART_SIZE
 from waybill.bundle.format import INDEX
 from waybill.bundle.pack import Packing
 from waybill.cli.arguments import Commands, add_side, of_side, open_store, project, size
+from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted, human, table
-from waybill.cli.sign import add_key, signer_of
 from waybill.cli.sources import FORMS, add_source, source_of
 from waybill.deliver.environments import Environments
 from waybill.errors import BadValue

@@ -9,8 +9,8 @@ from pathlib import Path
 from waybill.cli import arguments, plan_report
 from waybill.cli.arguments import Commands
 from waybill.cli.install import add_chart
+from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted, human, table
-from waybill.cli.sign import add_key, signer_of
 from waybill.deliver import helm, values
 from waybill.deliver.environments import Environments
 from waybill.errors import BadFile, BadValue

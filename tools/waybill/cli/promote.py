@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from waybill.bundle.media import Bundle
 from waybill.cli import arguments, plan_report
 from waybill.cli.arguments import Commands, add_rate, paced
+from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, human
 from waybill.cli.plan import add_scope
 from waybill.cli.release import move_json, told
-from waybill.cli.sign import add_key, signer_of
 from waybill.deliver.environments import Environments
 from waybill.errors import Declined
-from waybill.release import apply, replay
+from waybill.release import apply
 from waybill.release.apply import Application, Person
 from waybill.release.plan import Plan
 from waybill.store.sync import Copied
@@ -90,6 +89,10 @@ def _apply(args: argparse.Namespace, console: Console) -> Report:
 
 
 def _replay(args: argparse.Namespace, console: Console) -> Report:
+    # Media are read by what reads registries, too: a quarter of a second that plans do not need.
+    from waybill.bundle.media import Bundle
+    from waybill.release import replay
+
     index = Bundle.open([args.plan]).index
     environments = Environments.load(arguments.project(args))
     found = replay.prepare(

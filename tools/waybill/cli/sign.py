@@ -12,12 +12,13 @@ from waybill import __version__
 from waybill.bundle.base import digest_of
 from waybill.bundle.journal import write_whole
 from waybill.cli.arguments import Commands, add_store, open_store
+from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted
 from waybill.cli.store import split_revision
 from waybill.errors import BadFile, BadValue
 from waybill.manifest import statement
 from waybill.sign import oms
-from waybill.sign.keys import PASSPHRASE, Signer
+from waybill.sign.keys import Signer
 from waybill.source.directory import DirectorySource
 from waybill.store import evidence
 from waybill.store.store import Store
@@ -43,36 +44,6 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("--predicate-type", metavar="URI", help="what kind of statement that is")
     parser.set_defaults(run=_sign)
-
-
-def add_key(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    parser.add_argument(
-        "--key",
-        type=Path,
-        metavar="FILE",
-        required=required,
-        help="sign with this private key (PEM, Ed25519 or ECDSA P-256); its passphrase comes from "
-        f"{PASSPHRASE}, or the file that {PASSPHRASE}_FILE names",
-    )
-    parser.add_argument(
-        "--certificate",
-        type=Path,
-        metavar="FILE",
-        help="the key's certificate (PEM), and those between it and the CA's after it",
-    )
-
-
-def signer_of(args: argparse.Namespace, console: Console) -> Signer | None:
-    """What `add_key` arguments name. Raises BadKey."""
-    if args.key is None:
-        if args.certificate:
-            why = "a certificate signs nothing without its --key"
-            raise BadValue(what="--certificate", value=str(args.certificate), why=why)
-        return None
-    signer = Signer.load(args.key, args.certificate)
-    for note in signer.notes:
-        console.note(f"warning: {note}")
-    return signer
 
 
 def _sign(args: argparse.Namespace, console: Console) -> Report:

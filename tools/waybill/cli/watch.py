@@ -10,8 +10,8 @@ from typing import Any
 from waybill.cli.arguments import Commands, project, whoami, words
 from waybill.cli.attest import add_smoke, evaluated, exactly
 from waybill.cli.install import add_release, release_of
+from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report
-from waybill.cli.sign import add_key, signer_of
 from waybill.deliver import pins
 from waybill.deliver.cluster import Cluster
 from waybill.deliver.environments import Environment, Environments
