@@ -114,7 +114,7 @@ def test_whatever_is_damaged_is_named_or_does_no_harm(
         tally[f"{name} {code}"] += 1
         if said:
             assert name in said or names_a_file_of(packed, name, said), said
-            assert code == (2 if name == INDEX else 4), said
+            assert code == 4, said
         else:
             assert name != INDEX
             wrong = verify(Bundle.open([bundle])).wrong

@@ -92,6 +92,8 @@ def test_what_a_bucket_has_is_not_packed_again(
     """A bucket that no environment names, reached by a profile."""
     folder, _ = project
     assert run("sideload", folder / "model", "--to", "dev", "--as", "acme/demo") == 0
+    packing = ("pack", folder / "model", "--as", "acme/demo", "--out", folder / "delta")
+    assert run(*packing, "--base", "dev", "--dry-run") == 0
     url = Environments.load(folder)["dev"].store
     keys = f"aws_access_key_id={minio.access_key}\naws_secret_access_key={minio.secret_key}\n"
     (folder / "credentials").write_text(f"[models]\n{keys}")
@@ -100,7 +102,6 @@ def test_what_a_bucket_has_is_not_packed_again(
         monkeypatch.delenv(name)
     (folder / "model/added.json").write_bytes(b"{1}")
     reach = ("--base-endpoint", minio.endpoint, "--base-profile", "models")
-    packing = ("pack", folder / "model", "--as", "acme/demo", "--out", folder / "delta")
     assert run(*packing, "--base", url, *reach) == 0
     index = Bundle.open([folder / "delta"]).index
     assert index.base and (index.base.name, len(index.base.blobs)) == (url, len(FILES))
