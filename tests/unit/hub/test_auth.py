@@ -31,7 +31,7 @@ def why(client: TestClient, token: str) -> str:
 
 
 def test_every_route_but_the_open_ones_needs_a_token(guarded: TestClient) -> None:
-    values = {"owner": "a", "name": "b", "revision": "main", "path:path": "c", "path": "c"}
+    values = {"owner": "a", "name": "b", "revision": "main", "path": "c", "digest": "d"}
     for route in ROUTES:
         path = route.path.replace("{path:path}", "{path}").format(**values)
         method = "POST" if "POST" in (route.methods or ()) else "GET"
