@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.pipelines.conftest import SAMPLES, git_repository
 from tests.unit.release.world import new_world
+from waybill.cli.main import parser
 
 PINS = "values/pins/prod.yaml"
 
@@ -131,11 +132,11 @@ def test_gitlab_is_told_by_options_of_the_push(origin: Path) -> None:
     ]
 
 
-def stand_in(place: Path, name: str) -> str:
+def stand_in(place: Path, name: str, more: str = "") -> str:
     """A program that notes what it is called with, as no forge is here; the PATH with it."""
     folder = place.parent / "tools"
     folder.mkdir(exist_ok=True)
-    (folder / name).write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {folder}/told\n')
+    (folder / name).write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {folder}/told\n{more}\n')
     (folder / name).chmod(0o755)
     return f"{folder}:{os.environ['PATH']}"
 
@@ -221,3 +222,63 @@ def test_a_rollout_that_cannot_be_ends_the_step_and_others_leave_it(tmp_path: Pa
     assert rollout(WAYBILL_ROLLOUT="none").returncode == 0
     waits = rollout(WAYBILL_CHANGES="true")
     assert waits.returncode == 0 and "when the change is merged" in waits.stderr
+
+
+BACK = f"""
+case $1 in
+watch) echo back > {PINS}; exit 3 ;;
+esac
+"""
+"""What `watch` does to pins and exit code where a revision does badly; there is no cluster here."""
+
+
+def test_a_rollout_asks_as_it_is_told_and_publishes_the_pins_of_one_that_went_back(
+    origin: Path,
+) -> None:
+    place = clone(origin, "place")
+    run, path = f"{SAMPLES}/steps/rollout prod", stand_in(place, "waybill", BACK)
+    site = {
+        "WAYBILL_SMOKE": "https://models.{env}.example.com",
+        "WAYBILL_TOKEN": "of the pipeline",
+        "WAYBILL_EVIDENCE_KEY_FILE": "evidence.pem",
+    }
+    done = bash(place, run, PATH=path, **site)
+    assert done.returncode == 3, done.stderr
+    told = (place.parent / "tools/told").read_text().splitlines()
+    assert told[:3] == ["install", "prod", "watch"]
+    args = parser("watch").parse_args(told[2:])
+    assert (args.environment, args.smoke) == ("prod", "https://models.prod.example.com")
+    assert str(args.key) == "evidence.pem" and args.token_file
+    assert "of the pipeline" not in told
+    assert git(origin, "show", f"main:{PINS}") == "back"
+    assert git(origin, "log", "-1", "--format=%s", "main") == "Follow the rollout of prod"
+
+
+def test_a_rollout_asks_nothing_where_no_address_is_set(origin: Path) -> None:
+    place = clone(origin, "place")
+    done = bash(place, f"{SAMPLES}/steps/rollout prod", PATH=stand_in(place, "waybill"))
+    assert done.returncode == 0, done.stderr
+    assert (place.parent / "tools/told").read_text().split() == ["install", "prod", "watch", "prod"]
+    assert "the pins stay as they are" in done.stderr
+
+
+FAILS_CHAT = """
+told='{"result": {"environments": [{"name": "prod", "models": {"chat": 1, "embed": 2}}]}}'
+case $1 in
+status) echo "$told" ;;
+attest) [ $2 = embed ] ;;
+esac
+"""
+
+
+def test_a_model_that_fails_keeps_no_other_from_its_test(origin: Path) -> None:
+    place = clone(origin, "place")
+    commit(place, "ci/acceptance", "#!/bin/sh\n")
+    (place / "ci/acceptance").chmod(0o755)
+    commit(place, "more", "with its mode\n")
+    path = stand_in(place, "waybill", FAILS_CHAT)
+    run = f"{SAMPLES}/steps/evaluate prod"
+    done = bash(place, run, PATH=path, WAYBILL_EVIDENCE_KEY_FILE="evidence.pem")
+    assert done.returncode == 1, done.stderr
+    told = (place.parent / "tools/told").read_text().splitlines()
+    assert [told[at + 1] for at, word in enumerate(told) if word == "attest"] == ["chat", "embed"]
