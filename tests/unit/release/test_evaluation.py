@@ -36,6 +36,7 @@ class Peer:
 
     words: list[str] = field(default_factory=lambda: ["It is ", "Paris", "."])
     pause: float = 0.0
+    alive: int = 0
     status: int = 200
     models: list[str] = field(default_factory=lambda: ["chat", f"chat@{COMMIT[:8]}"])
     revision: str | None = None
@@ -69,6 +70,9 @@ def handler(peer: Peer) -> type[BaseHTTPRequestHandler]:
             self.send_header("content-type", "text/event-stream")
             self.end_headers()
             self.say({"delta": {"role": "assistant", "content": ""}})
+            for _ in range(peer.alive):
+                time.sleep(0.02)
+                self.wfile.write(b": alive\n\n")
             for word in peer.words:
                 time.sleep(peer.pause)
                 self.say({"delta": {"content": word}})
@@ -164,6 +168,15 @@ def test_a_late_first_token_fails(peer: Peer, tmp_path: Path) -> None:
 
 def test_an_answer_that_never_ends_is_cut_off(peer: Peer, tmp_path: Path) -> None:
     peer.pause, peer.words = 0.02, ["Paris "] * 500
+    began = time.monotonic()
+    text = QUESTIONS.replace("seconds: 5}", "seconds: 0.2}")
+    assert why(peer, questions(tmp_path, text)) == "the answer took more than 0.2 s"
+    assert time.monotonic() - began < 5
+
+
+def test_an_engine_that_only_keeps_the_line_open_is_cut_off(peer: Peer, tmp_path: Path) -> None:
+    """Comments of a stream are no events."""
+    peer.alive = 500
     began = time.monotonic()
     text = QUESTIONS.replace("seconds: 5}", "seconds: 0.2}")
     assert why(peer, questions(tmp_path, text)) == "the answer took more than 0.2 s"

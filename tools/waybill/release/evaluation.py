@@ -212,6 +212,8 @@ class Engine:
                 if response.status_code != httpx2.codes.OK:
                     return _failed(question, f"HTTP {response.status_code}", began)
                 self._check_revision(response, name)
+                assert isinstance(response.stream, httpx2.SyncByteStream)  # noqa: S101 - for the type
+                response.stream = _Limited(response.stream, began + question.seconds)
                 return _judged(question, map(_token, (one.data for one in events)), began)
         except httpx2.HTTPError as error:
             return _failed(question, f"no answer ({type(error).__name__})", began)
@@ -237,6 +239,22 @@ class Engine:
         )
 
 
+class _Limited(httpx2.SyncByteStream):
+    """What comes until then: also a stream of bytes that are no events comes to an end."""
+
+    def __init__(self, stream: httpx2.SyncByteStream, until: float) -> None:
+        self._stream, self._until = stream, until
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._stream:
+            yield chunk
+            if time.monotonic() > self._until:
+                return
+
+    def close(self) -> None:
+        self._stream.close()
+
+
 def _names(response: httpx2.Response) -> list[str]:
     """Of the models; empty where the server has no such list."""
     try:
@@ -255,26 +273,22 @@ def _token(data: str) -> str:
 
 
 def _judged(question: Question, tokens: Iterator[str], began: float) -> Answer:
-    """Reads to the end, or until it takes too long."""
     text, ttft = "", None
     for token in tokens:
-        now = time.monotonic() - began
         if token and ttft is None:
-            ttft = now
+            ttft = time.monotonic() - began
         text += token
-        if now > question.seconds:
-            break
     seconds = time.monotonic() - began
     return Answer(question, _objection(question, text, ttft, seconds), ttft, seconds)
 
 
 def _objection(question: Question, text: str, ttft: float | None, seconds: float) -> str:
-    if ttft is None:
-        return "the answer is empty"
-    if ttft > question.ttft:
+    if ttft is not None and ttft > question.ttft:
         return f"the first token took {ttft:.1f} s, more than {question.ttft:g} s"
     if seconds > question.seconds:
         return f"the answer took more than {question.seconds:g} s"
+    if ttft is None:
+        return "the answer is empty"
     if not question.expect.search(text):
         return f"{question.expect.pattern!r} is not in {text[:_SHOWN]!r}"
     return ""
