@@ -3,13 +3,17 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tests.images import archive, build, layer
 from tests.integration.compose.host import host
 from tests.services import free_port, needs, running
 from waybill.cli.main import main
@@ -51,11 +55,48 @@ def huggingface(tmp_path: Path) -> Iterator[str]:
 
 
 def script(part: str, port: int) -> str:
-    """The runnable blocks of a part of the page."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", part, re.DOTALL | re.MULTILINE)
+    """The blocks of a part of the page that are commands."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", part, re.DOTALL | re.MULTILINE)
+    blocks = [text for language, text in found if language in ("", "sh")]
     assert blocks
     text = "\n".join(["set -euo pipefail", *blocks])
     return re.sub(r"\b8080\b", str(port), text).replace("global:\n", ENGINE)
+
+
+def without(text: str, *sections: str) -> str:
+    """What belongs to a cluster needs one."""
+    for name in sections:
+        text, found = re.subn(rf"^## {name}$.*?(?=^## )", "", text, flags=re.DOTALL | re.MULTILINE)
+        assert found, name
+    return text
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> Path:
+    """Stands in for Docker: what it was asked, line by line. It keeps what it was given to load.
+
+    Images are small ones under the right names, in the archives that the pages name.
+    """
+    program, log = tmp_path / "bin/docker", tmp_path / "docker.log"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$*" >> {log}\n[ "$1" != load ] || exec cat > {tmp_path}/loaded.tar\n'
+    )
+    program.chmod(0o755)
+    listed = yaml.safe_load((REPO / "charts/waybill/images.yaml").read_text())
+    built = {one["name"]: build([layer({"name": one["name"].encode()})]) for one in listed}
+    for project in ("carry/project", "outside/project"):
+        (tmp_path / project).mkdir(parents=True)
+        archive(tmp_path / project / "waybill.tar", built)
+        shutil.copy(tmp_path / project / "waybill.tar", tmp_path / project / "minio.tar")
+    return log
+
+
+def loaded(tmp_path: Path) -> set[str]:
+    """Names of the images that Docker was given."""
+    with tarfile.open(tmp_path / "loaded.tar") as tar:
+        images = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
+    return {name for one in images for name in one["RepoTags"]}
 
 
 def shell(text: str, home: Path, **more: str) -> str:
@@ -73,38 +114,57 @@ def shell(text: str, home: Path, **more: str) -> str:
     return done.stdout + done.stderr
 
 
-def prepared(page: str, until: str, tmp_path: Path, huggingface: str, port: int) -> None:
-    """The runnable blocks of a page up to a heading; what belongs to a cluster has none."""
-    before = (DOCS / page).read_text().partition(until)[0]
+def prepared(text: str, tmp_path: Path, huggingface: str, port: int) -> None:
+    """Run the commands of a part of a page."""
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
     told = shell(
-        script(before, port), tmp_path, HF_ENDPOINT=huggingface, HF_HUB_DISABLE_TELEMETRY="1"
+        script(text, port),
+        tmp_path,
+        PATH=path,
+        HF_ENDPOINT=huggingface,
+        HF_HUB_DISABLE_TELEMETRY="1",
     )
     assert "next: docker compose --project-directory compose up" in told
 
 
 @pytest.mark.timeout(900)
-def test_the_first_page_ends_with_an_answered_chat(tmp_path: Path, huggingface: str) -> None:
-    page, until, port = "closed-room.md", "## Ask it", free_port()
-    prepared(page, until, tmp_path, huggingface, port)
+def test_the_first_page_ends_with_an_answered_chat(
+    tmp_path: Path, huggingface: str, docker: Path
+) -> None:
+    before, _, after = (DOCS / "closed-room.md").read_text().partition("## Ask it")
+    before = without(before, "Inside, with Helm", "Inside, with Replicated")
+    port = free_port()
+    prepared(before, tmp_path, huggingface, port)
+    up = "compose --project-directory compose up --detach --wait"
+    assert docker.read_text().splitlines() == ["load", up]
     with host(tmp_path / "closed/compose") as room:
         engine, pull = sorted(name for name in room.services if name.startswith("vllm-"))
         assert set(room.services) == {"gateway", "model-hub", engine, pull}
+        assert {each["image"] for each in room.services.values()} <= loaded(tmp_path)
         room.up()
-        ask = (DOCS / page).read_text().partition(until)[2].partition("## The next release")[0]
-        answered = shell(script(ask, port), tmp_path)
+        answered = shell(script(after.partition("## The next release")[0], port), tmp_path)
     assert '"role":"assistant"' in answered.replace(" ", "")
 
 
 @pytest.mark.timeout(600)
 def test_the_page_on_one_host_ends_with_a_gateway_and_weights(
-    tmp_path: Path, huggingface: str
+    tmp_path: Path, huggingface: str, docker: Path
 ) -> None:
-    page, until, port = "compose.md", "## 6. Ask it", free_port()
-    prepared(page, until, tmp_path, huggingface, port)
+    before, _, after = (DOCS / "compose.md").read_text().partition("## 6. Ask it")
+    port = free_port()
+    prepared(before, tmp_path, huggingface, port)
+    assert [line.split()[0] for line in docker.read_text().splitlines()] == [
+        "compose",
+        "load",
+        "compose",
+        "compose",
+    ]
     with host(tmp_path / "room/compose") as room:
+        assert {each["image"] for each in room.services.values()} <= loaded(tmp_path)
         (pull,) = (name for name in room.services if name.endswith("-pull"))
         room.up("gateway", pull)
-        ask = (DOCS / page).read_text().partition(until)[2].partition("## A new version")[0]
+        assert "0 files fetched" in room.said(pull), "they were brought before"
+        ask = re.findall(r"^```sh\n.*?^```$", after, re.DOTALL | re.MULTILINE)[0]
         answered = shell(script(ask, port), tmp_path)
     assert '"id":"chat"' in answered.replace(" ", "")
     (weights,) = (tmp_path / "room/compose/data/models").rglob("model.safetensors")
