@@ -7,7 +7,9 @@ import pytest
 from tests.unit.release.world import OTHER, REPO, World
 from waybill import digest as digests
 from waybill.errors import BadFile, BlobMissing, NotAStore, UnknownEnvironment, UnknownModel
+from waybill.release import move, rollback
 from waybill.release.history import history
+from waybill.release.move import Reason
 from waybill.release.status import Place, status
 from waybill.store import layout
 from waybill.store.layout import Ref
@@ -39,6 +41,30 @@ def test_model_of_a_later_environment_alone_is_not_behind(model: World) -> None:
     place = seen(model)["prod"]
     assert place.models["embed"].behind is None
     assert list(seen(model)["dev"].models) == ["chat"]
+
+
+def test_what_was_held_back_from_a_commit_is_not_ahead_of_it(model: World) -> None:
+    """dev goes back from the revision that test runs: test is not to follow the rest of the way."""
+    model.promote("dev", "test")
+    bad = model.stable("dev")
+    step = rollback.plan(model["dev"], "chat")
+    move.carry_out([step], reason=Reason("ops", "it was bad", hold=True))
+    assert model.stable("dev") != bad == model.stable("test")
+    assert seen(model)["test"].models["chat"].behind is None
+    model.pin("test", model.revision("test", 7).commit)
+    assert seen(model)["test"].models["chat"].behind == "dev"
+
+
+def test_a_hold_and_its_end_make_nothing_younger(model: World) -> None:
+    before = seen(model)["test"].models["chat"].standing
+    store, ref = model.store("test"), Ref.pin("test", "chat")
+    for held in (True, False):
+        head = store.head(REPO, ref)
+        assert head
+        store.move(REPO, ref, head.commit, expected=head, by="ops", why="x", hold=held)
+    after = seen(model)["test"].models["chat"].standing
+    assert before and after
+    assert (after.first, after.head != before.head) == (before.first, True)
 
 
 def test_file_and_ref_that_differ_are_marked(model: World) -> None:

@@ -113,8 +113,8 @@ def _cell_text(place: Place, model: str) -> str:
     parts = [cell.pinned[:SHORT] if cell.pinned else "not pinned"]
     if cell.pin and (weight := cell.pin.traffic["stable"].weight) != 100:
         parts[0] += f" {weight} %"
-    if cell.head and not place.differs(model):
-        parts[0] += f" {age(cell.head.record.at)}"
+    if cell.standing and not place.differs(model):
+        parts[0] += f" {age(cell.standing.first.at)}"
     if cell.pin and cell.pin.previous:
         parts.append(f"previous {cell.pin.previous.commit[:SHORT]}")
     marks = {
@@ -174,8 +174,8 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
             name: {"commit": slot.commit, "weight": slot.weight} for name, slot in traffic.items()
         },
         "ref": cell.stands,
-        "since": cell.head.record.at if cell.head else None,
-        "by": cell.head.record.by if cell.head else None,
+        "since": cell.standing.first.at if cell.standing else None,
+        "by": cell.standing.first.by if cell.standing else None,
         "hold": cell.head.record.hold if cell.head else False,
         "behind": cell.behind,
     }

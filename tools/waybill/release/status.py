@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from waybill.deliver import pins
@@ -11,21 +11,51 @@ from waybill.deliver.environments import Environment, Environments
 from waybill.deliver.pins import Pin, Pins
 from waybill.errors import WaybillError
 from waybill.store.layout import Ref, RepoId
-from waybill.store.record import Head
+from waybill.store.record import Head, Record
+from waybill.store.store import Store
 from waybill.store.work import parallel
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One model in one environment: its pin, what the store's ref holds, who is ahead.
+class Standing:
+    """What a ref holds, the record by which it came there, and the commit that it left for it.
 
-    `pin` is None where only the store knows the model, `head` where the store does not know
-    it or cannot be read. `behind` names the environment before when that pins another commit.
+    A record that stays at its commit puts on a hold, or releases one.
+    """
+
+    head: Head
+    first: Record
+    left: str | None
+
+    @classmethod
+    def of(cls, store: Store, repo: RepoId, ref: Ref) -> Standing | None:
+        head = store.head(repo, ref)
+        if head is None:
+            return None
+        first = head.record
+        for each in store.chain(head):
+            if each.commit != head.commit:
+                return cls(head, first, each.commit)
+            first = each.record
+        return cls(head, first, None)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model in one environment: its pin, how the store's ref stands, who is ahead.
+
+    `pin` is None where only the store knows the model, `standing` where the store does not know
+    it or cannot be read. `behind` names the environment before when that pins another commit, and
+    was not held back from this one.
     """
 
     pin: Pin | None
-    head: Head | None
+    standing: Standing | None
     behind: str | None = None
+
+    @property
+    def head(self) -> Head | None:
+        return self.standing.head if self.standing else None
 
     @property
     def pinned(self) -> str | None:
@@ -56,13 +86,14 @@ def status(environments: Environments) -> list[Place]:
     held = {name: pins.load(place.pins_path) for name, place in environments.items()}
     repos = _repos(held)
     seen = parallel(partial(_look, repos), environments.values())
-    places = []
-    before: str | None = None
-    for place, (heads, error) in zip(environments.values(), seen, strict=True):
-        cells = {model: _cell(held, place.name, before, model, heads.get(model)) for model in repos}
+    places: list[Place] = []
+    for place, (found, error) in zip(environments.values(), seen, strict=True):
+        pinned, before = held[place.name].models, places[-1] if places else None
+        cells = {
+            model: _cell(pinned.get(model), found.get(model), before, model) for model in repos
+        }
         known = {model: cell for model, cell in cells.items() if cell.pin or cell.head}
         places.append(Place(place.name, place.store, error, known))
-        before = place.name
     return places
 
 
@@ -74,25 +105,25 @@ def _repos(held: Mapping[str, Pins]) -> dict[str, str]:
 
 def _look(
     repos: Mapping[str, str], environment: Environment
-) -> tuple[dict[str, Head | None], WaybillError | None]:
-    """What the store's refs hold, by model, and why they cannot be read."""
+) -> tuple[dict[str, Standing | None], WaybillError | None]:
+    """How the store's refs stand, by model, and why they cannot be read."""
     try:
         store = environment.connect()
         pinned = pins.load(environment.pins_path).models
-        heads = {}
+        found = {}
         for model, repo in repos.items():
             spelled = pinned[model].stable.repo if model in pinned else repo
             ref = Ref.pin(environment.name, model)
-            heads[model] = store.head(RepoId.parse(spelled), ref)
+            found[model] = Standing.of(store, RepoId.parse(spelled), ref)
     except WaybillError as error:
         return {}, error
-    return heads, None
+    return found, None
 
 
-def _cell(
-    held: Mapping[str, Pins], name: str, before: str | None, model: str, head: Head | None
-) -> Cell:
-    cell = Cell(held[name].models.get(model), head)
-    ahead = held[before].models.get(model) if before else None
-    late = ahead is not None and ahead.stable.commit != cell.pinned
-    return Cell(cell.pin, head, before if late else None)
+def _cell(pin: Pin | None, standing: Standing | None, before: Place | None, model: str) -> Cell:
+    cell = Cell(pin, standing)
+    ahead = before.models.get(model) if before else None
+    if before is None or ahead is None or ahead.pinned in (None, cell.pinned):
+        return cell
+    held = ahead.standing if ahead.head and ahead.head.record.hold else None
+    return cell if held and held.left == cell.pinned else replace(cell, behind=before.environment)
