@@ -132,6 +132,7 @@ def test_single_keys_go_to_their_paths_and_tokens_of_a_cluster_nowhere() -> None
             "A if there is one",
         ),
         ({"envFrom": [{"secretRef": {"name": "s"}}]}, "envFrom"),
+        ({"restartPolicy": "Always"}, "an init container that stays"),
         ({"volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "k"}]}, "/v by subPath"),
     ],
 )

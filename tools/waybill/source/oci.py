@@ -22,6 +22,7 @@ from waybill.source.base import Origin, SourceFile
 from waybill.source.card import license_of
 from waybill.source.layers import Forward, Window, members
 from waybill.source.reach import Reach
+from waybill.source.reference import Place
 from waybill.source.registry import Registry, manifest_value
 from waybill.source.streams import patiently, resumed
 
@@ -30,7 +31,6 @@ _REFERENCE = re.compile(
     r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
     re.ASCII,
 )
-_LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+)(:\d+)?")
 _MODELS = ("application/vnd.cncf.model.", "application/vnd.cnai.model.")
 _KIT = "application/vnd.kitops.modelkit."
 _FILEPATHS = (FILEPATH, "org.cnai.model.filepath")
@@ -99,9 +99,7 @@ class OciSource:
         if not found or not (found["tag"] or found["digest"]):
             why = "it must be oci://registry/repository:tag, or end in @sha256:…"
             raise BadValue(what="source", value=re.sub("//.*@(?!sha256)", "//…@", url), why=why)
-        plain = scheme == "oci+http" or _LOOPBACK.fullmatch(found["host"])
-        host = {"docker.io": "registry-1.docker.io"}.get(found["host"], found["host"])
-        base = f"{'http' if plain else 'https'}://{host}"
+        base = Place(found["host"], plain=scheme == "oci+http").base
         self._name = f"{scheme}://{found['host']}/{found['repository']}"
         self._asked = found["digest"] or found["tag"]
         self._url = url

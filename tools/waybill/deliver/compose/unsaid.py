@@ -46,6 +46,8 @@ def _of_pod(pod: Pod) -> Unsaid:
 def _of_container(container: Mapping[str, Any]) -> Unsaid:
     if container.get("envFrom"):
         yield "envFrom", _VALUE
+    if container.get("restartPolicy") == "Always":
+        yield "an init container that stays", "let it be one of the pod's other containers"
     for each in container.get("env") or ():
         for kind, source in (each.get("valueFrom") or {}).items():
             if kind != "secretKeyRef":
