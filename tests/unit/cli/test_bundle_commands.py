@@ -2,13 +2,16 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.unit.bundle.bundles import FILES, REPO, files_of, new_store, of_bundle, write
 from tests.unit.cli.conftest import Waybill
+from waybill.bundle import tray
 from waybill.bundle.media import Bundle
+from waybill.cli.output import Console
 from waybill.store.layout import Ref
 
 
@@ -216,6 +219,64 @@ def test_a_bundle_on_three_media_is_loaded_in_any_order(
     assert waybill("verify", *reversed(media)).code == 0
     assert waybill("sideload", media[1], media[2], media[0], "--to", store).code == 0
     assert files_of(new_store(store)) == FILES
+
+
+def test_with_one_drive_the_other_media_are_asked_for(
+    waybill: Waybill, bundle: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive, (first, *others) = tmp_path / "drive", sorted(bundle.glob("part-*"))
+    drive.mkdir()
+    for path in (bundle / "bundle.json", first):
+        shutil.copy(path, drive)
+    asked = []
+
+    def insert(_: Console, text: str) -> None:
+        asked.append(text)
+        for part in others:
+            shutil.copy(part, drive)
+
+    monkeypatch.setattr(tray, "POLL", 0.001)
+    monkeypatch.setattr(Console, "note", insert)
+    assert waybill("sideload", drive, "--to", store, "--wait").code == 0
+    assert asked == ["insert the medium with part-00002.tar"]
+    assert files_of(new_store(store)) == FILES
+
+
+def test_what_a_store_may_hold_is_asked_before_the_first_byte(
+    waybill: Waybill, bundle: Path, store: Path, tmp_path: Path
+) -> None:
+    """As a flag says it, or the environment."""
+    copy = new_store(tmp_path / "copy").url
+    (tmp_path / "values").mkdir()
+    places = f"{{small: {{store: {copy}, capacity: 9kB}}}}"
+    (tmp_path / "values/environments.yaml").write_text(f"environments: {places}\n")
+    small = ("small", "--project", tmp_path)
+    assert waybill("sideload", bundle, "--to", store).code == 0
+    for command in (
+        ("sideload", bundle, "--to", *small),
+        ("sideload", bundle, "--to", copy, "--capacity", "9kB"),
+        ("sync", store, *small),
+        ("sync", store, copy, "--capacity", "9kB"),
+    ):
+        ran = waybill(*command)
+        assert (ran.code, f"{copy} has room for " in ran.err) == (1, True), ran.err
+    assert not (tmp_path / "copy/blobs").exists()
+    assert waybill("sideload", bundle, "--to", *small, "--capacity", "9MB").code == 0
+
+
+def test_sources_of_this_machine_can_be_confined(
+    waybill: Waybill, model: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imports").mkdir()
+    pack = ("pack", model, "--as", "a/b", "--dry-run")
+    sideload = ("sideload", model, "--as", "a/b", "--to", store, "--dry-run")
+    for command in (pack, sideload):
+        ran = waybill(*command, "--allow-root", tmp_path / "imports")
+        assert (ran.code, "sources of this machine have to be" in ran.err) == (3, True)
+        assert waybill(*command, "--allow-root", tmp_path).code == 0
+        with monkeypatch.context() as patch:
+            patch.setenv("WAYBILL_SOURCE_ROOTS", str(tmp_path / "imports"))
+            assert waybill(*command, "--allow-root", tmp_path).code == 3
 
 
 def test_what_comes_back_by_pull_is_packed_to_the_same_parts(
