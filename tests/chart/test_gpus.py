@@ -1,15 +1,23 @@
 """The samples for each way in which GPUs come to a cluster fit the chart, and do what they say."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.chart.rendering import PINS, VALUES, Render, of_kind, pod_spec
+from tests.chart.rendering import HELM, PINS, VALUES, Render, of_kind, pod_spec
+from tests.images import archive, build, layer
+from tests.services import needs
+from tests.unit.deliver.installer.samples import OPERATOR
+from tests.unit.deliver.installer.test_lint import content
+from waybill.cli.main import main
 from waybill.deliver import demands
 
 SAMPLES = VALUES / "samples/gpus"
+OPERATORS = VALUES / "samples/gpu-operator"
 WITH_GPUS = ["operator-full", "operator-no-driver", "host-stack", "device-plugin-only"]
 PAGE = Path("tools/docs/gpus.md")
 
@@ -39,7 +47,39 @@ def test_without_gpus_nothing_asks_for_one(render: Render) -> None:
     assert "/vllm/vllm-openai-cpu:" in image
 
 
+def ticked(column: int) -> set[str]:
+    """The images of the page's table that a way has to bring, without the driver's own."""
+    rows = re.findall(
+        r"^\| [^|]+ \| `([a-z0-9.]+/[^`]+)`.*?\|(.*)\|$", PAGE.read_text(), re.MULTILINE
+    )
+    found = {name for name, ticks in rows if "✓" in ticks.split("|")[column]}
+    return found - {"nvcr.io/nvidia/driver"}
+
+
+@pytest.mark.parametrize("column", range(3), ids=WITH_GPUS[:3])
+def test_the_page_lists_what_an_operator_runs(
+    column: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so does the command that it names, which reads the chart."""
+    monkeypatch.setenv("WAYBILL_HELM", needs(HELM[4]))
+    chart = tmp_path / "gpu-operator.tgz"
+    chart.write_bytes(content(OPERATOR))
+    values = f"{OPERATORS / WITH_GPUS[column]}.yaml"
+    assert main(["images", "list", "--chart", str(chart), "--values", values, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["result"]["images"]
+    assert {f"{one['registry']}/{one['repository']}" for one in found} == ticked(column)
+    assert not any(one["path"] or one["needs"] for one in found)
+    image = build([layer({"operator": b"x"})])
+    tar = archive(tmp_path / "images.tar", {one["name"]: image for one in found})
+    saving = ("images", "save", "--chart", chart, "--values", values, "--archive", tar, "--json")
+    assert main([*map(str, saving), "--out", str(tmp_path / "operator")]) == 0
+    saved = json.loads(capsys.readouterr().out)["result"]
+    assert saved["files"] == ["charts/gpu-operator-v26.7.0.tgz"]
+    assert [one["name"] for one in saved["images"]] == [one["name"] for one in found]
+
+
 def test_the_page_speaks_of_each_sample() -> None:
+    assert {path.stem for path in OPERATORS.iterdir()} == set(WITH_GPUS[:3])
     assert {path.stem for path in SAMPLES.iterdir()} == {*WITH_GPUS, "none"}
     page = PAGE.read_text()
     assert all(f"samples/gpus/{name}.yaml" in page for name in [*WITH_GPUS, "none"])

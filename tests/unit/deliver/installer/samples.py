@@ -206,7 +206,11 @@ driver:
   manager: {repository: nvcr.io/nvidia/cloud-native, image: k8s-driver-manager, version: v0.11.0}
 toolkit: {enabled: true, repository: nvcr.io/nvidia/k8s, image: container-toolkit, version: v1.20.0}
 devicePlugin: {repository: nvcr.io/nvidia, image: k8s-device-plugin, version: v0.20.0}
+gfd: {enabled: true, repository: nvcr.io/nvidia, image: k8s-device-plugin, version: v0.20.0}
 dcgm: {enabled: false, repository: nvcr.io/nvidia/cloud-native, image: dcgm, version: "4.5"}
+dcgmExporter: {enabled: true, repository: nvcr.io/nvidia/k8s, image: dcgm-exporter, version: "4.5"}
+migManager:
+  {enabled: true, repository: nvcr.io/nvidia/cloud-native, image: k8s-mig-manager, version: v0.14.2}
 vfioManager: {enabled: true, repository: nvcr.io/nvidia, image: cuda, version: "13.0"}
 """
 _POLICY = """\
@@ -215,8 +219,8 @@ kind: ClusterPolicy
 metadata: {name: cluster-policy}
 spec:
   operator: {defaultRuntime: containerd}
-  {{- range $name := list "driver" "toolkit" "devicePlugin" "dcgm" "vfioManager" }}
-  {{ $name }}: {{ get $.Values $name | toJson }}
+  {{- range $name, $part := omit .Values "nfd" "operator" "node-feature-discovery" "global" }}
+  {{ $name }}: {{ toJson $part }}
   {{- end }}
 """
 _POD = (
@@ -241,9 +245,11 @@ OPERATOR = {
 }
 """Made as NVIDIA's chart: pods of its own, of a chart within, and a policy that names more."""
 OPERATOR_IMAGES = {
+    "nvcr.io/nvidia/cloud-native/k8s-mig-manager:v0.14.2",
     "nvcr.io/nvidia/gpu-operator:v26.7.0",
     "nvcr.io/nvidia/k8s-device-plugin:v0.20.0",
     "nvcr.io/nvidia/k8s/container-toolkit:v1.20.0",
+    "nvcr.io/nvidia/k8s/dcgm-exporter:4.5",
     "registry.k8s.io/nfd/node-feature-discovery:v0.18.3",
 }
 """Without those of the driver, and of what is switched off."""

@@ -82,10 +82,13 @@ class Image:
 def listed(release: Helm, *, everything: bool = False) -> list[Image]:
     """The images of a release under their own names, as if `global.imageRegistry` were empty.
 
-    `everything`: with all that these values could switch on, and a model on each profile.
+    `everything`: with all that these values could switch on, and a model on each profile. A chart
+    of others, as that of a GPU operator, runs what its values say.
     Raises HelmMissing, HelmFailed, BadFile, BadValue.
     """
     values = release.values()
+    if "profiles" not in (values.get("global") or {}):
+        return [_image(name, parts, {}) for name, parts in images_of(release.template()).items()]
     sets = {**release.sets, "global.imageRegistry": ""}
     if everything:
         sets |= {**EVERYTHING, **_models(values["global"]["profiles"])}

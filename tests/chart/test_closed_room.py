@@ -1,0 +1,68 @@
+"""The first page, inside with Helm and with Replicated, as far as no cluster is asked.
+
+How it ends with an answered chat: tests/integration/compose and tests/e2e.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chart.rendering import HELM
+from tests.services import needs
+from waybill.deliver.images.listing import images_of
+
+REPO = Path(__file__).resolve().parents[2]
+PAGE = (REPO / "tools/docs/closed-room.md").read_text()
+
+
+def blocks(section: str) -> list[str]:
+    (found,) = re.findall(rf"^## {section}$(.*?)(?=^## )", PAGE, re.DOTALL | re.MULTILINE)
+    return re.findall(r"^```sh\n(.*?)^```$", found, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """What the first part of the page leaves, without a model."""
+    (project,) = (each for each in blocks("Outside") if "values/room.yaml" in each)
+    (tmp_path / "carry/media").mkdir(parents=True)
+    shell(tmp_path, "cd ~/carry", project, "cp -r values charts ../media")
+    return tmp_path
+
+
+def shell(home: Path, *commands: str, helm: str = "") -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            "\n".join(["set -euo pipefail; clone=$PWD; media=~/carry/media", *commands]),
+        ],
+        cwd=REPO,
+        env={**os.environ, "HOME": str(home), "PATH": path, "WAYBILL_HELM": helm or needs(HELM[4])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_helm_installs_comes_from_the_registry_of_the_room(home: Path) -> None:
+    shell(home, *blocks("Inside, with Helm"))
+    objects = [one for one in yaml.safe_load_all((home / "inside/objects.yaml").read_text()) if one]
+    found = images_of(objects)
+    assert found
+    assert all(name.startswith("registry.example.internal/") for name in found)
+    (store,) = (one for one in objects if one["metadata"]["name"] == "waybill-minio-provision")
+    assert store
+
+
+def test_the_release_for_an_installer_breaks_no_rule(home: Path) -> None:
+    said = shell(home, *blocks("Inside, with Replicated"))
+    assert "the release breaks no rule" in said
+    assert (home / "carry/release/release/config.yaml").is_file()
