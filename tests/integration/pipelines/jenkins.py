@@ -44,7 +44,8 @@ class Jenkins:
         return self._jobs("Jenkinsfile", "main", about, ("branch", "main"))
 
     def promoted(self, source: str, target: str) -> Iterator[Job]:
-        return self._jobs("Jenkinsfile.promote", "main", {"FROM": source, "TO": target}, ())
+        about = {"FROM": source, "TO": target, "BUILD_USER_ID": "alice"}
+        return self._jobs("Jenkinsfile.promote", "main", about, ())
 
     def _jobs(self, name: str, branch: str, facts: Names, holds: tuple[str, ...]) -> Iterator[Job]:
         shared, stages = read(said_by(self.folder / name))

@@ -40,6 +40,7 @@ def assert_told(site: Site, commit: str) -> None:
     """Git, history and reports say the same of the last step."""
     plan = json.loads((site.runner.kept / "plan-prod.json").read_text())
     assert plan["plan"]["models"]["chat"]["commit"] == commit
+    assert plan["plan"]["by"] != "pipeline", "who has started it does not approve it"
     assert f"Waybill-Plan: {plan['digest']}" in site.git("log", "-1", "--format=%B")
     assert site.git("show", "--format=", "--name-only", "HEAD") == "values/pins/prod.yaml"
     report = (site.runner.kept / "plan-prod.md").read_text()

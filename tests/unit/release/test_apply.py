@@ -276,7 +276,7 @@ def test_record_names_nothing_that_did_not_speak_for_it(site: Site) -> None:
     site.say(Approval(digests.of(b"other"), "dev", "test", now(), "alice"), "alice")
     site.say(Approval(plan.digest, "dev", "test", now(), "eve"), None)
     site.say(Approval(plan.digest, "dev", "test", now(), "bob"), "bob")
-    site.say(Promoted(plan.digest, "a", "dev", "chat", now(), "x", ""), "ci")
+    site.say(Promoted(plan.digest, "a", "dev", now(), "x", "chat", ""), "ci")
     site.say(site.tested(at=now() - HOUR), "ci")
     site.say(site.tested("FAILED", name="other"), "ci")
     site.say(site.tested(name="third"), None)

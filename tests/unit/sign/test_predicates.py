@@ -16,7 +16,7 @@ SAID: list[Predicate] = [
     Trial("smoke", "test", "chat", AT, Outcome.PASSED, ("one",), measured={"p95": 0.5}),
     Health("test", "chat", "a" * 40, AT, AT + timedelta(hours=1), 9, 1, {"p50": 0.1}, 2),
     Approval(PLAN, "test", "prod", AT, "Ann"),
-    Promotion(PLAN, "test", "prod", "chat", AT, "Ann", "it is good"),
+    Promotion(PLAN, "test", "prod", AT, "Ann", "chat", "it is good"),
     History("prod", "chat", {"from": "test"}, ({"commit": "a" * 40},), ({"by": "Ann"},)),
 ]
 

@@ -167,13 +167,13 @@ class Health:
 
 
 @dataclass(frozen=True)
-class Approval:
-    """Somebody agrees to a plan, by its digest. Who it is, the signature says; `by` is a name."""
+class _OfPlan:
+    """What somebody says of a plan. Who it is, the signature says; `by` is a name."""
 
-    TYPE: ClassVar[str] = APPROVAL
-    SCHEMA: ClassVar[dict[str, Any]] = _open(
-        {"plan": _DIGEST, **dict.fromkeys(("from", "to", "at", "by"), _TEXT)}
-    )
+    NAMES: ClassVar[dict[str, Any]] = {
+        "plan": _DIGEST,
+        **dict.fromkeys(("from", "to", "at", "by"), _TEXT),
+    }
 
     plan: Digest
     source: str
@@ -190,52 +190,42 @@ class Approval:
             "by": self.by,
         }
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Approval:
-        return cls(
-            Digest(value["plan"]), value["from"], value["to"], moment(value["at"]), value["by"]
-        )
+    @staticmethod
+    def read(value: Mapping[str, Any]) -> tuple[Digest, str, str, datetime, str]:
+        plan = Digest(value["plan"])
+        return plan, value["from"], value["to"], moment(value["at"]), value["by"]
 
 
 @dataclass(frozen=True)
-class Promotion:
+class Approval(_OfPlan):
+    """Somebody agrees to a plan, by its digest."""
+
+    TYPE: ClassVar[str] = APPROVAL
+    SCHEMA: ClassVar[dict[str, Any]] = _open(_OfPlan.NAMES)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Approval:
+        return cls(*cls.read(value))
+
+
+@dataclass(frozen=True)
+class Promotion(_OfPlan):
     """A plan was carried out for this model."""
 
     TYPE: ClassVar[str] = PROMOTION
     SCHEMA: ClassVar[dict[str, Any]] = _open(
-        {"plan": _DIGEST, **dict.fromkeys(("from", "to", "model", "at", "by", "why"), _TEXT)}
+        {**_OfPlan.NAMES, **dict.fromkeys(("model", "why"), _TEXT)}
     )
 
-    plan: Digest
-    source: str
-    target: str
     model: str
-    at: datetime
-    by: str
     why: str
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "plan": self.plan,
-            "from": self.source,
-            "to": self.target,
-            "model": self.model,
-            "at": stamp(self.at),
-            "by": self.by,
-            "why": self.why,
-        }
+        return {**super().as_json(), "model": self.model, "why": self.why}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Promotion:
-        return cls(
-            plan=Digest(value["plan"]),
-            source=value["from"],
-            target=value["to"],
-            model=value["model"],
-            at=moment(value["at"]),
-            by=value["by"],
-            why=value["why"],
-        )
+        return cls(*cls.read(value), value["model"], value["why"])
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ export PATH="$venv/bin:$PATH"
 # Jenkins says itself where a change began, and what its last good build was of.
 WAYBILL_BASE=${WAYBILL_BASE:-${CHANGE_TARGET:+origin/$CHANGE_TARGET}}
 WAYBILL_BASE=${WAYBILL_BASE:-${GIT_PREVIOUS_SUCCESSFUL_COMMIT:-}}
-# Who decides, in every history; also what git asks for.
-export WAYBILL_BY=${WAYBILL_BY:-${CHANGE_AUTHOR:-pipeline}}
+# Who decides, in every history; also what git asks for. Who has made a plan cannot approve it.
+WAYBILL_BY=${WAYBILL_BY:-${CHANGE_AUTHOR:-${BUILD_USER_ID:-pipeline}}}
+export WAYBILL_BY
 export GIT_AUTHOR_NAME=${GIT_AUTHOR_NAME:-$WAYBILL_BY} GIT_COMMITTER_NAME=${GIT_COMMITTER_NAME:-Waybill}
 export GIT_AUTHOR_EMAIL=${GIT_AUTHOR_EMAIL:-waybill@localhost}
 export GIT_COMMITTER_EMAIL=${GIT_COMMITTER_EMAIL:-waybill@localhost}
