@@ -151,3 +151,17 @@ def test_a_revision_is_found_in_its_key_and_in_no_other() -> None:
     assert layout.parse_revision(key) == (RepoId("owner", "name"), COMMIT)
     for other in (layout.alias(REPO, COMMIT), layout.STORE, key + "/x"):
         assert layout.parse_revision(other) is None
+
+
+@pytest.mark.parametrize(
+    ("ref", "model"),
+    [
+        (Ref.pin("dev", "chat"), "chat"),
+        (Ref.pin("test", "chat"), None),
+        (Ref.pin("dev", "chat", "canary"), None),
+        (Ref("heads", "dev.chat.stable"), None),
+        (Ref("pins", "dev"), None),
+    ],
+)
+def test_a_pin_knows_its_model_in_its_own_environment(ref: Ref, model: str | None) -> None:
+    assert ref.pinned_in("dev") == model

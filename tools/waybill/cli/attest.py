@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from waybill.cli.arguments import Commands, project, words
 from waybill.cli.keys import add_key, signer_of
-from waybill.cli.output import Console, Report, counted
+from waybill.cli.output import DENIED, Console, Report, counted
 from waybill.deliver import values
 from waybill.deliver.environments import Environments
 from waybill.errors import BadFile, BadValue
@@ -23,7 +23,6 @@ from waybill.release.evaluation import Engine, Questions
 from waybill.sign.predicates import Outcome, Trial
 
 TOKEN = "WAYBILL_TOKEN"  # noqa: S105 - the name of a variable
-DENIED = 3
 
 
 def register(commands: Commands) -> None:

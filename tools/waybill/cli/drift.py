@@ -9,7 +9,7 @@ from pathlib import Path
 
 from waybill.cli.arguments import Commands
 from waybill.cli.install import add_release, release_of
-from waybill.cli.output import Console, Report, counted
+from waybill.cli.output import CHANGES, Console, Report, counted
 from waybill.deliver import helm
 from waybill.deliver.cluster import Cluster
 from waybill.errors import BadValue, ExtraMissing, Unreadable
@@ -20,7 +20,6 @@ METRICS = {
     "waybill_drift_findings": "Fields and objects that are not as they were rendered.",
     "waybill_drift_unread_kinds": "Kinds of objects that could not be looked at.",
 }
-CHANGES = 5
 
 
 def register(commands: Commands) -> None:

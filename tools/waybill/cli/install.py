@@ -11,7 +11,7 @@ import yaml
 
 from waybill.cli import arguments
 from waybill.cli.arguments import Commands
-from waybill.cli.output import Console, Report, counted, table
+from waybill.cli.output import CHANGES, DENIED, Console, Report, counted, table
 from waybill.deliver import cluster, helm, install
 from waybill.deliver.changes import Change
 from waybill.deliver.environments import Environment, Environments
@@ -100,7 +100,7 @@ def run_install(args: argparse.Namespace, console: Console) -> Report:
     text = f"{release.release} in {release.namespace}: {verb} {amount}{done}"
     changed = [{"verb": each.verb, "kind": each.kind, "name": each.name} for each in plan.changes]
     data = {"dryRun": args.dry_run, "revision": plan.revision, "changes": changed, "notes": notes}
-    code = 5 if args.detailed_exitcode and plan.changes else 0
+    code = CHANGES if args.detailed_exitcode and plan.changes else 0
     return Report(f"{text}\n\n{notes}".strip(), data, code)
 
 
@@ -125,4 +125,4 @@ def run_doctor(args: argparse.Namespace, _: Console) -> Report:
     advice = [f"{each.check}: {each.hint}" for each in findings if each.hint]
     text = "\n".join([table(["", "CHECK", "FOUND"], rows), *(["", *advice] if advice else [])])
     told = {"ok": not bad, "findings": [asdict(each) for each in findings]}
-    return Report(text, told, exit_code=3 if bad else 0)
+    return Report(text, told, exit_code=DENIED if bad else 0)

@@ -17,6 +17,8 @@ from waybill.store.base import Advance
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+DENIED, CHANGES = 3, 5
+"""Exit codes of commands that have done what they were asked, and found this."""
 _EVERY = 30.0
 """Seconds between two lines of progress where no terminal shows a bar."""
 

@@ -11,7 +11,7 @@ from waybill.cli.arguments import Commands, project, whoami, words
 from waybill.cli.attest import add_smoke, evaluated, exactly
 from waybill.cli.install import add_release, release_of
 from waybill.cli.keys import add_key, signer_of
-from waybill.cli.output import Console, Report
+from waybill.cli.output import DENIED, Console, Report
 from waybill.deliver import pins
 from waybill.deliver.cluster import Cluster
 from waybill.deliver.environments import Environment, Environments
@@ -22,7 +22,6 @@ from waybill.release.follow import Follower
 from waybill.sign.keys import Signer
 from waybill.sign.predicates import Outcome
 
-DENIED = 3
 EVALUATION = "smoke"
 """What policies call the evaluation."""
 

@@ -123,10 +123,9 @@ def value_at(text: str, keys: Keys) -> Scalar:
     place = _walk(tree, keys) if tree.root else None
     if place is None or place.rest:
         return None
-    if not isinstance(place.node, ScalarNode):
-        raise ValueError("it is a map or a list: set what is in it, one by one")
-    found = _constructed(place.node)
-    return found if isinstance(found, str | int | float | bool | None) else place.node.value
+    node = _scalar(place.node)
+    found = _constructed(node)
+    return found if isinstance(found, str | int | float | bool | None) else node.value
 
 
 def edited(text: str, keys: Keys, value: Scalar) -> str:
@@ -179,9 +178,14 @@ def _child(node: Node, step: str | int, path: Keys) -> tuple[ScalarNode | None, 
     raise ValueError(f"{spelled(path[:-1]) or 'the file'} is not a {kind}")
 
 
-def _replaced(text: str, node: Node, value: Scalar) -> str:
+def _scalar(node: Node) -> ScalarNode:
     if not isinstance(node, ScalarNode):
         raise ValueError("it is a map or a list: set what is in it, one by one")
+    return node
+
+
+def _replaced(text: str, at: Node, value: Scalar) -> str:
+    node = _scalar(at)
     if node.style in ("|", ">"):
         raise ValueError("it is a text of several lines: edit it by hand")
     start, end = _start(node), _end(node)
@@ -207,12 +211,11 @@ def _added(text: str, place: _Place, value: Scalar) -> str:
 
 def _last(node: Node) -> int:
     """Where the last thing in a node ends; a block's own end is where the next thing begins."""
-    if isinstance(node, MappingNode) and node.value and not node.flow_style:
-        return _last(node.value[-1][1])
+    if isinstance(node, MappingNode) and node.value:
+        value = node.value[-1][1]
+        return _end(value) if node.flow_style else _last(value)
     if isinstance(node, SequenceNode) and node.value and not node.flow_style:
         return _last(node.value[-1])
-    if isinstance(node, MappingNode) and node.value:
-        return _end(node.value[-1][1])
     return _end(node)
 
 

@@ -31,7 +31,7 @@ from waybill.sign.predicates import APPROVAL, HEALTH, HISTORY, PROMOTION, TEST_R
 from waybill.sign.statements import BOM, LICENSE
 from waybill.sign.trust import Policy
 from waybill.store import evidence as kept
-from waybill.store.layout import Ref, RepoId
+from waybill.store.layout import RepoId
 from waybill.store.record import Head
 from waybill.store.store import Store
 from waybill.store.work import parallel
@@ -184,9 +184,8 @@ def _records(
     store: Store, repo: RepoId, commit: str, environment: str
 ) -> Iterator[tuple[str, tuple[Head, ...]]]:
     for _, (_, ref) in store.ref_keys(repo):
-        place, model, slot = [*ref.name.split("."), "", "", ""][:3]
-        if (ref.kind, place, slot) == ("pins", environment, "stable"):
-            heads = tuple(store.chain(store.head(repo, Ref.pin(environment, model))))
+        if model := ref.pinned_in(environment):
+            heads = tuple(store.chain(store.head(repo, ref)))
             if any(head.commit == commit for head in heads):
                 yield model, heads
 

@@ -100,9 +100,8 @@ def in_store(environment: Environment, store: Store, held: Mapping[str, Pin]) ->
                 where = f"{repo}@{commit}"
                 yield Finding(between, where, "", revision.digest, digest, advice=advice)
     for _, (repo, ref) in store.ref_keys():
-        name, model, slot = [*ref.name.split("."), "", "", ""][:3]
-        mine = (ref.kind, name, slot) == ("pins", environment.name, "stable")
-        if mine and model not in held and (head := store.head(repo, ref)):
+        named = ref.pinned_in(environment.name)
+        if named and named not in held and (head := store.head(repo, ref)):
             advice = f"take the newest {environment.pins_path.name}, or pin the model again"
             yield Finding(between, f"{repo} {ref}", "", NOTHING, head.commit, advice=advice)
 

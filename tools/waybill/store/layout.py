@@ -98,6 +98,11 @@ class Ref:
     def pin(cls, environment: str, model: str, slot: str = "stable") -> Ref:
         return cls("pins", f"{environment}.{model}.{slot}")
 
+    def pinned_in(self, environment: str) -> str | None:
+        """The model whose stable revision is pinned there by this ref; None of any other ref."""
+        place, model, slot = [*self.name.split("."), "", "", ""][:3]
+        return model if (self.kind, place, slot) == ("pins", environment, "stable") else None
+
 
 def named_by(revision: str) -> list[Ref]:
     """The refs that a branch or tag name may mean, the likeliest first."""
