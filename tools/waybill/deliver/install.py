@@ -24,8 +24,9 @@ from waybill.errors import (
 )
 
 INSTANCE = "app.kubernetes.io/instance"
-NO_IMPORT = "app.kubernetes.io/name!=import"
-"""An import has the release's labels for the network's sake, and is no part of it."""
+LASTING = "app.kubernetes.io/name notin (drift,import)"
+"""The Jobs of both have the release's labels for the network's sake; they come and go beside it,
+and one that failed is no fault of it."""
 REFRESHED = "waybill.dev/refreshed"
 """Patched on the gateway's pods: the kubelet then brings a changed ConfigMap within a second."""
 _HOOKS = 300
@@ -95,7 +96,7 @@ def carry_out(
     Raises HelmFailed, RolloutFailed; the reasons of pods that fail are noted before, and neither
     shows a secret. A hook that cannot start ends Helm, which would wait for it to the last.
     """
-    selector = f"{INSTANCE}={plan.helm.release},{NO_IMPORT}"
+    selector = f"{INSTANCE}={plan.helm.release},{LASTING}"
     limit = seconds or plan.seconds
     watched = Watch(cluster, selector, note)
 

@@ -198,7 +198,7 @@ class Follower:
     def _wait(self, timeout: int | None) -> None:
         """Until the release is ready, and serves what is pinned."""
         limit = timeout or self._installed()
-        selector = f"{install.INSTANCE}={self.helm.release},{install.NO_IMPORT}"
+        selector = f"{install.INSTANCE}={self.helm.release},{install.LASTING}"
         if why := Watch(self.cluster, selector, self.note).wait(limit):
             release, namespace = self.helm.release, self.helm.namespace
             raise RolloutFailed(release=release, namespace=namespace, why=why)
