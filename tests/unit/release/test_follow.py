@@ -357,6 +357,25 @@ def test_values_edited_meanwhile_are_not_installed_with_a_weight(
     assert scene.weights == [10]
 
 
+def test_who_installs_at_the_moment_is_waited_for(scene: Scene, changes: list[Change]) -> None:
+    """Another model of the release may get its traffic meanwhile."""
+
+    def install(now: float) -> float:
+        changes[:] = [Change("change", "ConfigMap", "w-gateway-routes", ())] * (now < 90)
+        return 0.0
+
+    scene.side.failing = lambda now: install(now) if now > 30 else 0.0
+    sleep = scene.side.time.sleep
+
+    def passing(seconds: float) -> None:
+        sleep(seconds)
+        scene.side.failing(scene.side.time.now)
+
+    scene.side.time.sleep = passing  # type: ignore[method-assign] # time passes for others, too
+    assert scene.run().why == ""
+    assert scene.weights == [10, 50, 100]
+
+
 def test_where_nobody_asks_that_is_said(scene: Scene) -> None:
     scene.side.asked = 0
     outcome = scene.run()

@@ -127,7 +127,7 @@ class Follower:
         weight = self.pin.traffic[_SLOT].weight
         for share in self.steps.left(weight, seconds):
             if share.weight != weight:
-                self._installed()
+                self._insist(self._installed)
                 self._weigh(share.weight)
                 weight = share.weight
             if why := self._observe(share.weight, share.seconds):
@@ -189,7 +189,7 @@ class Follower:
         while True:
             try:
                 return ask()
-            except (ClusterUnreachable, HelmFailed, ReleasePending) as error:
+            except (ClusterUnreachable, HelmFailed, NotInstalled, ReleasePending) as error:
                 if time.monotonic() > deadline:
                     raise
                 self.note(f"{error}; trying again")
