@@ -20,6 +20,7 @@ from waybill.deliver.installer.charts import unpacked
 from waybill.deliver.installer.lint import Folder, examine
 from waybill.deliver.installer.release import Release
 from waybill.deliver.installer.rendering import Place, render
+from waybill.deliver.installer.sources import document
 from waybill.deliver.pins import Pins, Revision
 from waybill.digest import from_hex
 from waybill.errors import BadFile
@@ -320,3 +321,20 @@ def test_no_value_of_a_secret_is_in_a_release() -> None:
     secrets = [item for item in others if item["type"] == "password"]
     assert secrets
     assert not any("default" in item or "value" in item for item in secrets)
+
+
+def test_checks_ask_for_the_kubernetes_that_the_chart_asks_for() -> None:
+    made = release("kots")
+    (oldest,) = {chart.facts["kubeVersion"] for chart in made.charts}
+    version = oldest.removeprefix(">=").removesuffix("-0")
+    for name in ("preflight.yaml", "support-bundle.yaml"):
+        analyzers = yaml.safe_load(made.files[name])["spec"]["analyzers"]
+        (check,) = (each["clusterVersion"] for each in analyzers if "clusterVersion" in each)
+        (fail,) = (each["fail"] for each in check["outcomes"] if "fail" in each)
+        assert fail["when"] == f"< {version}"
+        assert f"older than {version.removesuffix('.0')}." in fail["message"]
+
+
+def test_licenses_are_those_of_the_chart_s_images() -> None:
+    listed = yaml.safe_load((CHART / "images.yaml").read_text())
+    assert document("licenses").keys() == {each["repository"] for each in listed}

@@ -60,7 +60,7 @@ class Release:
 def build(order: Order) -> Release:
     """Raises BadFile, BadValue, HelmMissing, HelmFailed, ImagesCollide."""
     chart = charts.packaged(order.chart, order.version)
-    settings = _settings(chart.version)
+    settings = _settings(chart)
     defaults, manifests, plan = _rendered(order)
     found = images.places(overlay(defaults, order.vendor))
     _check(order.target, found)
@@ -78,11 +78,12 @@ def build(order: Order) -> Release:
     return Release(order.target, tuple(packed), {**texts, **archives}, tuple(found))
 
 
-def _settings(version: str) -> Chart:
-    """The chart beside it, in the same version."""
+def _settings(chart: Chart) -> Chart:
+    """The chart beside it, in the same version and for the same clusters."""
     content = {f"waybill-settings/{path}": data for path, data in files(SETTINGS).items()}
     facts = yaml.safe_load(content["waybill-settings/Chart.yaml"])
-    content["waybill-settings/Chart.yaml"] = dump({**facts, "version": version}).encode()
+    facts |= {key: chart.facts[key] for key in ("version", "kubeVersion") if key in chart.facts}
+    content["waybill-settings/Chart.yaml"] = dump(facts).encode()
     return Chart.parse(charts.archived(content))
 
 
