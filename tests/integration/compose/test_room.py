@@ -64,9 +64,16 @@ def script(part: str, port: int) -> str:
 
 
 def without(text: str, *sections: str) -> str:
-    """What belongs to a cluster needs one."""
+    """What needs a cluster is left out: of these sections the blocks that are not `sh`."""
+    flags = re.DOTALL | re.MULTILINE
+
+    def runnable(section: re.Match[str]) -> str:
+        return re.sub(
+            r"^```(\w*)\n.*?^```$", lambda b: b[0] if b[1] else "", section[0], flags=flags
+        )
+
     for name in sections:
-        text, found = re.subn(rf"^## {name}$.*?(?=^## )", "", text, flags=re.DOTALL | re.MULTILINE)
+        text, found = re.subn(rf"^## {name}$.*?(?=^## )", runnable, text, flags=flags)
         assert found, name
     return text
 
