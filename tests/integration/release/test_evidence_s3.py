@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.release.world import REPO, World
+from tests.unit.release.world import REPO, World, trust_in
 from tests.unit.sign.making import ed25519_key, policy_file, public_pem, write_key
 from waybill.sign.keys import Signer
 from waybill.store.audit import audit, inventory
@@ -28,10 +28,7 @@ def trusting(world: World, key: Path) -> World:
     """Its environment test knows this key."""
     known = {"release": {"publicKey": public_pem(Signer.load(key).private)}}
     policy_file(world.project / "values/trust.yaml", keys=known, default={"unsigned": "allow"})
-    path = world.project / "values/environments.yaml"
-    places = yaml.safe_load(path.read_text())
-    places["environments"]["test"]["trust"] = "values/trust.yaml"
-    path.write_text(yaml.safe_dump(places, sort_keys=False))
+    trust_in(world.project, ["test"], "values/trust.yaml")
     return World(world.project)
 
 

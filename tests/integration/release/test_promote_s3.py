@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.unit.release.world import NAMES, REPO, World
+from tests.unit.release.world import NAMES, REPO, World, carry_out
 from waybill import digest as digests
 from waybill.errors import AccessDenied, Corrupt, RefMoved, StoreUnreachable
 from waybill.manifest import File, Manifest
-from waybill.release import move, pin, promote
+from waybill.release import move, pin
 from waybill.store import layout
 from waybill.store.audit import audit, inventory
 from waybill.store.base import BytesContent
@@ -62,7 +62,7 @@ def test_next_revision_sends_what_is_new_and_rollback_sends_nothing(world: World
     one, two = (world.revision("dev", number).commit for number in (1, 2))
     for commit in (one, two):
         world.pin("dev", commit)
-        copied = promote.carry_out(world.plan("dev", "test"), by="a", why="b")
+        copied = carry_out(world.plan("dev", "test"), by="a", why="b")
     assert [(c.blobs, c.skipped) for c in copied] == [(2, 1)]
     before = {stat.key for stat in world.store("test").backend.list("")}
     world.rollback("test")
@@ -88,7 +88,7 @@ def test_blob_of_several_parts_goes_from_bucket_to_bucket(world: World) -> None:
     world.pin("dev", commit)
     told: list[int] = []
     plan = world.plan("dev", "test")
-    promote.carry_out(plan, by="a", why="b", advance=told.append)
+    carry_out(plan, by="a", why="b", advance=told.append)
     assert sum(told) == plan.bytes == 160 << 20
     assert_whole(world)
 
@@ -114,7 +114,7 @@ def promote_when_all_are_ready(project: Path, by: str, barrier: Barrier) -> None
     plan = world.plan("dev", "test")
     barrier.wait()
     try:
-        promote.carry_out(plan, by=by, why="race")
+        carry_out(plan, by=by, why="race")
     except RefMoved:
         sys.exit(7)
 

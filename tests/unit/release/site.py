@@ -6,9 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tests.unit.release.world import REPO, World, new_world
+from tests.unit.release.world import REPO, World, new_world, trust_in
 from tests.unit.sign.making import policy_file, public_pem, signer
 from waybill import digest as digests
 from waybill.deliver.environments import Environments
@@ -65,10 +63,7 @@ class Site:
         known |= self.more
         rule = {"signedBy": list(asked), "unsigned": "refuse"} if asked else {"unsigned": "allow"}
         policy_file(file, keys=known, default=rule)
-        places = self.project / "values/environments.yaml"
-        value = yaml.safe_load(places.read_text())
-        value["environments"]["test"]["trust"] = "values/trust/test.yaml"
-        places.write_text(yaml.safe_dump(value, sort_keys=False))
+        trust_in(self.project, ["test"], "values/trust/test.yaml")
 
     def commit(self) -> str:
         return str(self.world.stable("dev"))

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.unit.release.world import REPO, World, content, new_world
+from tests.unit.release.world import REPO, World, content, new_world, trust_in
 from tests.unit.sign.making import (
     Authority,
     certificate_pem,
@@ -43,11 +42,7 @@ def trust(project: Path) -> None:
     keys["company"] = {"certificateAuthority": pem, "subjects": ["CN=release"]}
     rule = {"signedBy": ["ann", "company"], "unsigned": "refuse"}
     policy_file(project / "values/trust.yaml", keys=keys, default=rule)
-    path = project / "values/environments.yaml"
-    known = yaml.safe_load(path.read_text())
-    for name in ("test", "prod"):
-        known["environments"][name]["trust"] = "values/trust.yaml"
-    path.write_text(yaml.safe_dump(known, sort_keys=False))
+    trust_in(project, ["test", "prod"], "values/trust.yaml")
 
 
 def say(world: World, made: Manifest, predicate: Trial | Approval, by: Signer) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.release.world import OTHER, REPO, World, upstream
+from tests.unit.release.world import OTHER, REPO, World, carry_out, upstream
 from waybill.deliver import pins
 from waybill.deliver.pins import Pins
 from waybill.digest import Digest
@@ -21,7 +21,6 @@ from waybill.errors import (
     UnknownModel,
     WrongStep,
 )
-from waybill.release import promote
 from waybill.store import layout
 from waybill.store.layout import Ref
 
@@ -59,7 +58,7 @@ def test_only_what_is_missing_is_copied(model: World) -> None:
     plan = model.plan("dev", "test")
     shared = plan.steps[0].source.manifest(REPO, str(model.stable("dev"))).by_path["README.md"]
     assert shared.digest not in {blob.digest for blob in plan.steps[0].missing}
-    copied = promote.carry_out(plan, by="a", why="b")
+    copied = carry_out(plan, by="a", why="b")
     assert [(c.blobs, c.skipped) for c in copied] == [(2, 1)]
     assert copied[0].bytes == plan.bytes
 
@@ -242,7 +241,7 @@ def test_pin_that_means_other_content_is_corrupt(model: World) -> None:
 
 def test_alias_that_means_another_packing_in_the_target_is_told(model: World) -> None:
     model.store("test").add_alias(REPO, upstream(2), str(model.stable("test")))
-    copied = promote.carry_out(model.plan("dev", "test"), by="a", why="b")
+    copied = carry_out(model.plan("dev", "test"), by="a", why="b")
     assert copied[0].unaliased == (upstream(2),)
 
 
@@ -261,7 +260,7 @@ def test_loser_of_a_race_copies_but_does_not_pin(model: World) -> None:
     seven = model.revision("test", 7).commit
     model.pin("test", seven)
     with pytest.raises(RefMoved) as caught:
-        promote.carry_out(late, by="late", why="too late")
+        carry_out(late, by="late", why="too late")
     assert "waybill history" in caught.value.advice
     assert model.stable("test") == model.ref("test") == seven
     assert model.store("test").has(late.steps[0].missing[0])
@@ -274,7 +273,7 @@ def test_models_that_were_won_are_pinned_though_another_was_lost(model: World) -
     six = model.revision("test", 6, OTHER).commit
     model.pin("test", six, "embed", OTHER)
     with pytest.raises(RefMoved, match=r"pins/test.embed.stable of acme/embed"):
-        promote.carry_out(late, by="late", why="too late")
+        carry_out(late, by="late", why="too late")
     assert model.stable("test") == model.ref("test") == model.stable("dev")
     assert model.stable("test", "embed") == six
 
@@ -298,5 +297,5 @@ def test_pins_of_several_models_are_written_in_one_rename(
 def test_progress_adds_up_to_what_was_planned(model: World) -> None:
     told: list[int] = []
     plan = model.plan("dev", "test")
-    promote.carry_out(plan, by="a", why="b", advance=told.append)
+    carry_out(plan, by="a", why="b", advance=told.append)
     assert sum(told) == plan.bytes

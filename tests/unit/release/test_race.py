@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tests.unit.release.world import OTHER, REPO, World
+from tests.unit.release.world import OTHER, REPO, World, carry_out
 from waybill.errors import RefMoved, WaybillError
-from waybill.release import move, pin, promote
+from waybill.release import move, pin
 
 WRITERS = 6
 
@@ -49,10 +49,7 @@ def test_of_several_promotions_from_several_clones_one_wins(model: World) -> Non
     clones = [checkout(model, f"clone-{number}") for number in range(WRITERS)]
     old, new = model.stable("test"), model.stable("dev")
     raised = at_once(
-        [
-            partial(promote.carry_out, clone.plan("dev", "test"), by=clone.by, why="race")
-            for clone in clones
-        ]
+        [partial(carry_out, clone.plan("dev", "test"), by=clone.by, why="race") for clone in clones]
     )
     assert sum(error is None for error in raised) == 1
     assert all(isinstance(error, RefMoved) for error in raised if error)

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.unit.release.world import OTHER, REPO, World, new_world
+from tests.unit.release.world import OTHER, REPO, World, new_world, trust_in
 from tests.unit.sign.making import ed25519_key, policy_file, public_pem, write_key
 from waybill.bundle.media import Bundle
 from waybill.cli.main import main
@@ -66,10 +65,7 @@ def side(folder: Path, keys: dict[str, Path], capfd: pytest.CaptureFixture[str])
         name: {"publicKey": public_pem(Signer.load(key).private)} for name, key in keys.items()
     }
     policy_file(folder / "values/trust.yaml", keys=known, default={"unsigned": "allow"})
-    path = folder / "values/environments.yaml"
-    places = yaml.safe_load(path.read_text())
-    places["environments"]["test"]["trust"] = "values/trust.yaml"
-    path.write_text(yaml.safe_dump(places, sort_keys=False))
+    trust_in(folder, ["test"], "values/trust.yaml")
     return Side(World(folder), keys["release"], capfd)
 
 

@@ -1,5 +1,6 @@
 """A project with three environments, their stores, and small revisions in them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +14,11 @@ from waybill.deliver.pins import Pins
 from waybill.manifest import STATEMENT_TYPE, File, Manifest, canonical, git_blob_id, provenance
 from waybill.release import move, pin, promote, rollback
 from waybill.release.promote import Promotion
-from waybill.store.base import BytesContent
+from waybill.store.base import Advance, BytesContent, no_progress
 from waybill.store.layout import Ref, RepoId
 from waybill.store.record import Record
 from waybill.store.store import Store
+from waybill.store.sync import Copied
 
 REPO = RepoId("Acme", "Chat")
 OTHER = RepoId("acme", "embed")
@@ -55,6 +57,15 @@ def revision(store: Store, number: int, repo: RepoId = REPO) -> Manifest:
         store.add_referrer(repo, made.commit, statement, STATEMENT_TYPE)
     store.add_alias(repo, upstream(number), made.commit)
     return made
+
+
+def carry_out(
+    promotion: Promotion, *, by: str, why: str, advance: Advance = no_progress
+) -> list[Copied]:
+    """What `apply` does behind the gates: the bytes, then refs and pins."""
+    copied = promote.copy(promotion, advance)
+    move.carry_out([step.move for step in promotion.steps], by=by, why=why)
+    return copied
 
 
 @dataclass(frozen=True)
@@ -102,10 +113,19 @@ class World:
         move.carry_out([step], by=self.by, why="it was worse")
 
     def plan(self, source: str, target: str, *models: str) -> Promotion:
-        return promote.plan(self.environments, source, target, models)
+        return promote.decide(self.environments, source, target, models)
 
     def promote(self, source: str, target: str, *models: str) -> None:
-        promote.carry_out(self.plan(source, target, *models), by=self.by, why="it is good")
+        carry_out(self.plan(source, target, *models), by=self.by, why="it is good")
+
+
+def trust_in(project: Path, names: Sequence[str], path: str) -> None:
+    """Says in environments.yaml where the trust policy of these environments is."""
+    file = project / "values/environments.yaml"
+    value = yaml.safe_load(file.read_text())
+    for name in names:
+        value["environments"][name]["trust"] = path
+    file.write_text(yaml.safe_dump(value, sort_keys=False))
 
 
 def new_world(project: Path) -> World:

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.unit.release.world import REPO, World, new_world
+from tests.unit.release.world import REPO, World, new_world, trust_in
 from tests.unit.sign.making import (
     DAY,
     NOW,
@@ -17,6 +16,8 @@ from tests.unit.sign.making import (
 )
 from waybill.deliver.environments import Environments
 from waybill.errors import BadFile, Unsigned, UntrustedSignature
+from waybill.release import apply
+from waybill.release.apply import Person
 from waybill.sign.keys import Signer
 from waybill.store import evidence
 
@@ -25,10 +26,7 @@ from waybill.store import evidence
 def world(tmp_path: Path) -> World:
     """One revision is pinned in dev, and test has a trust policy: values/trust/test.yaml."""
     world = new_world(tmp_path / "project")
-    path = world.project / "values/environments.yaml"
-    facts = yaml.safe_load(path.read_text())
-    facts["environments"]["test"]["trust"] = "values/trust/test.yaml"
-    path.write_text(yaml.safe_dump(facts, sort_keys=False))
+    trust_in(world.project, ["test"], "values/trust/test.yaml")
     world.pin("dev", world.revision("dev", 1).commit)
     return World(world.project)
 
@@ -45,17 +43,21 @@ def sign(world: World, made: Signer) -> None:
     evidence.sign_provenance(store, REPO, manifest, made, "a test")
 
 
+def promote(world: World) -> None:
+    apply.carry_out(apply.prepare(world.environments, "dev", "test", [], Person("a")))
+
+
 def test_what_is_unsigned_is_not_promoted(world: World) -> None:
     made = signer()
     trust(world, made)
     with pytest.raises(Unsigned, match=r"values/trust/test\.yaml asks for a signature by k0"):
-        world.plan("dev", "test")
+        promote(world)
     sign(world, signer())
     with pytest.raises(UntrustedSignature):
-        world.plan("dev", "test")
+        promote(world)
     assert world.stable("test") is None
     sign(world, made)
-    world.promote("dev", "test")
+    promote(world)
     assert world.stable("test") == world.stable("dev")
 
 
@@ -63,7 +65,7 @@ def test_signatures_come_along(world: World) -> None:
     made = signer()
     trust(world, made)
     sign(world, made)
-    world.promote("dev", "test")
+    promote(world)
     commit = str(world.stable("dev"))
     stores = [world.store(name) for name in ("dev", "test")]
     kept = [sorted(evidence.envelopes(store, REPO, commit)) for store in stores]
@@ -108,7 +110,7 @@ def test_a_certificate_that_ended_does_not_take_back_what_is_in(world: World) ->
 
 def test_a_policy_that_is_named_and_missing_stops_everything(world: World) -> None:
     with pytest.raises(BadFile, match=r"values/trust/test\.yaml"):
-        world.plan("dev", "test")
+        promote(world)
 
 
 def test_environments_without_a_policy_trust_everything(world: World) -> None:

@@ -16,8 +16,7 @@ from waybill.errors import BlobMissing, NothingPinned, UnknownModel, WrongStep
 from waybill.manifest import Descriptor
 from waybill.release import move
 from waybill.release.move import Move
-from waybill.sign import trust
-from waybill.store import evidence, sync
+from waybill.store import sync
 from waybill.store.base import Advance, no_progress
 from waybill.store.layout import Ref, RepoId
 from waybill.store.publish import missing
@@ -53,26 +52,6 @@ class Promotion:
         return sum(wanted.values())
 
 
-def plan(
-    environments: Environments,
-    source: str,
-    target: str,
-    models: Sequence[str] = (),
-    *,
-    single_writer: bool = False,
-) -> Promotion:
-    """As `decide`, where no gate looks at signatures: so it does.
-
-    Raises what `decide` does; Unsigned and UntrustedSignature by the target's trust policy.
-    """
-    policy, at = environments[target].policy(), trust.now()
-    promotion = decide(environments, source, target, models, single_writer=single_writer)
-    for step in promotion.steps:
-        repo, revision = step.move.repo, step.move.revision
-        evidence.require_trust(policy, step.source, repo, revision.digest, revision.commit, at)
-    return promotion
-
-
 def decide(
     environments: Environments,
     source: str,
@@ -103,24 +82,11 @@ def decide(
 def _check_all_pinned(origin: Environment, store: Store, pinned: Mapping[str, Pin]) -> None:
     """A pins file that was lost must not look like an environment that runs nothing."""
     for _, (repo, ref) in store.ref_keys():
-        environment, model, slot = [*ref.name.split("."), "", "", ""][:3]
-        mine = (ref.kind, environment, slot) == ("pins", origin.name, "stable")
-        if mine and model not in pinned and (head := store.head(repo, ref)):
+        model = ref.pinned_in(origin.name)
+        if model and model not in pinned and (head := store.head(repo, ref)):
             raise move.differ(origin, model, head.record.repo, None, head.commit)
     if not pinned:
         raise NothingPinned(environment=origin.name)
-
-
-def carry_out(
-    promotion: Promotion, *, by: str, why: str, advance: Advance = no_progress
-) -> list[Copied]:
-    """Copy and check all revisions, move the refs, write the pins; what was copied, by step.
-
-    Raises RefMoved when another promotion was first, BlobMissing or Corrupt before any move.
-    """
-    copied = copy(promotion, advance)
-    move.carry_out([step.move for step in promotion.steps], by=by, why=why)
-    return copied
 
 
 def copy(promotion: Promotion, advance: Advance = no_progress) -> list[Copied]:
