@@ -47,6 +47,11 @@ def short(digest: str) -> str:
     return digest[: len("sha256:") + 12]
 
 
+def short_commit(commit: str) -> str:
+    """As much of it as names of engines have, and people are shown."""
+    return commit[:8]
+
+
 def is_commit(text: str) -> bool:
     """A commit is 40 lower-case hex digits, as Hugging Face clients see it."""
     return _COMMIT.fullmatch(text) is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from waybill import digest as digests
 from waybill.cli.arguments import Commands, project, words
 from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import DENIED, Console, Report, counted
@@ -117,7 +118,7 @@ def _smoke(args: argparse.Namespace, console: Console, tested: Subject) -> tuple
 
 def exactly(args: argparse.Namespace, tested: Subject) -> Engine:
     """As `--smoke` says it, asked by the revision's own name, whatever its share of the traffic."""
-    name = f"{tested.model}@{tested.manifest.commit[:8]}"
+    name = f"{tested.model}@{digests.short_commit(tested.manifest.commit)}"
     return replace(_engine(args, tested), names=[name])
 
 

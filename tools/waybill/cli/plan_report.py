@@ -12,11 +12,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 from waybill.cli.output import human
+from waybill.digest import short_commit
 from waybill.release.gates.case import Result, Verdict
 from waybill.release.plan import Plan
 
-SHORT = 8
-"""Hex digits of a commit that people are shown."""
 _MARKS = {Result.PASS: "✅", Result.FAIL: "❌", Result.SKIP: "➖", Result.ERROR: "⚠️"}  # noqa: RUF001
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff￾￿]")
 """What XML cannot hold."""
@@ -87,8 +86,8 @@ def _arguments(given: object) -> str:
 
 def _commits(one: Mapping[str, Any]) -> str:
     old, new = one["previous"], one["commit"]
-    came = f"`{old[:SHORT]}` → " if old and old != new else ""
-    return f"{came}`{new[:SHORT]}`"
+    came = f"`{short_commit(old)}` → " if old and old != new else ""
+    return f"{came}`{short_commit(new)}`"
 
 
 def _bytes(plan: Plan) -> str:
@@ -157,8 +156,8 @@ def moves(plan: Plan) -> list[str]:
     """A sentence for each model, for a terminal."""
     told = []
     for name, one in plan.models.items():
-        old, new = one["previous"], f"{one['repo']}@{one['commit'][:SHORT]}"
-        came = "stands at " if old == one["commit"] else f"{old[:SHORT]} → " if old else ""
+        old, new = one["previous"], f"{one['repo']}@{short_commit(one['commit'])}"
+        came = "stands at " if old == one["commit"] else f"{short_commit(old)} → " if old else ""
         told.append(f"{name} in {plan.target}: {came}{new}")
     return told
 
@@ -198,11 +197,11 @@ def pull_request(plan: Plan) -> dict[str, str]:
     models = ", ".join(plan.models)
     title = f"Promote {models} from {plan.source} to {plan.target}"
     moved = [
-        f"{name}: {(one['previous'] or 'nothing')[:SHORT]} -> {one['commit'][:SHORT]}"
+        f"{name}: {short_commit(one['previous'] or 'nothing')} -> {short_commit(one['commit'])}"
         for name, one in plan.models.items()
     ]
     body = "\n".join([*moved, "", f"Waybill-Plan: {plan.digest}"])
-    short = plan.digest.partition(":")[2][:SHORT]
+    short = short_commit(plan.digest.partition(":")[2])
     return {
         "branch": f"waybill/{plan.source}-{plan.target}-{short}\n",
         "title": f"{title}\n",

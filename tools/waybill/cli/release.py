@@ -19,9 +19,6 @@ from waybill.release.status import Cell, Place
 from waybill.store.layout import RepoId
 from waybill.store.record import Record
 
-SHORT = 8
-"""Hex digits of a commit that people are shown."""
-
 
 def register(commands: Commands) -> None:
     """Add the parsers of this module's commands."""
@@ -76,11 +73,11 @@ def run_pin(args: argparse.Namespace, _: Console) -> Report:
 
 def told(step: Move, *, dry: bool) -> str:
     where = f"{step.model} in {step.environment.name}"
-    what = f"{step.revision.repo}@{step.revision.commit[:SHORT]}"
+    what = f"{step.revision.repo}@{step.revision.short}"
     if not step.changes:
         return f"{where}: stands at {what} already"
     verb = "would move" if dry else "moved"
-    came = f" from {step.pinned.commit[:SHORT]}" if step.pinned else ""
+    came = f" from {step.pinned.short}" if step.pinned else ""
     return f"{where}: {verb}{came} to {what}"
 
 
@@ -110,13 +107,13 @@ def _cell_text(place: Place, model: str) -> str:
     cell = place.models.get(model)
     if cell is None:
         return _unread(place) or "-"
-    parts = [cell.pinned[:SHORT] if cell.pinned else "not pinned"]
+    parts = [digests.short_commit(cell.pinned) if cell.pinned else "not pinned"]
     if cell.pin and (weight := cell.pin.traffic["stable"].weight) != 100:
         parts[0] += f" {weight} %"
     if cell.standing and not place.differs(model):
         parts[0] += f" {age(cell.standing.first.at)}"
     if cell.pin and cell.pin.previous:
-        parts.append(f"previous {cell.pin.previous.commit[:SHORT]}")
+        parts.append(f"previous {cell.pin.previous.short}")
     marks = {
         f"behind {cell.behind}": cell.behind is not None,
         "differs": place.differs(model),

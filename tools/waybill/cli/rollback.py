@@ -73,7 +73,7 @@ def _delay(args: argparse.Namespace, step: Move, ready: bool | None) -> Delay | 
 
 
 def _said(step: Move, wait: Delay | WaybillError, ready: bool | None) -> str:
-    short = step.revision.commit[:8]
+    short = step.revision.short
     if isinstance(wait, WaybillError):
         return f"how long it takes until {short} answers is not known: {wait}"
     if not wait.seconds:

@@ -16,6 +16,7 @@ from waybill.deliver import pins
 from waybill.deliver.cluster import Cluster
 from waybill.deliver.environments import Environment, Environments
 from waybill.deliver.helm import Helm
+from waybill.digest import short_commit
 from waybill.errors import NothingPinned
 from waybill.release import attest, follow, hold, steps
 from waybill.release.follow import Follower
@@ -118,9 +119,13 @@ def _ask(
 
 
 def _line(environment: Environment, model: str, outcome: follow.Outcome) -> str:
-    seen, short = outcome.seen, outcome.commit[:8]
+    seen, short = outcome.seen, short_commit(outcome.commit)
     if outcome.why:
-        where = f"went back to {outcome.back[:8]}" if outcome.back else "has none to go back to"
+        where = (
+            f"went back to {short_commit(outcome.back)}"
+            if outcome.back
+            else "has none to go back to"
+        )
         line = f"{model}: {short} {where}: {outcome.why}"
         again = f"waybill rollback {environment.name} {model} --to {outcome.back}"
         unrecorded = f"; no record says so ({outcome.unrecorded}): {again}"

@@ -40,12 +40,12 @@ class Engines:
 
     @property
     def component(self) -> str:
-        return f"vllm-{self.model}-{self.revision.commit[:8]}"
+        return f"vllm-{self.model}-{self.revision.short}"
 
     @property
     def name(self) -> str:
         """As the gateway and the engine itself call it."""
-        return f"{self.model}@{self.revision.commit[:8]}"
+        return f"{self.model}@{self.revision.short}"
 
     def _selector(self, component: str) -> str:
         return f"{install.INSTANCE}={self.release},{COMPONENT}={component}"

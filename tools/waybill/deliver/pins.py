@@ -81,6 +81,11 @@ class Revision:
     def commit(self) -> str:
         return digests.hex_of(self.digest)[:40]
 
+    @property
+    def short(self) -> str:
+        """The commit in names, and for people."""
+        return digests.short_commit(self.commit)
+
     def as_yaml(self) -> dict[str, str]:
         return {
             "repo": self.repo,

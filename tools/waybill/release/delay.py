@@ -41,7 +41,7 @@ def of(step: Move, chart: Path, more: Sequence[Path] = (), *, ready: bool | None
         files = [each for each in now.files if each != environment.pins_path]
         then = replace(now, files=[*files, file], unpinned=None)
         before, after = _engines(now.template(), model), _engines(then.template(), model)
-    engine = f"vllm-{model}-{step.revision.commit[:8]}"
+    engine = f"vllm-{model}-{step.revision.short}"
     if engine not in after or (engine in before and ready is not False):
         return Delay(0, silent=False)
     seconds = int(after[engine]["spec"].get("progressDeadlineSeconds", 600))

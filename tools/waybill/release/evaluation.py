@@ -34,8 +34,6 @@ from waybill.store.connect import trusting
 FILE = "values/smoke.yaml"
 REVISION_HEADER = "x-waybill-model-revision"
 """The gateway says in it which commit has answered."""
-_SHORT = 8
-"""Hex digits of the commit in the name that every engine has for its own revision."""
 _REFUSALS = (401, 403, 404)
 _SHOWN = 80
 
@@ -183,7 +181,7 @@ class Engine:
         if response.status_code in _REFUSALS:
             raise self._refused(response)
         known = _names(response)
-        own = f"{self.model}@{self.commit[:_SHORT]}"
+        own = f"{self.model}@{digests.short_commit(self.commit)}"
         if own in known:
             return own
         others = [name for name in known if name.startswith(f"{self.model}@")]

@@ -154,7 +154,7 @@ class Follower:
             self.note(f"the traffic goes back all the same: {error}")
         try:
             self._bring(lambda held: held.with_stable(self.model, previous))
-            self.note(f"{self.model}: {previous.commit[:8]} has all of the traffic again")
+            self.note(f"{self.model}: {previous.short} has all of the traffic again")
         finally:
             unrecorded = self._record(previous.commit, done.why)
         return replace(done, back=previous.commit, unrecorded=unrecorded)
@@ -250,7 +250,7 @@ class Follower:
     def _weigh(self, weight: int) -> None:
         self._stands()
         self._bring(lambda held: held.weighed(self.model, weight))
-        self.note(f"{self.model}: {self.pin.stable.commit[:8]} has {weight} % of the traffic")
+        self.note(f"{self.model}: {self.pin.stable.short} has {weight} % of the traffic")
 
     def _bring(self, change: Callable[[Pins], Pins]) -> None:
         """Into the pins file, into the release, and at once to the gateways."""
