@@ -115,9 +115,17 @@ def test_few_requests_are_judged_when_no_more_come() -> None:
     assert Limits().breach(Seen(0, 0), over=True) == ""
 
 
-@pytest.mark.parametrize(("text", "length"), [("90s", 90), ("10m", 600), ("2h", 7200)])
+@pytest.mark.parametrize(
+    ("text", "length"), [("90s", 90), ("10m", 600), ("2h", 7200), ("1d", 86400)]
+)
 def test_durations(text: str, length: int) -> None:
     assert steps.seconds(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "s", "10", "10w", "1.5h"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises((ValueError, KeyError)):
+        steps.seconds(text)
 
 
 def test_values_that_are_not_there_have_no_steps(world: World) -> None:

@@ -29,9 +29,9 @@ from waybill.digest import Digest
 from waybill.errors import BadFile
 from waybill.release.freeze import Window
 from waybill.release.policy_schema import GATES, SCHEMA
+from waybill.release.steps import seconds
 
 FILE = "policy.yaml"
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Lines = Mapping[tuple[str, ...], int]
 
@@ -157,7 +157,7 @@ class Policy:
 
 def span(text: str) -> timedelta:
     """What the schema lets pass as a time."""
-    return timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
+    return timedelta(seconds=seconds(text))
 
 
 def _health(value: Mapping[str, Any]) -> Health:

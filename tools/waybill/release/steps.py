@@ -81,5 +81,5 @@ def of(environment: Environment, model: str) -> Steps:
 
 
 def seconds(text: str) -> int:
-    """Of `30s`, `10m` or `2h`. Raises ValueError."""
-    return int(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
+    """Of `30s`, `10m`, `2h` or `1d`. Raises ValueError, KeyError."""
+    return int(text[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[text[-1:]]
