@@ -19,6 +19,7 @@ from tests.unit.release.world import OTHER, REPO
 from tests.unit.sign.making import write_key
 from waybill.cli import plan_report
 from waybill.cli.main import main
+from waybill.release import outlook
 from waybill.release.plan import Plan
 from waybill.release.plan_schema import SCHEMA
 from waybill.release.policy import Policy
@@ -337,3 +338,9 @@ def test_a_plan_waits_for_nothing_that_only_registries_and_media_need() -> None:
     words = [sys.executable, "-c", program]
     ran = subprocess.run(words, capture_output=True, text=True, check=True)
     assert ran.stdout == "set()\n"
+
+
+def test_what_helm_says_is_shown_without_credentials(site: Site) -> None:
+    (site.project / "values/test.yaml").write_text("global: {}\n")
+    rendered = outlook.render(site.prepare().promotion, Path("charts/password=hunter22"))
+    assert "password=(hidden)" in rendered["skipped"] and not rendered["changes"]

@@ -14,7 +14,7 @@ from waybill.bundle.media import Bundle
 from waybill.cli.main import main
 from waybill.deliver import pins
 from waybill.manifest import statement
-from waybill.release.evidence import gather
+from waybill.release.evidence import Evidence, gather
 from waybill.release.plan import PLAN_TYPE
 from waybill.sign.keys import Signer
 from waybill.sign.predicates import History
@@ -293,10 +293,16 @@ def held(outside: Side) -> None:
         store.move(REPO, ref, head.commit, expected=head, by="a", why="b", hold=hold)
 
 
-def history_of(side: Side, bundle: Path) -> History:
+def said_of(side: Side, bundle: Path) -> list[Evidence]:
+    """All that is said on this side of the revision in the bundle."""
     (revision,) = Bundle.open([bundle]).index.revisions
-    said = gather(side.world.store("test"), REPO, revision.manifest.commit, None)
-    (found,) = [one.parsed for one in said if isinstance(one.parsed, History)]
+    store, policy = side.world.store("test"), side.world["test"].policy()
+    return gather(store, REPO, revision.manifest.commit, policy)
+
+
+def history_of(side: Side, bundle: Path) -> History:
+    parsed = [one.parsed for one in said_of(side, bundle)]
+    (found,) = [one for one in parsed if isinstance(one, History)]
     return found
 
 

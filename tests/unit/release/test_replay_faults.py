@@ -1,19 +1,24 @@
 """A replay that is stopped anywhere goes on; who makes it, and in spite of what, is kept."""
 
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.release.crash import Crash, Fuse, install
-from tests.unit.release.test_replay import Carry, Side, carry, inside, outside, telling
+from tests.unit.release.test_crash import crashes
+from tests.unit.release.test_replay import (
+    Carry,
+    Side,
+    carry,
+    history_of,
+    inside,
+    outside,
+    said_of,
+    telling,
+)
 from tests.unit.release.world import OTHER, REPO, World
 from tests.unit.sign.making import ed25519_key, policy_file, public_pem, write_key
 from waybill.bundle.media import Bundle
@@ -21,10 +26,9 @@ from waybill.errors import Frozen, PromotionDenied, RefMoved
 from waybill.manifest import statement
 from waybill.release import replay
 from waybill.release.apply import Person
-from waybill.release.evidence import gather
 from waybill.release.replay import Replay
 from waybill.sign.keys import Signer
-from waybill.sign.predicates import Health, History, Promotion
+from waybill.sign.predicates import Health, Promotion
 from waybill.store import evidence
 from waybill.store.audit import audit, inventory
 from waybill.store.layout import Ref
@@ -68,29 +72,17 @@ def two(outside: Side, inside: Side, tmp_path: Path) -> Path:
     return bundles[0]
 
 
-def crashes(template: World, folder: Path, bundle: Path) -> Iterator[World]:
-    """A fresh copy for each change, after a crash right before that change."""
-    for whole in count():
-        world = World(folder / f"{whole}")
-        shutil.copytree(template.project, world.project)
-        fuse = Fuse(whole)
-        with pytest.MonkeyPatch.context() as patch, suppress(Crash):
-            install(fuse, patch)
-            replay.carry_out(prepare(world, bundle))
-        if not fuse.blown:
-            assert whole > 10
-            return
-        yield World(world.project)
-        shutil.rmtree(world.project)
-
-
 def test_crash_between_any_two_steps(
     outside: Side, inside: Side, two: Path, tmp_path: Path
 ) -> None:
     """What was pinned works; the same medium goes on, also in a freeze once it was begun."""
     old, states = inside.world.pins("test"), set()
     wanted = {model: outside.history(model, repo) for model, repo in MODELS}
-    for world in crashes(inside.world, tmp_path / "crashes", two):
+
+    def act(world: World) -> None:
+        replay.carry_out(prepare(world, two))
+
+    for world in crashes(inside.world, tmp_path / "crashes", act):
         side = replace(inside, world=world)
         store = world.store("test")
         assert audit(store, inventory(store)).wrong == {}
@@ -102,7 +94,7 @@ def test_crash_between_any_two_steps(
         states.add((moved, held == old))
         if any(moved):
             policy(side, ALWAYS)
-        replay.carry_out(prepare(world, two))
+        act(world)
         for model, repo in MODELS:
             assert side.history(model, repo) == wanted[model]
             assert world.stable("test", model) == outside.world.stable("test", model)
@@ -138,10 +130,7 @@ def test_override_of_a_freeze_is_kept_with_who_made_it(
     words = ("--override-freeze", "a leak", "--why", "CHG-1", "--by", "ines", "--key", inside.key)
     inside.run("apply", bundle, *words)
     assert inside.history() == outside.history()
-    (revision,) = Bundle.open([bundle]).index.revisions
-    said = gather(
-        inside.world.store("test"), REPO, revision.manifest.commit, inside.world["test"].policy()
-    )
+    said = said_of(inside, bundle)
     made = [one for one in said if isinstance(one.parsed, Promotion)]
     here = [one for one in made if one.parsed and one.predicate["by"] == "ines"]
     assert [(one.predicate["why"], one.signers) for one in here] == [
@@ -154,8 +143,7 @@ def test_who_makes_it_here_is_kept_without_a_key_and_once(inside: Side, carry: C
     bundle = carry(1, tested=True)
     for _ in range(2):
         inside.run("apply", bundle, "--by", "ines", "--why", "CHG-1")
-    (revision,) = Bundle.open([bundle]).index.revisions
-    said = gather(inside.world.store("test"), REPO, revision.manifest.commit, None)
+    said = said_of(inside, bundle)
     made = [one for one in said if isinstance(one.parsed, Promotion) and not one.signed]
     assert [(one.predicate["by"], one.predicate["why"]) for one in made] == [("ines", "CHG-1")]
 
@@ -239,9 +227,7 @@ def test_each_medium_brings_its_own_promotion(
 ) -> None:
     """Not another one of the same revision, which may be in the store as well."""
     bundle = carry(1)
-    (revision,) = Bundle.open([bundle]).index.revisions
-    said = gather(inside.world.store("test"), REPO, revision.manifest.commit, None)
-    (right,) = [one.parsed for one in said if isinstance(one.parsed, History)]
+    right = history_of(inside, bundle)
     later = {**right.records[0], "at": "2099-01-01T00:00:00Z", "previous": None}
     other = replace(right, agreed={**right.agreed, "by": "eve"}, records=(later,))
     stranger = telling(outside, inside, other, tmp_path)
@@ -255,8 +241,6 @@ def test_plan_without_its_shape_is_refused(
     outside: Side, inside: Side, carry: Carry, tmp_path: Path
 ) -> None:
     bundle = carry(1)
-    (revision,) = Bundle.open([bundle]).index.revisions
-    said = gather(inside.world.store("test"), REPO, revision.manifest.commit, None)
-    (right,) = [one.parsed for one in said if isinstance(one.parsed, History)]
+    right = history_of(inside, bundle)
     wrong = telling(outside, inside, replace(right, agreed={"from": "dev"}), tmp_path)
     assert "is a required property" in inside.run("apply", wrong, code=2)["message"]
