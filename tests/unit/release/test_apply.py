@@ -37,7 +37,9 @@ def embed(site: Site, number: int = 5) -> None:
 def tree(folder: Path) -> dict[str, str]:
     """Every file's digest and mode."""
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder)): (
+            f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path.stat().st_mode:o}"
+        )
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }

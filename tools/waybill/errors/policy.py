@@ -18,7 +18,7 @@ class Frozen(WaybillError):
     """The target is in a freeze window of the policy."""
 
     sentence = "{environment} is frozen until {until}, by {window} in {where}"
-    hint = "wait until then; what cannot wait: --override-freeze REASON, which the history keeps"
+    hint = "wait until then; what cannot wait: --override-freeze REASON, which is kept"
     exit_code = 6
     status = 403
 
