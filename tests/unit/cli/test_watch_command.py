@@ -1,0 +1,79 @@
+"""What `watch` says of what it saw; following itself is tested in tests/unit/release."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.conftest import Waybill
+from tests.unit.release.world import new_world
+from waybill.cli import watch
+from waybill.deliver.helm import Helm
+from waybill.deliver.metrics import Seen
+from waybill.release.follow import Follower, Outcome
+
+NEW, OLD = "a" * 40, "b" * 40
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+WELL = Outcome(NEW, None, Seen(20, 1, {"p95": 0.5}), 1, NOW, NOW)
+BAD = replace(WELL, back=OLD, why="12 of 20 requests failed")
+
+
+@pytest.fixture
+def told(tmp_path: Path, waybill: Waybill, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """told(OUTCOME, FLAG...) → what the command gives back, who decided, and about holds."""
+    world = new_world(tmp_path / "project")
+    release = (world["dev"], Helm(Path("chart"), "w", "ns"))
+    monkeypatch.setattr(watch, "release_of", lambda _: release)
+
+    def tell(outcome: Outcome, *flags: str) -> tuple[Any, Follower]:
+        seen: list[Follower] = []
+
+        def run(follower: Follower, *_: object) -> Outcome:
+            seen.append(follower)
+            return outcome
+
+        monkeypatch.setattr(Follower, "run", run)
+        command = ("watch", "dev", "--model", "chat", "--by", "ops", "--project", world.project)
+        return waybill(*command, *flags), seen[0]
+
+    return tell
+
+
+def test_one_that_does_well(told: Any) -> None:
+    ran, follower = told(WELL)
+    assert ran.code == 0
+    assert ran.out == "chat: aaaaaaaa does well: 1 of 20 requests failed, first token p95 0.50 s\n"
+    assert (follower.by, follower.hold) == ("ops", None), "without a policy there are no holds"
+
+
+def test_one_that_nobody_has_asked_does_not_do_well(told: Any) -> None:
+    ran, _ = told(replace(WELL, seen=Seen()))
+    assert ran.code == 0
+    assert ran.out.endswith("has all the traffic, and no request came: nobody knows how it does\n")
+
+
+def test_one_that_went_back(told: Any) -> None:
+    ran, _ = told(BAD)
+    assert (ran.code, ran.out) == (
+        3,
+        "chat: aaaaaaaa went back to bbbbbbbb: 12 of 20 requests failed\n",
+    )
+    (result,) = told(BAD, "--json")[0].result["models"]
+    assert (result["back"], result["recorded"]) == (OLD, True)
+
+
+def test_what_is_not_recorded_is_said_with_the_way_to_mend_it(told: Any) -> None:
+    """Also where notes are not wanted."""
+    lost = replace(BAD, unrecorded="the store is down")
+    ran, _ = told(lost, "--quiet")
+    assert ran.code == 3
+    again = f"waybill rollback dev chat --to {OLD}\n"
+    assert ran.out.endswith(f"; no record says so (the store is down): {again}")
+    assert told(lost, "--json")[0].result["models"][0]["recorded"] is False
+
+
+def test_one_that_cannot_go_back(told: Any) -> None:
+    ran, _ = told(replace(BAD, back=None))
+    assert "has none to go back to: 12 of 20" in ran.out
