@@ -31,6 +31,8 @@ MADE_BY = {
     "WAYBILL_TEST_REPLICATED": "ci/tools replicated",
     "WAYBILL_TEST_GITOPS": "ci/tools gitops",
     "WAYBILL_TEST_GROOVY": "ci/tools groovy",
+    "WAYBILL_TEST_PREFLIGHT": "ci/tools preflight",
+    "WAYBILL_TEST_SUPPORT_BUNDLE": "ci/tools support-bundle",
 }
 
 

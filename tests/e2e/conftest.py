@@ -184,18 +184,18 @@ class Gateway:
         }
 
 
-def gateway(kube: Kube, namespace: str) -> Gateway:
+def gateway(kube: Kube, namespace: str, release: str = RELEASE) -> Gateway:
     """With a token that Keycloak gives the gateway's client; valid for some minutes."""
-    request = sign_in(kube, namespace)
+    request = sign_in(kube, namespace, release)
     with httpx.Client(trust_env=False, timeout=30) as client:
         token = client.request(**request).raise_for_status().json()["access_token"]
-    return Gateway(f"http://{kube.address(namespace, f'{RELEASE}-gateway')}:8080", token)
+    return Gateway(f"http://{kube.address(namespace, f'{release}-gateway')}:8080", token)
 
 
-def sign_in(kube: Kube, namespace: str) -> dict[str, Any]:
+def sign_in(kube: Kube, namespace: str, release: str = RELEASE) -> dict[str, Any]:
     """The request that Keycloak answers with a token of the gateway's client."""
-    url = f"http://{kube.address(namespace, f'{RELEASE}-keycloak')}:8080"
-    client = kube.secret(namespace, f"{RELEASE}-oidc-gateway")
+    url = f"http://{kube.address(namespace, f'{release}-keycloak')}:8080"
+    client = kube.secret(namespace, f"{release}-oidc-gateway")
     return {
         "method": "POST",
         "url": f"{url}/realms/waybill/protocol/openid-connect/token",
