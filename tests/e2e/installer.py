@@ -89,7 +89,7 @@ def secrets(kube: Kube, namespace: str) -> dict[str, dict[str, str]]:
     mine = [each for each in found if each.type != "helm.sh/release.v1"]
     return {
         each.metadata.name: {
-            key: base64.b64decode(value).decode() for key, value in each.data.items()
+            key: base64.b64decode(value).decode() for key, value in (each.data or {}).items()
         }
         for each in mine
     }

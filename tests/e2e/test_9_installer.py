@@ -85,7 +85,7 @@ def stop(kube: Kube, *namespaces: str) -> None:
             for each in getattr(kube.apps, f"list_namespaced_{kind}")(namespace).items:
                 kube.scale(namespace, kind, each.metadata.name, 0)
     for namespace in namespaces:
-        until(f"{namespace} is empty", lambda: not running(kube, namespace), 120)  # noqa: B023
+        until(f"{namespace} is empty", lambda: not running(kube, namespace), 180)  # noqa: B023
 
 
 def running(kube: Kube, namespace: str) -> list[Any]:
