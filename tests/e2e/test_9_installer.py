@@ -24,6 +24,7 @@ from tests.services import needs
 from waybill.deliver import pins
 from waybill.deliver.installer.charts import Chart
 
+pytestmark = pytest.mark.timeout(600)
 HERE = Path(__file__).parent
 RELEASE, TRIES, ENV = "waybill", "waybill-tries", "room"
 ANSWERS = {"hardware": "cpu", "storage_size": "2Gi"}
@@ -167,7 +168,6 @@ def try_out(kube: Kube, each: dict[str, Any]) -> None:
     )
 
 
-@pytest.mark.timeout(600)
 def test_a_release_without_a_model_becomes_ready(room: Room, kube: Kube) -> None:
     with Clock("a release of an installer, without a model, to ready"):
         room.installer.deploy(room.first)
@@ -187,7 +187,6 @@ def is_ready(kube: Kube, informer: str) -> bool:
     return bool(found.status.ready_replicas == found.spec.replicas > 0)
 
 
-@pytest.mark.timeout(600)
 def test_pins_arrive_as_a_change_of_the_config_and_a_chat_is_answered(
     room: Room, kube: Kube, chat_models: list[Path]
 ) -> None:
@@ -228,7 +227,6 @@ def door(kube: Kube) -> Gateway:
     return gateway(kube, SPACE, RELEASE)
 
 
-@pytest.mark.timeout(300)
 def test_a_support_bundle_says_what_runs_and_holds_no_secret(room: Room, kube: Kube) -> None:
     documents = room.installer.documents(room.first)
     own = room.installer.written("redactor.yaml", documents["redactor.yaml"])
@@ -262,7 +260,6 @@ def fixed(release: Path) -> set[str]:
     return {value for keys in generated for value in keys.values() if "repl{{" not in value}
 
 
-@pytest.mark.timeout(600)
 def test_the_next_release_keeps_secrets_data_and_pins(room: Room, kube: Kube) -> None:
     before = secrets(kube, SPACE), claims(kube, SPACE, DATA)
     assert len(before[0]) > 5 and len(before[1]) == 2
@@ -280,7 +277,6 @@ def test_the_next_release_keeps_secrets_data_and_pins(room: Room, kube: Kube) ->
     assert sideload(room, kube)["missing"] == 0
 
 
-@pytest.mark.timeout(600)
 def test_uninstalling_keeps_the_data_for_a_second_installation(room: Room, kube: Kube) -> None:
     before = secrets(kube, SPACE), claims(kube, SPACE, DATA)
     later = room.release("kots", "1.1.0")
