@@ -10,7 +10,7 @@ from tests.chart.rendering import CHART
 from tests.services import needs
 from waybill.deliver import helm, install
 from waybill.deliver.environments import Environment
-from waybill.errors import BadEngineArguments, BadFile, HelmFailed, HelmMissing
+from waybill.errors import BadEngineArguments, BadFile, HelmFailed, HelmMissing, NoChart
 
 PINS = {"global": {"labels": {"from": "pins"}}}
 
@@ -66,7 +66,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_missing_chart_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="--chart"):
+    with pytest.raises(NoChart, match="there is no chart"):
         helm.of(environment(tmp_path), tmp_path)
 
 
