@@ -180,3 +180,8 @@ def _yaml(value: Any, depth: int) -> list[str]:
         else:
             lines.append(f"{at} {json.dumps(one)}")
     return lines
+
+
+def changed(envelope: bytes, **facts: Any) -> bytes:
+    """An envelope, other in what is named."""
+    return json.dumps({**json.loads(envelope), **facts}).encode()

@@ -18,6 +18,7 @@ from tests.unit.sign.making import (
     asking_authority,
     certificate_pem,
     certified,
+    changed,
     manifest,
     policy_file,
     public_pem,
@@ -57,10 +58,6 @@ def refusal(policy: Policy, *envelopes: bytes, of: Manifest = OURS) -> str:
     with pytest.raises(UntrustedSignature) as caught:
         check(policy, *envelopes, of=of)
     return str(caught.value)
-
-
-def changed(envelope: bytes, **facts: Any) -> bytes:
-    return json.dumps({**json.loads(envelope), **facts}).encode()
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "p256"])
