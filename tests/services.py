@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import httpx
@@ -36,6 +37,10 @@ MADE_BY = {
 }
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = cycle(range(12_000 + _WORKER % 18 * 1000, 13_000 + _WORKER % 18 * 1000))
+
+
 class NotReady(Exception):
     """A server ended or did not answer in time; the message carries the end of its log."""
 
@@ -51,9 +56,12 @@ def needs(variable: str) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Of this test process alone, and none that the kernel gives to connections meanwhile."""
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("they go round for ever")
 
 
 @contextmanager
