@@ -17,8 +17,9 @@ from tests.unit.release.site import NAMES, Site, new_site
 from tests.unit.release.test_apply import tree
 from tests.unit.release.world import OTHER, REPO
 from tests.unit.sign.making import write_key
-from waybill.cli import plan_report
+from waybill.cli import plan_report, rollback
 from waybill.cli.main import main
+from waybill.errors import HelmFailed
 from waybill.release import outlook
 from waybill.release.plan import Plan
 from waybill.release.plan_schema import SCHEMA
@@ -95,6 +96,16 @@ def test_from_plan_over_approvals_to_prod_like_test(run: Run, site: Site) -> Non
     assert site.world.stable("test") == site.commit()
     assert site.world.records("test")[0].plan == made["digest"]
     assert "stands at" in run("apply", str(run.file))
+
+
+def test_store_of_a_single_writer_takes_approvals(run: Run, site: Site) -> None:
+    site.policy(approvals={"count": 1, "of": ["alice"]})
+    facts = site.project / "stores/test/store.json"
+    facts.write_text(facts.read_text().replace("true", "false"))
+    run.plan("--single-writer")
+    words = ("approve", str(run.file), "--key", run.key("alice"), "--by", "alice")
+    assert "--single-writer" in run.json(*words, code=2)["hint"]
+    assert run.json(*words, "--single-writer")["countsAs"] == ["alice"]
 
 
 def test_key_that_does_not_count_is_told(run: Run, site: Site) -> None:
@@ -205,6 +216,25 @@ def test_rollback_holds_and_release_lets_go(run: Run, site: Site) -> None:
     run("hold", "release", "test", "other", code=2)
 
 
+def test_rollback_that_the_cluster_did_not_take_says_how_to_go_on(
+    run: Run, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object) -> None:
+        raise HelmFailed(what="upgrade", why="another operation is in progress")
+
+    site.policy()
+    run("promote", *SCOPE)
+    new = site.world.stable("test")
+    monkeypatch.setattr(rollback, "_ready", lambda *_: True)
+    monkeypatch.setattr(rollback, "_install", busy)
+    run("rollback", "test", "chat", "--install", code=1)
+    assert "bring them there: waybill install test" in run.said
+    assert site.world.stable("test") != new
+    told = run.json("rollback", "test", "chat", "--install", code=2)
+    assert "waybill install test" in told["hint"]
+    assert site.world.stable("test") != new
+
+
 def test_without_a_policy_a_rollback_holds_nothing(run: Run) -> None:
     run("promote", *SCOPE)
     run("rollback", "test", "chat")
@@ -267,6 +297,17 @@ def test_gates_are_test_cases_for_machines(run: Run, site: Site) -> None:
         "line": "4",
     }
     assert [case.get("name") for case in suite if case.find("error") is not None] == ["scan"]
+
+
+def test_gate_that_is_asked_for_and_skipped_fails_for_machines(run: Run, site: Site) -> None:
+    site.policy(require=["soak"])
+    xml, markdown = (site.project.parent / name for name in ("gates.xml", "plan.md"))
+    run.plan("--junit", str(xml), "--markdown", str(markdown))
+    suite = ElementTree.fromstring(xml.read_text())  # noqa: S314 - made above
+    assert [case.get("name") for case in suite if case.find("failure") is not None] == ["soak"]
+    assert suite.get("failures") == "1"
+    assert suite.get("skipped") == str(sum(case.find("skipped") is not None for case in suite))
+    assert "| ❌ skip | soak |" in markdown.read_text()
 
 
 def test_summary_of_a_run_is_added_to(

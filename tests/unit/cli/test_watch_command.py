@@ -74,6 +74,18 @@ def test_what_is_not_recorded_is_said_with_the_way_to_mend_it(told: Any) -> None
     assert told(lost, "--json")[0].result["models"][0]["recorded"] is False
 
 
-def test_one_that_cannot_go_back(told: Any) -> None:
-    ran, _ = told(replace(BAD, back=None))
-    assert "has none to go back to: 12 of 20" in ran.out
+def test_one_that_keeps_its_traffic(told: Any) -> None:
+    """And why, and that nothing was to be recorded."""
+    kept = replace(BAD, back=None, keeps="no engine of chat@bbbbbbbb is ready")
+    ran, _ = told(kept)
+    assert ran.code == 3
+    assert "keeps its traffic, for no engine of chat@bbbbbbbb is ready: 12 of 20" in ran.out
+    (result,) = told(kept, "--json")[0].result["models"]
+    assert (result["keeps"], result["recorded"]) == (kept.keeps, None)
+
+
+def test_a_store_of_a_single_writer_can_be_told_of(told: Any) -> None:
+    assert [told(WELL, *flag)[1].single_writer for flag in ((), ("--single-writer",))] == [
+        False,
+        True,
+    ]

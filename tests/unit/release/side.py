@@ -40,6 +40,8 @@ class Side:
     silent: Callable[[float], set[str]] = lambda _: set()
     annotated: dict[str, str] = field(default_factory=dict)
     there: int = 2
+    wanted: dict[str, int] = field(default_factory=dict)
+    available: Callable[[str, float], int] = lambda _commit, _now: 1
     models: str = ""
     asked: int = 1
     healthy: Callable[[float], int] = lambda _: 1
@@ -53,8 +55,10 @@ class Side:
             return []
         name = {"metadata": {"name": f"w-{component}"}}
         if kind == "deployments":
-            counts = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), 1)
-            made = {"kind": "Deployment", **name, "spec": {"replicas": 1}, "status": counts}
+            wanted = self.wanted.get(component[-8:], 1)
+            counts = dict.fromkeys(("replicas", "updatedReplicas"), 1)
+            counts["availableReplicas"] = self.available(component[-8:], self.time.now)
+            made = {"kind": "Deployment", **name, "spec": {"replicas": wanted}, "status": counts}
             running = [f"vllm-chat-{commit[:8]}" for commit in self.commits[-self.there :]]
             return [made] if component in running else []
         notes = {"annotations": {DIGEST: self.annotated.get(component, self.digest)}}

@@ -207,6 +207,21 @@ def test_a_side_that_went_its_own_way_goes_on_from_there(
     assert (newest.plan, newest.why, before.commit) == (told["plan"], "number 2", own)
 
 
+def test_an_older_medium_does_not_roll_back_where_sides_have_parted(
+    inside: Side, carry: Carry
+) -> None:
+    """It was never applied here, and the newer one left a record of our own."""
+    inside.world.pin("test", inside.world.revision("test", 7).commit)
+    first = carry(1)
+    inside.run("apply", carry(2, base=first))
+    before = inside.history(), inside.world["test"].pins_path.read_bytes()
+    told = inside.run("apply", first, code=7)
+    assert "test has moved chat on since the plan sha256:" in told["message"]
+    inside.world.pin("test", inside.world.revision("test", 8).commit)
+    assert inside.run("apply", first, code=7)["message"] == told["message"]
+    assert inside.history()[1:] == before[0]
+
+
 def test_without_a_key_that_is_known_here_nothing_is_believed(
     inside: Side, carry: Carry, tmp_path: Path
 ) -> None:

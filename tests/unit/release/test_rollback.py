@@ -4,6 +4,7 @@ import pytest
 
 from tests.unit.release.world import REPO, World
 from waybill.errors import (
+    AlreadyBack,
     BadValue,
     BlobMissing,
     NotACommit,
@@ -13,6 +14,7 @@ from waybill.errors import (
     UnknownModel,
 )
 from waybill.release import move, rollback
+from waybill.release.move import Reason
 from waybill.store import layout
 from waybill.store.layout import Ref
 
@@ -45,6 +47,28 @@ def test_rollback_twice_goes_forth_again(world: World, commits: list[str]) -> No
     world.rollback("dev")
     world.rollback("dev")
     assert world.stable("dev") == commits[2]
+
+
+def test_with_a_hold_it_does_not_go_forth_again(world: World, commits: list[str]) -> None:
+    """Whoever says it twice, for the cluster was busy, does not want the bad one back."""
+    step = rollback.plan(world["dev"], "chat")
+    move.carry_out([step], reason=Reason("ops", "slow", hold=True))
+    with pytest.raises(AlreadyBack) as caught:
+        rollback.plan(world["dev"], "chat")
+    _, back, bad = commits
+    assert str(caught.value) == f"chat in dev has gone back to {back} from {bad}, and is on hold"
+    world.rollback("dev", bad)
+    assert world.stable("dev") == bad
+
+
+def test_a_hold_that_stayed_keeps_no_newer_one(world: World, commits: list[str]) -> None:
+    """Pins pass holds by; the record that they leave has it still."""
+    step = rollback.plan(world["dev"], "chat", commits[0])
+    move.carry_out([step], reason=Reason("ops", "slow", hold=True))
+    world.pin("dev", world.revision("dev", 4).commit)
+    assert world.records("dev")[0].hold
+    world.rollback("dev")
+    assert world.stable("dev") == commits[0]
 
 
 def test_back_to_a_named_commit(world: World, commits: list[str]) -> None:

@@ -50,6 +50,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("plan", type=Path, metavar="PLAN", help="plan.json")
     add_key(parser, required=True)
     _add_by(parser, "who agrees")
+    arguments.add_single_writer(parser)
     parser.set_defaults(run=_approve)
 
 
@@ -178,7 +179,9 @@ def _approve(args: argparse.Namespace, console: Console) -> Report:
     assert signer  # noqa: S101 - the flag is required
     environments = Environments.load(arguments.project(args))
     plan = Plan.load(args.plan)
-    judged = apply.take(environments, plan, str(args.plan), Person(args.by))
+    judged = apply.take(
+        environments, plan, str(args.plan), Person(args.by), single_writer=args.single_writer
+    )
     denying = approve.objections(judged)
     for one in denying:
         console.note(f"warning: {one.gate} denies it as of now: {one.reason} ({one.place})")

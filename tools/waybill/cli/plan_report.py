@@ -17,6 +17,8 @@ from waybill.release.gates.case import Result, Verdict
 from waybill.release.plan import Plan
 
 _MARKS = {Result.PASS: "✅", Result.FAIL: "❌", Result.SKIP: "➖", Result.ERROR: "⚠️"}  # noqa: RUF001
+_KINDS = {Result.FAIL: "failure", Result.ERROR: "error", Result.SKIP: "skipped"}
+"""What JUnit calls them."""
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff￾￿]")
 """What XML cannot hold."""
 _LINES = 400
@@ -109,7 +111,7 @@ def duration(plan: Plan) -> str:
 def _gates(found: Sequence[Verdict]) -> str:
     rows = [
         [
-            f"{_MARKS[one.result]} {one.result}",
+            f"{_MARKS[_told(one)]} {one.result}",
             one.gate,
             one.model or "",
             _plain(one.reason),
@@ -118,6 +120,11 @@ def _gates(found: Sequence[Verdict]) -> str:
         for one in found
     ]
     return _table(["", "gate", "model", "why", "rule"], rows)
+
+
+def _told(one: Verdict) -> Result:
+    """A gate that is asked for and was skipped denies as one that fails."""
+    return Result.FAIL if one.denies and one.result is Result.SKIP else one.result
 
 
 def _rendered(plan: Plan) -> Iterator[str]:
@@ -167,9 +174,9 @@ def junit(plan: Plan) -> str:
     found = verdicts(plan)
     counts = {
         "tests": len(found),
-        "failures": sum(one.result is Result.FAIL for one in found),
-        "errors": sum(one.result is Result.ERROR for one in found),
-        "skipped": sum(one.result is Result.SKIP for one in found),
+        "failures": sum(_told(one) is Result.FAIL for one in found),
+        "errors": sum(_told(one) is Result.ERROR for one in found),
+        "skipped": sum(_told(one) is Result.SKIP for one in found),
     }
     name = f"waybill.{plan.source}.{plan.target}"
     told = {key: str(count) for key, count in counts.items()}
@@ -186,7 +193,7 @@ def _case(suite: ElementTree.Element, name: str, one: Verdict) -> None:
     place = {"file": one.file, "line": str(one.line)} if one.file and one.line else {}
     facts = {"classname": of, "name": one.gate, **place}
     case = ElementTree.SubElement(suite, "testcase", facts)
-    kind = {Result.FAIL: "failure", Result.ERROR: "error", Result.SKIP: "skipped"}.get(one.result)
+    kind = _KINDS.get(_told(one))
     if kind:
         told = ElementTree.SubElement(case, kind, message=one.reason)
         told.text = f"{one.reason} ({one.place})" if kind != "skipped" else None

@@ -49,7 +49,7 @@ def run_rollback(args: argparse.Namespace, console: Console) -> Report:
         reason = Reason(args.by, args.why, hold=hold.puts_hold(environments))
         move.carry_out([step], reason=reason)
         if args.install:
-            _install(args, console)
+            _brought(args, console)
     data: dict[str, Any] = {"dryRun": args.dry_run, **move_json(step), "delay": None}
     if isinstance(wait, Delay):
         data["delay"] = {"seconds": wait.seconds, "silent": wait.silent}
@@ -81,6 +81,16 @@ def _said(step: Move, wait: Delay | WaybillError, ready: bool | None) -> str:
         return f"the engines of {short} {where}, it answers as soon as the pins are installed"
     until = "nobody answers" if wait.silent else "the present one answers"
     return f"{short} has to be loaded and started: up to {wait.seconds} s, and {until} until then"
+
+
+def _brought(args: argparse.Namespace, console: Console) -> None:
+    """Said again, the command would not find the same one before it."""
+    try:
+        _install(args, console)
+    except WaybillError:
+        where = args.environment
+        console.note(f"ref and pins have gone back; bring them there: waybill install {where}")
+        raise
 
 
 def _install(args: argparse.Namespace, console: Console) -> None:

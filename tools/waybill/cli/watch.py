@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from waybill.cli.arguments import Commands, project, whoami, words
+from waybill.cli.arguments import Commands, add_single_writer, project, whoami, words
 from waybill.cli.attest import add_smoke, evaluated, exactly
 from waybill.cli.install import add_release, release_of
 from waybill.cli.keys import add_key, signer_of
@@ -58,6 +58,7 @@ def register(commands: Commands) -> None:
     )
     add_smoke(parser, "first ask each revision there, by its own name: the gateway's address")
     add_key(parser)
+    add_single_writer(parser)
     parser.set_defaults(run=_watch, name=EVALUATION)
 
 
@@ -79,6 +80,7 @@ def _watch(args: argparse.Namespace, console: Console) -> Report:
     lines, told = [], []
     for model in models:
         follower = Follower(environment, release, cluster, model, console.note, args.by, held)
+        follower = replace(follower, single_writer=args.single_writer)
         if args.smoke:
             ask = partial(_ask, args, console, environment, model, signer)
             follower = replace(follower, evaluate=ask)
@@ -124,7 +126,7 @@ def _line(environment: Environment, model: str, outcome: follow.Outcome) -> str:
         where = (
             f"went back to {short_commit(outcome.back)}"
             if outcome.back
-            else "has none to go back to"
+            else f"keeps its traffic, for {outcome.keeps}"
         )
         line = f"{model}: {short} {where}: {outcome.why}"
         again = f"waybill rollback {environment.name} {model} --to {outcome.back}"
@@ -144,7 +146,8 @@ def _json(model: str, outcome: follow.Outcome) -> dict[str, Any]:
         "model": model,
         "commit": outcome.commit,
         "back": outcome.back,
-        "recorded": bool(outcome.back) and not outcome.unrecorded,
+        "keeps": outcome.keeps,
+        "recorded": not outcome.unrecorded if outcome.back else None,
         "why": outcome.why,
         "requests": outcome.seen.requests,
         "errors": outcome.seen.errors,

@@ -58,6 +58,11 @@ class Engines:
         found = self.deployment()
         return int(found["spec"].get("replicas", 1)) if found else 0
 
+    def available(self) -> int:
+        """How many of them answer."""
+        found = self.deployment()
+        return int(found.get("status", {}).get("availableReplicas", 0)) if found else 0
+
     def lacks(self) -> str:
         """What they are short of; empty when all are ready."""
         found = self.deployment()

@@ -123,3 +123,14 @@ class NothingToRollBack(WaybillError):
     sentence = "{model} in {environment} has no earlier commit to go back to"
     hint = "waybill history {model} --env {environment} lists what there is"
     exit_code = 2
+
+
+class AlreadyBack(WaybillError):
+    """A rollback is said again, and the commit before is by now the one that was bad."""
+
+    sentence = "{model} in {environment} has gone back to {commit} from {bad}, and is on hold"
+    hint = (
+        "bring it to the cluster: waybill install {environment}; or say where to: "
+        "waybill rollback {environment} {model} --to COMMIT"
+    )
+    exit_code = 2

@@ -58,8 +58,8 @@ Answer = TypeVar("Answer")
 class Outcome:
     """How a revision did from `since` to `until`; `why` it does badly, empty where it does well.
 
-    `back` is the commit that has all the traffic again by that; None where none could take it.
-    `unrecorded` is why the store's ref does not say so, empty where it does.
+    `back` is the commit that has all the traffic again by that; None where it kept its traffic,
+    and `keeps` says why. `unrecorded` is why the store's ref does not say so, empty where it does.
     """
 
     commit: str
@@ -69,6 +69,7 @@ class Outcome:
     since: datetime
     until: datetime
     why: str = ""
+    keeps: str = ""
     unrecorded: str = ""
 
 
@@ -88,6 +89,7 @@ class Follower:
     hold: bool | None = None
     evaluate: Callable[[], str] = lambda: ""
     """Asks the revision before it gets any traffic; what is wrong with its answers, or nothing."""
+    single_writer: bool = False
     _looks: list[Look] = field(default_factory=list, init=False, repr=False)
     """The newest is the last: once traffic has to go back, nothing more is asked."""
 
@@ -107,6 +109,24 @@ class Follower:
     def steps(self) -> Steps:
         return steps.of(self.environment, self.model)
 
+    @cached_property
+    def keeps(self) -> str:
+        """Why it keeps its traffic whatever it does; empty where that may go to the one before.
+
+        In the middle of its steps that one has the rest. Once it has all: beside a revision that
+        somebody, or `watch`, has gone back to lies the one that was bad.
+        """
+        previous, stable = self.pin.previous, self.pin.stable
+        if previous is None:
+            return "no revision is pinned beside it"
+        if self.pin.traffic[_SLOT].weight < 100:
+            return ""
+        ref = Ref.pin(self.environment.name, self.model)
+        records = list(self.environment.connect().history(RepoId.parse(stable.repo), ref))
+        if rollback.came_before(records, previous.commit, stable.commit):
+            return ""
+        return f"{previous.short} beside it is no revision that it took over from"
+
     def run(self, seconds: int, timeout: int | None = None) -> Outcome:
         """All steps that are left, the last for `seconds`.
 
@@ -115,6 +135,8 @@ class Follower:
         no gateway answers, and what reading the store does.
         """
         self._wait(timeout)
+        # The store may be away once traffic has to go back.
+        _ = self.keeps
         since, first = datetime.now(UTC), self._whole()
         replicas = self.engines.replicas()
         why = self.evaluate() or self._move(seconds)
@@ -142,10 +164,10 @@ class Follower:
         again by steps.
         """
         previous = self.pin.previous
-        if previous is None:
-            return done
-        if self._insist(replace(self.engines, revision=previous).lacks):
-            return done
+        if previous is None or self.keeps:
+            return replace(done, keeps=self.keeps)
+        if lacks := self._silent(replace(self.engines, revision=previous)):
+            return replace(done, keeps=lacks)
         try:
             self._stands()
         except RolloutOvertaken:
@@ -159,10 +181,20 @@ class Follower:
             unrecorded = self._record(previous.commit, done.why)
         return replace(done, back=previous.commit, unrecorded=unrecorded)
 
+    def _silent(self, before: Engines) -> str:
+        """Why none of its engines answers; one is enough, and is given a minute to come."""
+        deadline = time.monotonic() + _UNREADY
+        while not self._insist(before.available):
+            if time.monotonic() > deadline:
+                return f"no engine of {before.name} is ready"
+            time.sleep(_EVERY)
+        return ""
+
     def _record(self, commit: str, why: str) -> str:
         """That and why this is the stable one again; what kept us from it, or nothing."""
         try:
-            step = rollback.plan(self.environment, self.model, commit)
+            single = self.single_writer
+            step = rollback.plan(self.environment, self.model, commit, single_writer=single)
             if step.seen is None or step.seen.commit != self.pin.stable.commit:
                 raise RefMoved(repo=step.repo, ref=step.ref)
             move.carry_out([step], reason=Reason(self.by, why, hold=self.hold))

@@ -144,7 +144,7 @@ def prepare(
     arrived = {model: _arrived(known, goal.name, plan, model, what) for model in plan.models}
     steps = tuple(_step(goal, store, arrived[model].newest, model) for model in plan.models)
     for step in steps:
-        _check_not_behind(plan, step.move)
+        _check_not_behind(known, plan, step.move, arrived[step.move.model].newest)
     # Here is no store of the environment that it comes from: what was said there has come along.
     source = replace(goal, name=plan.source)
     case = Case(
@@ -266,13 +266,40 @@ def _step(goal: Environment, store: Store, newest: Head, model: str) -> Step:
     return Step(store, (), move.decide(goal, store, model, revision))
 
 
-def _check_not_behind(plan: Plan, each: Move) -> None:
-    """Raises Superseded when this side has followed the plan before, and gone on since."""
+def _check_not_behind(
+    known: Callable[[RepoId, str], Iterator[tuple[History, Evidence]]],
+    plan: Plan,
+    each: Move,
+    newest: Head,
+) -> None:
+    """Raises Superseded when this side has followed the plan before, or one that came after it."""
     if not each.changes or each.seen is None:
         return
-    _, *before = each.store.chain(each.seen)
-    if any(head.record.plan == plan.digest for head in before):
+    head, *before = each.store.chain(each.seen)
+    passed = any(one.record.plan == plan.digest for one in before)
+    if passed or _is_past(known, each, [head, *before], newest):
         raise Superseded(model=each.model, environment=each.environment.name, plan=plan.digest)
+
+
+def _is_past(
+    known: Callable[[RepoId, str], Iterator[tuple[History, Evidence]]],
+    each: Move,
+    heads: Sequence[Head],
+    newest: Head,
+) -> bool:
+    """Whether a plan that was followed here had this step behind it on the other side.
+
+    Where histories have parted the step itself is not in ours.
+    """
+    plans = {head.record.plan for head in heads}
+    commits = dict.fromkeys(head.commit for head in heads if head.record.plan)
+    return any(
+        newest.digest in map(digests.of, map(canonical, said.records[1:]))
+        for commit in commits
+        if each.store.revision(each.repo, commit)
+        for said, _ in known(each.repo, commit)
+        if Plan(said.agreed).digest in plans
+    )
 
 
 def carry_out(replay: Replay) -> list[Digest]:

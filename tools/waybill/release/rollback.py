@@ -9,7 +9,14 @@ from waybill import digest as digests
 from waybill.deliver import pins
 from waybill.deliver.environments import Environment
 from waybill.deliver.pins import Pin
-from waybill.errors import BadValue, NotACommit, NothingToRollBack, RevisionPruned, UnknownModel
+from waybill.errors import (
+    AlreadyBack,
+    BadValue,
+    NotACommit,
+    NothingToRollBack,
+    RevisionPruned,
+    UnknownModel,
+)
 from waybill.release import move
 from waybill.release.move import Move
 from waybill.release.pin import require_served
@@ -23,8 +30,8 @@ def plan(
 ) -> Move:
     """To the newest other commit of the history, or to `to`, which must occur in it.
 
-    Raises UnknownModel, NothingToRollBack, NotACommit, BadValue, PinsDiffer, RevisionPruned,
-    BlobMissing; Unsigned and UntrustedSignature by the environment's trust policy.
+    Raises UnknownModel, NothingToRollBack, AlreadyBack, NotACommit, BadValue, PinsDiffer,
+    RevisionPruned, BlobMissing; Unsigned and UntrustedSignature by the environment's trust policy.
     """
     pin = pins.load(environment.pins_path).models.get(model)
     if pin is None:
@@ -45,6 +52,12 @@ def plan(
     return move.decide(environment, store, model, known, at_once=True)
 
 
+def came_before(records: Sequence[Record], commit: str, than: str) -> bool:
+    """Whether a commit came into a history, the newest record first, before another one did."""
+    commits = [record.commit for record in records][::-1]
+    return commit in commits and than in commits and commits.index(commit) < commits.index(than)
+
+
 def _named(environment: Environment, model: str, records: Sequence[Record], to: str) -> str:
     known = list(dict.fromkeys(record.commit for record in records))
     if to in known:
@@ -59,7 +72,8 @@ def _named(environment: Environment, model: str, records: Sequence[Record], to: 
 def _previous(environment: Environment, model: str, records: Sequence[Record], pin: Pin) -> str:
     """The commit before the pinned one; where a rollback was cut off, what it wanted.
 
-    It moves the ref first, and `watch`, which takes traffic back, the pins.
+    It moves the ref first, and `watch`, which takes traffic back, the pins. Raises AlreadyBack
+    where a hold says that this was the bad one.
     """
     pinned = pin.stable.commit
     # A record that stays at its commit puts on a hold, or releases one.
@@ -67,6 +81,9 @@ def _previous(environment: Environment, model: str, records: Sequence[Record], p
     if commits == [pinned]:
         raise NothingToRollBack(model=model, environment=environment.name)
     if commits[:1] == [pinned]:
+        if records[0].hold and came_before(records, pinned, commits[1]):
+            where, bad = environment.name, commits[1]
+            raise AlreadyBack(model=model, environment=where, commit=pinned, bad=bad)
         return commits[1]
     if len(commits) == 3 and commits[1] == pinned and commits[0] == commits[2]:
         return commits[0]
