@@ -102,7 +102,7 @@ def test_corrupt_source_is_named_and_the_target_untouched(world: World, s3: "S3C
     bucket, key = backend.bucket, f"models/{layout.blob(file.digest)}"
     meta = s3.head_object(Bucket=bucket, Key=key)["Metadata"]
     s3.put_object(Bucket=bucket, Key=key, Body=b"x" * file.size, Metadata=meta)
-    with pytest.raises(Corrupt, match=f"{file.digest} in {backend.url} is corrupt"):
+    with pytest.raises(Corrupt, match=f"{file.digest} in {backend.place} is corrupt"):
         world.promote("dev", "test")
     assert world.store("test").revisions(REPO) == []
     assert world.ref("test") is None

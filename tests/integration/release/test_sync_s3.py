@@ -1,13 +1,15 @@
 """A store on a real MinIO: copied to another bucket, kept in a directory, brought back."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tests.integration.release.test_promote_s3 import waybill
+from tests.services import Minio, free_port, minio_server, needs
 from tests.unit.release.world import REPO, World
 from waybill.store.audit import audit, inventory
-from waybill.store.connect import connect
+from waybill.store.connect import Access, connect
 from waybill.store.layout import Ref
 from waybill.store.store import Store
 
@@ -49,3 +51,20 @@ def test_a_store_is_copied_kept_and_brought_back(world: World, tmp_path: Path) -
     sync(world, kept.url, "prod")
     assert_same(world.store("dev"), world.store("prod"))
     assert sync(world, "dev", "prod", "--dry-run")["blobs"] == 0
+
+
+def test_two_servers_may_have_a_bucket_of_one_name(
+    world: World, minio: Minio, tmp_path: Path
+) -> None:
+    world.pin("dev", world.revision("dev", 1).commit)
+    source = world.store("dev")
+    bucket = source.url.removeprefix("s3://").partition("/")[0]
+    other = replace(minio, endpoint=f"http://127.0.0.1:{free_port()}")
+    (tmp_path / "minio/data" / bucket).mkdir(parents=True)
+    with minio_server(needs("WAYBILL_TEST_MINIO"), tmp_path / "minio", other):
+        target = connect(source.url, Access(other.endpoint, "waybill"))
+        target.init()
+        reach = [f"--from-endpoint={minio.endpoint}", f"--to-endpoint={other.endpoint}"]
+        reach += ["--from-profile=waybill", "--to-profile=waybill"]
+        assert sync(world, source.url, target.url, *reach)["moved"] == 1
+        assert_same(source, target)

@@ -25,6 +25,14 @@ def test_a_bucket_with_or_without_a_prefix(url: str, shown: str) -> None:
     assert store.backend.bucket == "bucket"
 
 
+def test_a_bucket_of_one_name_on_two_servers_is_two_places() -> None:
+    def place(port: int, end: str = "") -> str:
+        return connect("s3://b/p", Access(endpoint=f"http://127.0.0.1:{port}{end}")).backend.place
+
+    assert place(1) == place(1, "/") == "s3://b/p at http://127.0.0.1:1"
+    assert place(1) != place(2)
+
+
 @pytest.mark.parametrize("spelling", ["file://{}", "file://localhost{}", "{}"])
 def test_a_directory_by_url_or_path(tmp_path: Path, spelling: str) -> None:
     store = connect(spelling.format(tmp_path / "store"))

@@ -63,6 +63,10 @@ class Backend(Protocol):
 
     url: str
 
+    @property
+    def place(self) -> str:
+        """The URL, and its server where the URL does not name it: of no other store the same."""
+
     def stat(self, key: str) -> Stat | None:
         """None when there is no such key."""
 

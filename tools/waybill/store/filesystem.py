@@ -41,7 +41,7 @@ class FilesystemBackend:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        self.url = self.root.as_uri()
+        self.url = self.place = self.root.as_uri()
 
     def stat(self, key: str) -> Stat | None:
         with self.errors():

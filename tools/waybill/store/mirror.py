@@ -88,8 +88,8 @@ def plan(
     Raises BadValue for a store and itself, NotAStore, NoConditionalWrites, StoreUnreachable,
     StoreTooSmall, RepoNotFound, and Corrupt for a blob of the target that has a wrong size.
     """
-    if source.url == target.url:
-        raise BadValue(what="target", value=target.url, why="it is the source")
+    if source.backend.place == target.backend.place:
+        raise BadValue(what="target", value=target.backend.place, why="it is the source")
     target.require_writable()
     wrong: dict[str, WaybillError] = {}
     # Refs before revisions: so what they name is among those, whoever writes meanwhile.

@@ -67,6 +67,10 @@ class S3Backend:
         self._pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="s3-part")
 
     @property
+    def place(self) -> str:
+        return f"{self.url} at {self.client.meta.endpoint_url.rstrip('/')}"
+
+    @property
     def client(self) -> S3Client:
         return self._made(self._endpoint)
 

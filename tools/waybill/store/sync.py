@@ -107,5 +107,5 @@ def send(source: Store, target: Store, advance: Advance, blob: Descriptor) -> No
     try:
         target.upload(blob, StoreContent(source, blob), advance)
     except Corrupt as error:
-        facts = {**error.facts, "what": f"{blob.digest} in {source.url}"}
+        facts = {**error.facts, "what": f"{blob.digest} in {source.backend.place}"}
         raise Corrupt(**facts) from error
