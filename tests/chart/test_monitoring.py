@@ -61,10 +61,13 @@ def test_nobody_is_missed_who_is_not_to_look_for_drift(render: Render) -> None:
     """Of a Job that never ran there is no series to compare."""
     blind = next(rule for rule in RULES if rule["alert"] == "WaybillDriftBlind")
     assert "absent_over_time(waybill_drift_unread_kinds{OURS}[2h])" in blind["expr"]
-    for enabled in (True, False):
-        rendered = render(*CASES["test"], {"drift": {"enabled": enabled}})
+    assert blind["for"] == "2h", "its first Job comes an hour after the release"
+    for enabled, read in ((True, True), (True, False), (False, True)):
+        monitoring = {"podMonitors": {"enabled": read}}
+        values = {"drift": {"enabled": enabled}, "monitoring": monitoring}
+        rendered = render(*CASES["test"], values)
         groups = named(rendered, "PrometheusRule", "alerts")["spec"]["groups"]
-        assert ("waybill-drift" in {group["name"] for group in groups}) is enabled
+        assert ("waybill-drift" in {group["name"] for group in groups}) is (enabled and read)
         assert {"waybill-hub", "waybill-gateway"} <= {group["name"] for group in groups}
 
 
