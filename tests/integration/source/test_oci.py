@@ -9,6 +9,7 @@ import oras.client
 import pytest
 
 from tests.faults import CUT, faulty, gets
+from tests.integration.bundle.conftest import Process
 from tests.integration.source.conftest import FILES, Pack, contents, packed_from_directory
 from tests.integration.source.registry import (
     FILEPATH,
@@ -19,6 +20,7 @@ from tests.integration.source.registry import (
     tar,
     zipped,
 )
+from tests.store_contents import noise
 from waybill.errors import (
     Corrupt,
     NotAModel,
@@ -29,6 +31,9 @@ from waybill.errors import (
 )
 from waybill.source.base import Source
 from waybill.source.connect import open_source
+from waybill.store.audit import audit, inventory
+from waybill.store.connect import connect
+from waybill.store.layout import RepoId
 
 Refused = Callable[..., tuple[int, str]]
 MODEL = FILES["model.safetensors"]
@@ -107,6 +112,25 @@ def test_an_artifact_gives_the_revision_that_the_directory_gives(
         registry.artifact(layers, KIT_CONFIG, {"model": {"path": "."}})
     bundle = pack(f"oci://{registry.host}/demo:v1", "--as", "acme/demo")
     assert bundle.index.revisions[0].manifest.commit == packed_from_directory(pack, model)
+
+
+def test_archives_go_straight_into_a_store(registry: Registry, tmp_path: Path) -> None:
+    layers = [
+        registry.push(zipped(tar({f"{name}.dat": noise(2_000_000, seed)})), f"{KIT}.{kind}")
+        for seed, (name, kind) in enumerate([("z", "model.v1.tar+gzip"), ("a", "docs.v1.tar+gzip")])
+    ]
+    many = {f"{at}.txt": noise(200_000, at) for at in range(8)}
+    layers.append(registry.push(zipped(tar(many)), f"{KIT}.code.v1.tar+gzip"))
+    registry.artifact(layers, KIT_CONFIG, {"model": {"path": "z.dat"}})
+    store = connect((tmp_path / "store").as_uri())
+    store.init()
+    source = f"oci://{registry.host}/demo:v1"
+    command = ("sideload", source, "--as", "acme/demo", "--to", store.url)
+    Process((*command, "--quiet")).run()
+    (commit,) = store.revisions(RepoId("acme", "demo"))
+    files = store.manifest(RepoId("acme", "demo"), commit).files
+    assert [file.path for file in files] == [*sorted(many), "a.dat", "z.dat"]
+    assert audit(store, inventory(store)).wrong == {}
 
 
 def test_what_oras_pushes_is_read_files_and_folders(

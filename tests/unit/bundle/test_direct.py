@@ -1,6 +1,7 @@
 """From a source straight into a store: the same revision that a bundle would have brought."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +18,7 @@ from waybill.sign.trust import Policy
 from waybill.source.base import SourceFile
 from waybill.source.directory import DirectorySource
 from waybill.source.select import Choice
+from waybill.store.base import Limited
 from waybill.store.store import Store
 
 WEIGHTS = "model.safetensors"
@@ -57,6 +59,42 @@ class Between(DirectorySource):
         if file.path == max(FILES):
             self._happens()
         return found
+
+
+class InTurn(Named):
+    """Its files lie in one stream, the last name first; notes what is open beside another."""
+
+    def files(self) -> list[SourceFile]:
+        self.open_now, self.most = 0, 0
+        listed = super().files()
+        return [replace(file, turn=(0, -at)) for at, file in enumerate(listed)]
+
+    def open(self, file: SourceFile, offset: int = 0) -> IO[bytes]:
+        self.open_now += 1
+        self.most = max(self.most, self.open_now)
+        return _Counted(super().open(file, offset), self)  # type: ignore[return-value]
+
+
+class _Counted(Limited):
+    def __init__(self, stream: IO[bytes], source: InTurn) -> None:
+        super().__init__(stream, 1 << 30)
+        self._source = source
+
+    def close(self) -> None:
+        self._source.open_now -= not self.closed
+        super().close()
+
+
+def test_files_that_have_a_turn_are_read_in_it_and_one_at_a_time(model: Path, store: Store) -> None:
+    source = InTurn(model)
+    plan = loading(source, store)
+    in_turn = sorted(FILES, reverse=True)
+    assert source.opened == in_turn
+    source.opened.clear()
+    plan.run()
+    sent = [path for path in in_turn if path != "config.json"]
+    assert (source.opened, source.most) == (sent, 1), "copy.json has the same bytes"
+    assert files_of(store) == FILES
 
 
 def test_it_is_the_revision_that_a_bundle_brings(

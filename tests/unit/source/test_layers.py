@@ -3,15 +3,17 @@
 import gzip
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.store_contents import noise
 from waybill import digest as digests
-from waybill.errors import Corrupt, NotAModel, UnsafePath
+from waybill.errors import Corrupt, NotAModel, SourceUnreachable, UnsafePath
 from waybill.source.layers import Forward, Member, Window, members
+from waybill.store.work import parallel
 
 FILES = {"a.txt": b"abc", "sub/b.bin": bytes(range(256)) * 40, "sub/empty": b""}
 
@@ -98,7 +100,7 @@ DATA = bytes(range(256)) * 50
 
 def test_reading_in_the_order_of_the_layer_unpacks_it_once() -> None:
     opener = Opener(DATA)
-    layer = Forward(opener)
+    layer = Forward(opener, "the layer")
     for at, size in ((0, 100), (100, 0), (500, 1000), (1500, 5000)):
         assert Window(layer, at, size).read() == DATA[at : at + size]
     assert opener.times == 1
@@ -106,9 +108,28 @@ def test_reading_in_the_order_of_the_layer_unpacks_it_once() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 12_000), st.integers(0, 800)), max_size=8))
 def test_windows_in_any_order_give_their_bytes(spans: list[tuple[int, int]]) -> None:
-    layer = Forward(Opener(DATA))
+    layer = Forward(Opener(DATA), "the layer")
     windows = [(Window(layer, at, size), at, size) for at, size in spans]
     for window, at, size in windows:
         assert window.read(size // 2) == DATA[at : at + size // 2]
     for window, at, size in windows:
         assert window.read() == DATA[at + size // 2 : at + size]
+
+
+def test_windows_that_threads_read_at_once_give_their_bytes() -> None:
+    data = noise(200_000)
+    layer = Forward(Opener(data), "the layer")
+
+    def read(number: int) -> bytes:
+        window = Window(layer, number * 25_000, 25_000)
+        return b"".join(iter(lambda: window.read(1_000), b""))
+
+    assert b"".join(parallel(read, range(8))) == data
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-300], lambda data: data[:300] + b"x" * 99])
+def test_what_comes_damaged_the_second_time_is_told(damage: Callable[[bytes], bytes]) -> None:
+    opener = Opener(noise(2_000))
+    opener.data = damage(opener.data)
+    with pytest.raises(SourceUnreachable, match="the layer cannot be read: it came damaged"):
+        Forward(opener, "the layer").read(0, 2_000)

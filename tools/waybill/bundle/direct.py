@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import IO
 
 from waybill import digest as digests
@@ -87,8 +88,10 @@ class SourceCargo:
         selection = select(source.files(), str(source), allow_pickle=allow_pickle, choice=choice)
         look(repo, sum(file.size for file in selection.kept))
         read = _Look(source, Stoppable(advance))
-        found = parallel(read, selection.kept, _FILES_AT_ONCE, read.advance.stop)
-        known = {file.path: each for file, each in zip(selection.kept, found, strict=True)}
+        known = dict[str, Finished]()
+        for files in _batches(selection.kept):
+            found = parallel(read, files, _FILES_AT_ONCE, read.advance.stop)
+            known |= {file.path: each for file, each in zip(files, found, strict=True)}
         manifest = Manifest.of(
             File(file.path, known[file.path].digest, file.size, known[file.path].git_oid)
             for file in selection.kept
@@ -120,7 +123,9 @@ class SourceCargo:
             self._unchanged(blob.digest)
 
     def batches(self, missing: Iterable[Descriptor]) -> Iterator[Sequence[Descriptor]]:
-        yield sorted(missing, key=lambda blob: self._files[blob.digest].path)
+        blobs = {self._files[blob.digest].path: blob for blob in missing}
+        files = sorted((self._files[blob.digest] for blob in missing), key=lambda file: file.path)
+        yield from ([blobs[file.path] for file in batch] for batch in _batches(files))
 
     def stoppable(self, advance: Advance) -> SourceCargo:  # noqa: ARG002 - it waits for nobody
         return self
@@ -137,6 +142,13 @@ class SourceCargo:
         file = self._files[blob]
         if not self.source.is_unchanged(file):
             raise SourceChanged(path=file.path, source=self.source)
+
+
+def _batches(files: Sequence[SourceFile]) -> Iterator[Sequence[SourceFile]]:
+    """Those of one batch may be read at once."""
+    yield [file for file in files if file.turn is None]
+    in_turn = [(file.turn, file) for file in files if file.turn]
+    yield from ([file] for _, file in sorted(in_turn, key=itemgetter(0)))
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,18 @@ from waybill.digest import Digest
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file. `stamp` changes when its bytes may have; digests where the source names them."""
+    """One file. `stamp` changes when its bytes may have; digests where the source names them.
+
+    Files that have a `turn` are to be read one at a time, in that order: any other way, what is
+    before each of them is fetched again.
+    """
 
     path: str
     size: int
     stamp: str
     digest: Digest | None = None
     git_oid: str | None = None
+    turn: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from typing import IO
 
 from waybill import digest as digests
 from waybill.digest import CHUNK, Digest
-from waybill.errors import NotAModel, UnsafePath
+from waybill.errors import NotAModel, SourceUnreachable, UnsafePath
 from waybill.manifest import MAX_FILES, safe_path
 from waybill.source.streams import skip
 
-_MALFORMED = (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, ValueError, OverflowError)
+_DAMAGED = (zlib.error, gzip.BadGzipFile, EOFError)
+_MALFORMED = (*_DAMAGED, tarfile.TarError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -100,16 +102,30 @@ class _Hashed(io.RawIOBase):
 
 
 class Forward:
-    """A compressed layer, read forward; it begins anew when asked for what has passed."""
+    """A compressed layer, read forward; it begins anew when asked for what has passed.
 
-    def __init__(self, open_layer: Callable[[], IO[bytes]]) -> None:
-        self._open_layer = open_layer
+    Threads may share it: each read gives what it asked for, and at worst fetches much anew.
+    """
+
+    def __init__(self, open_layer: Callable[[], IO[bytes]], where: str) -> None:
+        """`where` names it in messages."""
+        self._open_layer, self._where = open_layer, where
+        self._lock = threading.RLock()
         self._raw: IO[bytes] | None = None
         self._stream: IO[bytes] = io.BytesIO()
         self._at = 0
 
     def read(self, at: int, size: int) -> bytes:
-        """Up to `size` unpacked bytes from byte `at` on."""
+        """Up to `size` unpacked bytes from byte `at` on. Raises SourceUnreachable."""
+        with self._lock:
+            try:
+                return self._read(at, size)
+            except _DAMAGED as error:
+                # It was whole when its files were listed.
+                why = f"it came damaged ({error})"
+                raise SourceUnreachable(source=self._where, why=why) from error
+
+    def _read(self, at: int, size: int) -> bytes:
         if self._raw is None or at < self._at:
             self.close()
             self._raw = self._open_layer()
@@ -125,9 +141,10 @@ class Forward:
         return data
 
     def close(self) -> None:
-        if self._raw is not None:
-            self._raw.close()
-            self._raw = None
+        with self._lock:
+            if self._raw is not None:
+                self._raw.close()
+                self._raw = None
 
 
 class Window(io.RawIOBase):

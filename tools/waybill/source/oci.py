@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,6 +106,7 @@ class OciSource:
         self._url = url
         self._registry = Registry(self, base, found["repository"], reach)
         self._forward: tuple[Digest, Forward] | None = None
+        self._lock = threading.Lock()
 
     def __str__(self) -> str:
         return self._url
@@ -141,8 +143,8 @@ class OciSource:
     def _places(self) -> Mapping[str, _Place]:
         """By path, sorted. Raises NotAModel, UnsafePath, Corrupt."""
         found: dict[str, _Place] = {}
-        for layer in self._layers():
-            for place in self._files_in(layer):
+        for number, layer in enumerate(self._layers()):
+            for place in self._files_in(layer, number):
                 if found.setdefault(place.file.path, place) is not place:
                     why = "several layers have it"
                     raise UnsafePath(path=place.file.path, where=self._url, why=why)
@@ -175,8 +177,8 @@ class OciSource:
             why = f"its model is in another ModelKit, {named}; pack that"
             raise NotAModel(source=self, why=why)
 
-    def _files_in(self, layer: _Layer) -> Iterator[_Place]:
-        where = f"the layer {layer.digest} of {self._url}"
+    def _files_in(self, layer: _Layer, number: int) -> Iterator[_Place]:
+        where = self._name_of(layer)
         if layer.path is not None:
             path = safe_path(layer.path.removeprefix("./"), where)
             file = SourceFile(path, layer.size, layer.digest, layer.digest)
@@ -187,8 +189,12 @@ class OciSource:
             raise NotAModel(source=self, why=why)
         with self._open_layer(layer) as stream:
             for one in members(stream, layer.digest, layer.size, compressed, where):
-                file = SourceFile(one.path, one.size, one.digest, one.digest)
+                turn = (number, one.at) if compressed else None
+                file = SourceFile(one.path, one.size, one.digest, one.digest, turn=turn)
                 yield _Place(file, layer, one.at, compressed)
+
+    def _name_of(self, layer: _Layer) -> str:
+        return f"the layer {layer.digest} of {self._url}"
 
     def _open_layer(self, layer: _Layer, offset: int = 0) -> IO[bytes]:
         def open_at(at: int) -> IO[bytes]:
@@ -209,11 +215,13 @@ class OciSource:
 
     def _unpacking(self, layer: _Layer) -> Forward:
         """One at a time: the next file is nearly always in the same one."""
-        if self._forward is None or self._forward[0] != layer.digest:
-            if self._forward:
-                self._forward[1].close()
-            self._forward = layer.digest, Forward(lambda: self._open_layer(layer))
-        return self._forward[1]
+        with self._lock:
+            if self._forward is None or self._forward[0] != layer.digest:
+                if self._forward:
+                    self._forward[1].close()
+                opened = Forward(lambda: self._open_layer(layer), self._name_of(layer))
+                self._forward = layer.digest, opened
+            return self._forward[1]
 
     def is_unchanged(self, file: SourceFile) -> bool:  # noqa: ARG002
         """What a digest names does not change."""
