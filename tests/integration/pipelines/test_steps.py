@@ -262,6 +262,19 @@ def test_a_rollout_asks_nothing_where_no_address_is_set(origin: Path) -> None:
     assert "the pins stay as they are" in done.stderr
 
 
+def test_nothing_is_approved_where_nobody_says_who_began(origin: Path) -> None:
+    """Whoever has made the plan might be who answers."""
+    place = clone(origin, "place")
+    run, path = f"{SAMPLES}/steps/apply prod", stand_in(place, "waybill")
+    site = {"WAYBILL_APPROVER": "bob", "WAYBILL_APPROVAL_KEY_FILE": "managers.pem", "PATH": path}
+    done = bash(place, run, **site)
+    assert done.returncode == 1 and "nobody says who has started this run" in done.stderr
+    assert not (place.parent / "tools/told").exists()
+    assert bash(place, run, **site, BUILD_USER_ID="alice").returncode == 0
+    told = (place.parent / "tools/told").read_text().splitlines()
+    assert told[:2] == ["approve", "out/plan-prod.json"] and "bob" in told
+
+
 FAILS_CHAT = """
 told='{"result": {"environments": [{"name": "prod", "models": {"chat": 1, "embed": 2}}]}}'
 case $1 in
