@@ -290,6 +290,7 @@ def test_a_claim_is_mounted_and_its_path_read() -> None:
         ("file:///model", "does not see the files of this machine"),
         ("store+file:///store#a/b", "does not see the files of this machine"),
         ("ftp://me:secret@host/x", "not ./path, file:///path"),
+        ("s3://key:secret@bucket/x/", "credentials do not belong in a URL"),
     ],
 )
 def test_what_a_pod_cannot_read_is_refused(source: str, why: str) -> None:

@@ -77,7 +77,12 @@ def test_a_source_of_another_form_is_refused_with_all_that_are_known() -> None:
         ("https://name:word@host/a", "credentials do not belong in a URL"),
         ("oci://host/a", "it must be oci://registry/repository:tag"),
         ("oci://host/A:v1", "it must be oci://registry/repository:tag"),
-        ("oci://name:word@host/a", "it must be oci://registry/repository:tag"),
+        ("oci://name:word@host/a", "credentials do not belong in a URL"),
+        ("s3://name:word@bucket/x", "credentials do not belong in a URL"),
+        ("s3://name:a/word@bucket/x", "'s3://...@bucket/x' is not usable: credentials do not"),
+        ("hf://name:word@host/x", "credentials do not belong in a URL"),
+        ("pvc://name:word@claim/x", "credentials do not belong in a URL"),
+        ("store+s3://name:word@bucket#a/b@main", "credentials do not belong in a URL"),
         (
             "store+s3://bucket/x",
             r"'store\+s3://bucket/x' is not usable: it must end in #owner/name@revision",

@@ -64,6 +64,13 @@ def test_any_other_url_is_refused(url: str) -> None:
         connect(url)
 
 
+@pytest.mark.parametrize("secret", ["word", "a/word", "#word", "?word"])
+def test_a_secret_in_a_url_is_refused_and_not_shown(secret: str) -> None:
+    with pytest.raises(BadValue, match="credentials do not belong in a URL") as caught:
+        connect(f"s3://name:{secret}@bucket/models")
+    assert "word" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["s3://b/p?x=1", "s3://b/p#x", "file:///a#b", "file:///a?b"])
 def test_what_a_url_would_lose_is_refused(url: str) -> None:
     with pytest.raises(BadValue, match=r"'\?' and '#' cannot be in it"):

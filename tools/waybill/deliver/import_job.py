@@ -26,6 +26,7 @@ from waybill.errors import (
     ImportGoesOn,
 )
 from waybill.source.connect import FORMS
+from waybill.store.connect import refuse_credentials
 
 CLAIM, SECRET = "/mnt/source", "/etc/waybill/source"
 """Where the chart mounts the claim, and the Secret with the source's credentials."""
@@ -123,6 +124,7 @@ def _split(source: str) -> tuple[str, str]:
     if scheme not in FORMS:
         known = ", ".join(dict.fromkeys(form.pattern for form in FORMS.values()))
         raise BadValue(what="source", value=re.sub("//[^/]*@", "//…@", source), why=f"not {known}")
+    refuse_credentials("source", source)
     if scheme != "pvc":
         return "", source
     claim, _, path = source.partition("://")[2].partition("/")

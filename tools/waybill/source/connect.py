@@ -11,7 +11,7 @@ from waybill.errors import BadValue
 from waybill.source.base import Source
 from waybill.source.directory import local_source
 from waybill.source.reach import Reach
-from waybill.store.connect import Access, check_endpoint, connect, local, split
+from waybill.store.connect import Access, check_endpoint, connect, local, refuse_credentials, split
 from waybill.store.layout import RepoId
 
 # The modules that take half a second to import are imported by those who need them.
@@ -136,6 +136,7 @@ def open_source(url: str, reach: Reach = Reach()) -> Source:  # noqa: B008 - it 
     if form is None or not url or (separator and not rest):
         known = ", ".join(dict.fromkeys(one.pattern for one in FORMS.values()))
         raise BadValue(what="source", value=_without_credentials(url), why=f"it must be {known}")
+    refuse_credentials("source", url)
     for field in fields(reach):
         if field.name != "roots" and getattr(reach, field.name) and field.name not in form.takes:
             flag = f"--source-{field.name.replace('_', '-')}"
@@ -148,8 +149,7 @@ def _place_and_name(url: str) -> tuple[str, str]:
     """`hub+https://host#owner/name@revision` in two."""
     place, separator, named = url.partition("#")
     if not separator:
-        why = f"it must end in #{NAMED}"
-        raise BadValue(what="source", value=_without_credentials(url), why=why)
+        raise BadValue(what="source", value=url, why=f"it must end in #{NAMED}")
     return place, named
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,10 @@ from waybill.errors import BadFile, BadValue
 from waybill.store.base import Backend
 from waybill.store.filesystem import FilesystemBackend
 from waybill.store.store import Store
+
+_CREDENTIALS = re.compile(r"(?!hf:)[a-z0-9+]+://[^/#]*@|(hf|s3|store\+s3)://[^/#]*:.*@", re.I)
+"""Secret keys may have a slash in them; and `hf://name@revision` has none."""
+_THEIR_PLACE = "credentials do not belong in a URL; a profile or a token file holds them"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ def connect(
 
 
 def _backend(url: str, access: Access) -> Backend:
+    refuse_credentials("store", url)
     parts = split("store", url)
     if parts.scheme and (parts.query or parts.fragment):
         raise BadValue(what="store", value=url, why="'?' and '#' cannot be in it")
@@ -64,6 +70,13 @@ def _backend(url: str, access: Access) -> Backend:
     if not parts.scheme and url:
         return FilesystemBackend(local("store", url))
     raise BadValue(what="store", value=url, why="it must be s3://bucket/prefix or file:///path")
+
+
+def refuse_credentials(what: str, url: str) -> None:
+    """Raises BadValue, which does not show them."""
+    if _CREDENTIALS.match(url):
+        shown = f"{url.partition(':')[0]}://...@{url.rpartition('@')[2]}"
+        raise BadValue(what=what, value=shown, why=_THEIR_PLACE)
 
 
 def trusting(ca_bundle: str | None) -> ssl.SSLContext:
@@ -97,8 +110,8 @@ def check_endpoint(what: str, url: str | None) -> str | None:
         return None
     parts = split(what, url)
     if parts.username or parts.password or "@" in parts.netloc:
-        why = "credentials do not belong in a URL; a profile or a token file holds them"
-        raise BadValue(what=what, value=f"{parts.scheme}://...@{parts.hostname}", why=why)
+        shown = f"{parts.scheme}://...@{parts.hostname}"
+        raise BadValue(what=what, value=shown, why=_THEIR_PLACE)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise BadValue(what=what, value=url, why="it must be http://host or https://host")
     return url
