@@ -27,7 +27,7 @@ from tests.unit.sign.making import ed25519_key, policy_file, public_pem, write_k
 from waybill.bundle.format import INDEX, Index
 from waybill.bundle.images import Saving
 from waybill.bundle.media import Bundle
-from waybill.errors import BadFile, ForeignBundle, Interrupted, UntrustedSignature
+from waybill.errors import BadFile, ForeignBundle, Interrupted, Unsigned, UntrustedSignature
 from waybill.source import streams
 
 
@@ -70,6 +70,14 @@ def test_verify_reads_every_byte(saved: Path, waybill: Waybill) -> None:
     flip(saved / "part-00001.tar", 2000)
     assert waybill("images", "verify", saved).code == 4
     assert waybill("verify", saved).code == 4
+
+
+def test_a_directory_takes_nothing_that_would_count_for_nothing(
+    saved: Path, waybill: Waybill
+) -> None:
+    for command in (("list", "--env", "room"), ("list", "--archive", "a.tar"), ("verify", "--all")):
+        ran = waybill("images", *command, saved)
+        assert (ran.code, f"{command[1]} " in ran.err) == (2, True), ran.err
 
 
 def test_a_layout_is_restored_with_tar_alone(saved: Path, tmp_path: Path) -> None:
@@ -190,10 +198,18 @@ def test_a_signed_bundle_is_signed_again_or_left(
     assert waybill(*arguments, "--key", key).code == 0
     assert (out / "bundle.sig").read_bytes() != before
     policy = policy_file(tmp_path / "trust.yaml", **trusting(public_pem(made)))
-    assert waybill("images", "verify", out, "--trust", policy).code == 0
+    commands = (("images", "verify"), ("verify",))
+    for command in commands:
+        assert waybill(*command, out, "--trust", policy).code == 0
     (out / "bundle.sig").write_bytes(before)
-    ran = waybill("images", "verify", out, "--trust", policy)
-    assert (ran.code, "not trusted" in ran.err) == (UntrustedSignature.exit_code, True)
+    for command in commands:
+        ran = waybill(*command, out, "--trust", policy)
+        said = ran.out + ran.err
+        assert (ran.code, "not trusted" in said) == (UntrustedSignature.exit_code, True)
+    # The models have signatures of their own; the images have this one alone.
+    (out / "bundle.sig").unlink()
+    ran = waybill("verify", out, "--trust", policy)
+    assert (ran.code, "bundle.json" in ran.out) == (Unsigned.exit_code, True)
 
 
 def test_an_unsigned_bundle_is_not_let_in_where_a_policy_asks(
@@ -201,9 +217,9 @@ def test_an_unsigned_bundle_is_not_let_in_where_a_policy_asks(
 ) -> None:
     key = public_pem(ed25519_key())
     strict = policy_file(tmp_path / "strict.yaml", **trusting(key))
-    for command in ("verify", "load"):
-        ran = waybill("images", command, saved, "--trust", strict)
-        assert (ran.code, "bundle.json" in ran.err) == (3, True)
+    for command in (("images", "verify"), ("images", "load"), ("verify",)):
+        ran = waybill(*command, saved, "--trust", strict)
+        assert (ran.code, "bundle.json" in ran.out + ran.err) == (3, True)
     rules = {"example.com/other": {"signedBy": ["release"], "unsigned": "refuse"}}
     of_others = {**trusting(key), "repos": rules, "default": {"unsigned": "allow"}}
     ran = waybill("images", "verify", saved, "--trust", policy_file(tmp_path / "o", **of_others))

@@ -21,6 +21,7 @@ from waybill.cli.arguments import (
     policy_of,
 )
 from waybill.cli.output import Console, Report, about, counted, human, table
+from waybill.deliver.images import parts
 from waybill.errors import BadValue, PartMissing, Unsigned, WaybillError
 from waybill.sign import trust
 from waybill.sign.dsse import Envelope
@@ -165,19 +166,26 @@ def _untrusted(store: Store, found: Inventory, policy: Policy | None) -> list[st
     return said
 
 
+def _distrusted(bundle: Bundle, policy: Policy | None) -> list[str]:
+    """Why the policy refuses the bundle's models, or its images."""
+    said = []
+    for require in (require_trust, parts.require_trust)[: 2 if bundle.index.stack else 1]:
+        try:
+            require(bundle, policy)
+        except UNTRUSTED as error:
+            said.append(str(error))
+    return list(dict.fromkeys(said))
+
+
 def _verify_bundle(args: argparse.Namespace, console: Console) -> Report:
-    bundle = Bundle.open(args.folders)
+    bundle, policy = Bundle.open(args.folders), policy_of(args)
     present = [part for part in bundle.index.parts if bundle.path(part)]
     with console.progress("verify", sum(part.size for part in present)) as advance:
         findings = verify(bundle, advance)
     lines = [about(name, error) for name, error in findings.wrong.items()]
     if findings.missing:
         lines.append(f"not on these media: {spans(findings.missing)}")
-    untrusted = []
-    try:
-        require_trust(bundle, policy_of(args))
-    except UNTRUSTED as error:
-        untrusted.append(str(error))
+    untrusted = _distrusted(bundle, policy)
     lines += untrusted
     good, total = findings.good, len(bundle.index.parts)
     verb = "is" if total == 1 else "are"
