@@ -368,6 +368,7 @@ def test_sample_is_a_policy(site: Site) -> None:
     shutil.copy(ROOT / "values/samples/policy.yaml", site.project / "values/policy.yaml")
     policy = Policy.load(site.environments)
     assert policy.rules("prod").keys == {"release", "watch", "ci", "alice", "bob", "carol"}
+    assert {policy.rules(name).promoted_by for name in ("test", "prod")} == {frozenset({"release"})}
     assert [one.name for one in policy.windows] == ["weekend", "end-of-year"]
 
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tests.unit.release.world import OTHER, REPO, World
 from tests.unit.sign.making import ed25519_key, policy_file, public_pem, write_key
 from waybill.bundle.media import Bundle
 from waybill.errors import Frozen, PromotionDenied, RefMoved
-from waybill.manifest import statement
+from waybill.manifest import Descriptor, statement
 from waybill.release import replay
 from waybill.release.apply import Person
 from waybill.release.replay import Replay
@@ -32,6 +32,7 @@ from waybill.sign.predicates import Health, Promotion
 from waybill.store import evidence
 from waybill.store.audit import audit, inventory
 from waybill.store.layout import Ref
+from waybill.store.store import Store
 
 __all__ = ["carry", "inside", "outside"]  # Fixtures.
 
@@ -203,6 +204,27 @@ def test_freeze_of_this_side_stops_it(inside: Side, carry: Carry) -> None:
     with pytest.raises(Frozen):
         replay.carry_out(prepare(inside.world, bundle))
     assert inside.history() == []
+
+
+def test_freeze_that_began_while_all_was_read_stops_it(
+    inside: Side, carry: Carry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is read twice for that."""
+    bundle, read, verify = carry(1), list[str](), Store.verify
+    noon = datetime(2026, 3, 4, 12, tzinfo=UTC)
+
+    def slow(store: Store, blob: Descriptor) -> None:
+        read.append(blob.digest)
+        verify(store, blob)
+
+    monkeypatch.setattr(replay, "now", lambda: noon + (HOUR / 2 if read else -HOUR))
+    monkeypatch.setattr(Store, "verify", slow)
+    lunch = {"cron": "0 12 * * *", "duration": "1h", "timeZone": "UTC"}
+    policy(inside, {"lunch": lunch}, bytes="deep")
+    with pytest.raises(Frozen):
+        replay.carry_out(prepare(inside.world, bundle).allowed())
+    assert inside.history() == []
+    assert len(read) == len(set(read)) > 1
 
 
 def test_only_those_are_believed_whom_the_policy_names(

@@ -115,6 +115,7 @@ def _replay(args: argparse.Namespace, console: Console) -> Report:
         "models": [move_json(each) for each in found.moves],
         "parted": parted,
         "signedBy": {model: list(one.signers) for model, one in found.arrived.items()},
+        "gates": [one.as_json() for one in found.verdicts],
     }
     return Report("\n".join(rows), data)
 

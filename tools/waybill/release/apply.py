@@ -34,7 +34,7 @@ from waybill.store.base import Advance, no_progress
 from waybill.store.publish import Statements, hold
 from waybill.store.sync import Copied
 
-_FRESH = timedelta(seconds=2)
+FRESH = timedelta(seconds=2)
 """What was judged longer ago is judged again: a person may have thought about the answer."""
 
 
@@ -205,7 +205,7 @@ def carry_out(application: Application, advance: Advance = no_progress) -> list[
     """
     application.allowed()
     copied = promote.copy(application.promotion, advance)
-    if not application.case.sent or now() - application.case.at > _FRESH:
+    if not application.case.sent or now() - application.case.at > FRESH:
         application = application.later(now()).allowed()
     promotion, person = application.promotion, application.person
     if application.changes:

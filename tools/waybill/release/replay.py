@@ -25,9 +25,9 @@ from waybill.digest import Digest
 from waybill.errors import BrokenHistory, NotApplied, NothingToReplay, Superseded
 from waybill.manifest import canonical, statement_of
 from waybill.release import gates, move
-from waybill.release.apply import Person, said_by
+from waybill.release.apply import FRESH, Person, said_by
 from waybill.release.evidence import Evidence, gather
-from waybill.release.gates.case import Case
+from waybill.release.gates.case import Case, Verdict
 from waybill.release.move import Move, Reason
 from waybill.release.plan import PLAN_TYPE, Plan, done
 from waybill.release.policy import Policy
@@ -106,9 +106,17 @@ class Replay:
     def moves(self) -> tuple[Move, ...]:
         return tuple(step.move for step in self.case.promotion.steps)
 
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        return gates.judge(self.case)
+
     @property
     def changes(self) -> bool:
         return any(each.changes for each in self.moves)
+
+    def later(self, at: datetime) -> Replay:
+        """The same, looked at anew; what has been read back whole is not read again."""
+        return replace(self, case=replace(self.case, at=at, sent=not self.case.rules.deep))
 
     def goes_on(self, each: Move) -> bool:
         """Whether this side's history is where the other one has been."""
@@ -118,7 +126,7 @@ class Replay:
     def allowed(self) -> Replay:
         """Itself; what was begun is finished. Raises PromotionDenied, Frozen."""
         if self.changes and not any(done(step, self.plan) for step in self.case.promotion.steps):
-            gates.require(self.case, gates.judge(self.case))
+            gates.require(self.case, self.verdicts)
         return self
 
 
@@ -308,6 +316,8 @@ def carry_out(replay: Replay) -> list[Digest]:
     Raises PromotionDenied and Frozen before anything is written, RefMoved, BeingPruned.
     """
     replay.allowed()
+    if now() - replay.case.at > FRESH:
+        replay = replay.later(now()).allowed()
     if replay.changes:
         _keep(replay)
         move.carry_out([_adopting(replay, each) for each in replay.moves], reason=_reason(replay))
