@@ -161,6 +161,7 @@ def test_a_builder_that_the_chart_does_not_take_is_found() -> None:
         ('a: repl{{ ConfigOption "a" }}: b\n', "no YAML"),
         ('a: repl{{ Unheard "a" }}\n', "Unheard"),
         ("a: repl{{ if }}\n", "missing value"),
+        ("a: 2026-99-99\n", "no YAML"),
     ],
 )
 def test_what_renders_to_no_yaml_is_found(text: str, why: str) -> None:

@@ -26,8 +26,12 @@ _KINDS = {
     "integer": "a whole number",
     "number": "a number",
 }
-_NOT_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
-"""What PyYAML raises, too, for a value that its tag does not fit: `!!bool foo`, `!!int ""`."""
+NOT_YAML = (
+    *(yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError),
+    RecursionError,
+)
+"""What PyYAML raises, too: for a value that its tag does not fit (`!!bool foo`, `!!int ""`), for a
+date that does not exist, and for what is nested too deeply."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -104,7 +108,7 @@ def parse(data: bytes, path: Path, schema: Mapping[str, Any], *, blocks: bool = 
         raise BadFile(path=path, why=_located(error)) from error
     except RecursionError as error:
         raise BadFile(path=path, why="it is nested too deeply") from error
-    except _NOT_YAML as error:
+    except NOT_YAML as error:
         raise BadFile(path=path, why="it is not YAML text") from error
 
 

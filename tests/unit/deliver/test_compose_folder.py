@@ -108,6 +108,14 @@ def test_a_value_that_no_variable_can_have_is_refused_and_not_shown(tmp_path: Pa
     assert "two" not in str(refused.value)
 
 
+def test_a_key_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "secrets/s").mkdir(parents=True)
+    (tmp_path / "secrets/s/KEY").write_bytes(b"\xff")
+    asks = project(plan=Plan({}, {}), env={"x": {"KEY": ("s", "KEY")}})
+    with pytest.raises(BadFile, match=r"secrets/s/KEY.*UTF-8"):
+        write(asks, tmp_path)
+
+
 def test_of_two_who_make_a_secret_one_wins(tmp_path: Path) -> None:
     keeper = Folder(tmp_path)
     assert keeper.create_secret("s", {"ID": "first"}, {}, {})

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from waybill.deliver import helm
-from waybill.deliver.helm import Helm
-from waybill.errors import HelmFailed, ReleasePending
+from waybill.deliver.helm import Helm, values_in
+from waybill.errors import BadFile, HelmFailed, ReleasePending
 
 RELEASE = Helm(Path("chart"), "w", "ns")
 
@@ -121,6 +121,16 @@ def test_a_namespace_is_made_only_where_there_is_none(script: Script, missing: b
     upgrade(create_namespace=missing)
     (call,) = script.called("upgrade")
     assert ("--create-namespace" in call) is missing and "--reset-values" in call
+
+
+@pytest.mark.parametrize(
+    "text", [b"a: 2026-99-99", b"a: !!bool foo", b"\xff\xfe\xff", b"- a", b"a: ["]
+)
+def test_values_that_are_none_are_named(text: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "values.yaml"
+    path.write_bytes(text)
+    with pytest.raises(BadFile, match=r"values\.yaml"):
+        values_in(path)
 
 
 def test_the_charts_last_words_have_no_heading(script: Script) -> None:

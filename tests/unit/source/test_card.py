@@ -20,6 +20,7 @@ from waybill.source.card import card_license
         ("# Demo\n---\nlicense: mit\n---\n", None),
         ("---\n{unclosed\n---\n", None),
         ("---\nreleased: 2024-02-30\nlicense: mit\n---\n", None),
+        ("---\nlicense: !!bool foo\n---\n", None),
         ("---\n" + "[" * 600 + "\n---\n", None),
         ("", None),
     ],

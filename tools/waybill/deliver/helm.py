@@ -24,6 +24,7 @@ from waybill.errors import (
     NoChart,
     ReleasePending,
 )
+from waybill.files import NOT_YAML
 
 CHART = "charts/waybill"
 TRUST = "modelHub.trust.policy"
@@ -121,9 +122,9 @@ class Helm:
 
     def values(self) -> dict[str, Any]:
         """The chart's defaults with the files laid over them, as Helm merges them."""
-        merged: dict[str, Any] = yaml.safe_load(run("show", "values", str(self.chart)))
+        merged: dict[str, Any] = yaml.safe_load(run("show", "values", str(self.chart))) or {}
         for file in self.files:
-            merged = overlay(merged, _yaml(file))
+            merged = overlay(merged, values_in(file))
         return merged
 
     def _values(self) -> list[str]:
@@ -244,11 +245,15 @@ def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def values_in(path: Path) -> dict[str, Any]:
+    """What a values file gives. Raises BadFile."""
     try:
-        return yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise BadFile(path=path, why=str(error).replace("\n", " ")) from error
+        found = yaml.safe_load(path.read_bytes()) or {}
+    except (OSError, *NOT_YAML) as error:
+        raise BadFile(path=path, why=" ".join(str(error).split())) from error
+    if not isinstance(found, dict):
+        raise BadFile(path=path, why="it is no map of values")
+    return found
 
 
 def _sentence(stderr: str) -> str:

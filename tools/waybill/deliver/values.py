@@ -16,6 +16,7 @@ import yaml
 from waybill.deliver import surgery
 from waybill.deliver.surgery import Keys, Scalar
 from waybill.errors import BadFile, CannotSet, EditedMeanwhile
+from waybill.files import NOT_YAML
 from waybill.store import locks
 
 _TYPED = re.compile(r"true|false|null|-?(0|[1-9][0-9]*)(\.[0-9]+)?")
@@ -114,7 +115,7 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
     try:
         surgery.check(text)
         found = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except NOT_YAML as error:
         first = next(iter(str(error).splitlines()), "")
         raise BadFile(path=path, why=first) from error
     if not isinstance(found, dict | None):

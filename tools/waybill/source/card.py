@@ -6,6 +6,7 @@ import re
 
 import yaml
 
+from waybill.files import NOT_YAML
 from waybill.source.base import Source
 
 CARD = "README.md"
@@ -28,8 +29,7 @@ def card_license(readme: str) -> str | None:
     header = _HEADER.match(readme)
     try:
         facts = yaml.safe_load(header.group(1)) if header else None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        # Dates that do not exist are ValueErrors.
+    except NOT_YAML:
         return None
     license_id = facts.get("license") if isinstance(facts, dict) else None
     return license_id if isinstance(license_id, str) else None

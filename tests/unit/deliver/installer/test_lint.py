@@ -1,12 +1,21 @@
 """Each rule of releases finds its bad sample, and only that."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.unit.deliver.installer.samples import ERRORS, OWN, WARNINGS, WITH_HELM, Files, Sample
+from tests.unit.deliver.installer.samples import (
+    ERRORS,
+    OWN,
+    WARNINGS,
+    WITH_HELM,
+    Files,
+    Sample,
+    options,
+)
 from waybill.deliver.installer.charts import archived
 from waybill.deliver.installer.lint import RULES, Folder, examine
 
@@ -56,6 +65,12 @@ NONSENSE = {
     "l.yaml": b"apiVersion: kots.io/v1beta1\nkind: Config\nspec: {groups: [{items: [\n"
     b"  {name: [a], type: [b], when: {}, value: {}, repeatable: 1, templates: [{yamlPath: []}]},\n"
     b"  {name: {a: b}, validation: {regex: {pattern: [1]}}}, {}]}]}\n",
+    "n.yaml": b"a: !!bool foo\n",
+    "o.yaml": b"a: !!timestamp x\n",
+    "p.yaml": b"a: 2026-99-99\n",
+    "q.yaml": b"[" * 5000,
+    "r.yaml": b"apiVersion: kots.io/v1beta1\nkind: Config\nspec: {groups: [{items: [\n"
+    b"  {name: a, validation: {regex: {pattern: 'a{99999999999}'}}}]}]}\n",
     "m.yaml": b"apiVersion: kots.io/v1beta2\nkind: HelmChart\n"
     b"spec: {chart: {name: [a], chartVersion: {}}, releaseName: [b], builder: [1]}\n",
 }
@@ -65,6 +80,24 @@ NONSENSE = {
 def test_no_rule_stumbles_over_nonsense(rule: str) -> None:
     if rule not in WITH_HELM:
         list(RULES[rule].check(Folder(NONSENSE)))
+
+
+@pytest.mark.parametrize("pattern", [r"^\++[0-9]+$", r"^[*+]+$", r"^\\1$", r"^[]+]+$", "^a{1000}$"])
+def test_a_pattern_that_go_takes_breaks_no_rule(pattern: str) -> None:
+    assert not found_in(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"^(a)\1$", "^a++$", "^a{2000}$", "^a{2,1001}$", "^a{9999999999}$"]
+)
+def test_a_pattern_that_go_refuses_does(pattern: str) -> None:
+    assert found_in(pattern)
+
+
+def found_in(pattern: str) -> list[tuple[str, str]]:
+    item = json.dumps({"name": "a", "type": "text", "validation": {"regex": {"pattern": pattern}}})
+    rule = RULES["config-option-invalid-regex-validator"]
+    return list(rule.check(folder(options(item))))
 
 
 def test_no_level_stumbles_over_nonsense(monkeypatch: pytest.MonkeyPatch) -> None:

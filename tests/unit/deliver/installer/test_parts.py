@@ -58,12 +58,29 @@ def test_what_is_no_chart_is_refused(data: bytes, tmp_path: Path) -> None:
         Chart.read(path)
 
 
+@pytest.mark.parametrize(
+    ("asked", "version"),
+    [
+        (">=1.27.0-0", "1.27.0"),
+        ("=1.27.3", "1.27.3"),
+        ("~1.27.1 <1.27.9", "1.27.1"),
+        (">1.27.3", "1.27.99"),
+        ("1.27.x", "1.27.99"),
+        ("<1.30", "1.36.0"),
+        ("", "1.36.0"),
+    ],
+)
+def test_a_chart_is_rendered_for_a_version_that_it_takes(asked: str, version: str) -> None:
+    assert Chart("a", "1.0.0", b"", {"kubeVersion": asked}).kubernetes == version
+
+
 def test_images_are_found_wherever_values_name_them() -> None:
     values = {
         "global": {
             "profiles": {
                 "cpu": {"image": {"repository": "vllm/cpu"}},
                 "h100": {"image": {"tag": "3"}},
+                "same": {"image": {"digest": "sha256:00"}},
             },
             "image": IMAGE,
         },
@@ -75,6 +92,7 @@ def test_images_are_found_wherever_values_name_them() -> None:
         "global.image": ("quay.io/keycloak/keycloak:1", True),
         "global.profiles.cpu.image": ("quay.io/vllm/cpu:2", False),
         "global.profiles.h100.image": ("quay.io/vllm/gpu:3", False),
+        "global.profiles.same.image": ("quay.io/vllm/gpu:2", False),
         "vllm.image": ("quay.io/vllm/gpu:2", False),
     }
 

@@ -122,7 +122,10 @@ def _variables(keys: Mapping[str, tuple[str, str]], root: Path) -> str:
     lines = []
     for variable, (secret, key) in sorted(keys.items()):
         path = root / SECRETS / secret / key
-        value = path.read_text("utf-8")
+        try:
+            value = path.read_text("utf-8")
+        except UnicodeDecodeError:
+            raise BadFile(path=path, why="it is no UTF-8, and a variable is text") from None
         if "\n" in value or "'" in value:
             raise BadFile(path=path, why="it holds a line break or ', which no variable can have")
         lines.append(f"{variable}={value if _PLAIN.fullmatch(value) else _quoted(value)}\n")

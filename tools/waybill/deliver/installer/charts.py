@@ -20,17 +20,10 @@ from waybill.deliver import helm
 from waybill.deliver.helm import Manifest
 from waybill.deliver.installer.targets import KUBERNETES
 from waybill.errors import BadFile
+from waybill.files import NOT_YAML
 
 _TOP = "/Chart.yaml"
-_MALFORMED = (
-    tarfile.TarError,
-    OSError,
-    EOFError,
-    LookupError,
-    TypeError,
-    zlib.error,
-    yaml.YAMLError,
-)
+_MALFORMED = (tarfile.TarError, OSError, EOFError, zlib.error, *NOT_YAML)
 _NAME = r"[A-Za-z0-9][\w.+-]*"
 _LIMIT = 100_000_000
 """Bytes of all files of a chart; no real one has as many, and a bomb has more."""
@@ -51,10 +44,13 @@ class Chart:
 
     @property
     def kubernetes(self) -> str:
-        """The oldest minor version that it asks for, or the newest one where it names none."""
+        """The oldest version that it asks for, or the newest one where it names none."""
         lower = re.sub(r"<=?\s*v?[\w.-]+", "", str(self.facts.get("kubeVersion", "")))
-        found = re.search(r"1\.(\d+)", lower)
-        return f"1.{found[1]}.99" if found else f"{KUBERNETES}.0"
+        found = re.search(r"(>(?!=)\s*v?)?\b1\.(\d+)(?:\.(\d+))?", lower)
+        if not found:
+            return f"{KUBERNETES}.0"
+        above, minor, patch = found.groups()
+        return f"1.{minor}.{'99' if above or patch is None else patch}"
 
     @classmethod
     def read(cls, path: Path) -> Chart:

@@ -42,7 +42,7 @@ def _found(
     for key, value in values.items():
         if not isinstance(value, Mapping):
             continue
-        if key == "image" and any(part in value for part in _KEYS):
+        if key == "image" and any(part in value for part in (*_KEYS, "digest")):
             yield Place((*path, key), value, _whole(value, root, path))
         else:
             yield from _found(value, root, (*path, key))

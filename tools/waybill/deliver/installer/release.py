@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from waybill.deliver.helm import Helm, Manifest, overlay
+from waybill.deliver.helm import Helm, Manifest, overlay, values_in
 from waybill.deliver.installer import charts, config, documents, images, operator, values
 from waybill.deliver.installer.charts import Chart
 from waybill.deliver.installer.sources import SETTINGS, document, files
@@ -18,7 +18,7 @@ from waybill.deliver.installer.targets import Target
 from waybill.deliver.installer.troubleshoot import preflight, support_bundle
 from waybill.deliver.installer.yamlfile import dump
 from waybill.deliver.secrets import Plan
-from waybill.errors import BadFile, ImagesCollide
+from waybill.errors import ImagesCollide
 
 TITLE = "Waybill"
 
@@ -150,11 +150,5 @@ def vendor_values(paths: list[Path]) -> dict[str, Any]:
     """Values files laid over each other. Raises BadFile."""
     merged: dict[str, Any] = {}
     for path in paths:
-        try:
-            found = yaml.safe_load(path.read_bytes()) or {}
-        except (OSError, yaml.YAMLError) as error:
-            raise BadFile(path=path, why=str(error).replace("\n", " ")) from error
-        if not isinstance(found, dict):
-            raise BadFile(path=path, why="it is no map of values")
-        merged = overlay(merged, found)
+        merged = overlay(merged, values_in(path))
     return merged

@@ -16,8 +16,13 @@ _CHECKED = ("file", "password", "text", "textarea")
 _TEMPLATE = re.compile(r"repl\{\{.*\}\}|\{\{repl.*\}\}", re.DOTALL)
 _SECRET = re.compile(r"password|secret|token")
 _SUB = re.compile(r'(?:repl\[\[|\[\[repl)\s*ConfigOption\w*\s+"([^"]+)"')
+_PLAIN = re.compile(r"\\[^1-9]|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]")
+"""An escape or a class: no letter in it is an operator."""
 _NOT_RE2 = re.compile(r"\(\?(?:[=!>]|<[=!]|P=)|\\[1-9]|[*+?}]\+")
 """What other engines know and Go's does not: looking around, references back, possession."""
+_COUNT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_MOST = 1000
+"""Go repeats nothing more often."""
 
 
 @rule("config-option-invalid-type", "error")
@@ -85,13 +90,20 @@ def invalid_regex(folder: Folder) -> Found:
 
 
 def _unreadable(pattern: str) -> str:
-    if _NOT_RE2.search(pattern):
+    plain = _PLAIN.sub("x", pattern)
+    if _NOT_RE2.search(plain):
         return "RE2 does not know: leave out looking around and references back"
+    if any(len(count) > 4 or int(count) > _MOST for count in _counts(plain)):
+        return f"repeats more than {_MOST} times"
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, RecursionError) as error:
         return f"is no pattern: {error}"
     return ""
+
+
+def _counts(plain: str) -> list[str]:
+    return [count.lstrip("0") or "0" for pair in _COUNT.findall(plain) for count in pair if count]
 
 
 @rule("config-option-regex-validator-invalid-type", "error")

@@ -14,6 +14,7 @@ import yaml
 
 from waybill.deliver.installer.charts import Chart, unpacked
 from waybill.errors import BadFile
+from waybill.files import NOT_YAML
 
 _OPTION = re.compile(r'ConfigOption(?:Equals|NotEquals|Data|Filename|Name)?\s+["`]([^"`]+)["`]')
 _ARCHIVE = (".tgz", ".tar.gz")
@@ -135,7 +136,7 @@ def _documents(name: str, text: str) -> Iterator[Document]:
         for value in yaml.safe_load_all(text):
             if value is not None:
                 yield Document(name, value)
-    except (yaml.YAMLError, ValueError, TypeError):
+    except NOT_YAML:
         return
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from waybill.deliver.installer.lint.folder import Document, Folder, strings
 from waybill.deliver.installer.lint.rule import Found, rule
+from waybill.files import NOT_YAML
 
 _ONCE = (
     *("kots.io/", "app.k8s.io/", "embeddedcluster.replicated.com/"),
@@ -31,7 +32,7 @@ def invalid_yaml(folder: Folder) -> Found:
     for file, text in folder.texts.items():
         try:
             values = [value for value in yaml.safe_load_all(text) if value is not None]
-        except (yaml.YAMLError, ValueError, TypeError) as error:
+        except NOT_YAML as error:
             yield file, "it is no YAML: " + " ".join(str(error).split())
             continue
         if any(not isinstance(value, Mapping) for value in values):

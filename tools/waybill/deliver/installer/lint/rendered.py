@@ -10,6 +10,7 @@ from waybill.deliver.installer.lint.folder import Folder
 from waybill.deliver.installer.lint.rule import Found, rule
 from waybill.deliver.installer.rendering import Place, default, render
 from waybill.errors import HelmFailed
+from waybill.files import NOT_YAML
 
 
 @rule("invalid-rendered-yaml", "error")
@@ -27,7 +28,7 @@ def invalid_rendered(folder: Folder) -> Found:
         for file, text in texts.items():
             try:
                 list(yaml.safe_load_all(text))
-            except yaml.YAMLError as error:
+            except NOT_YAML as error:
                 yield file, "what it renders to is no YAML: " + " ".join(str(error).split())
 
 
