@@ -38,6 +38,8 @@ def redacted(text: str) -> str:
             f"GET /b?X-Amz-Credential={HIDDEN}&X-Amz-Signature={HIDDEN} HTTP/1.1",
         ),
         ("AWS_SECRET_ACCESS_KEY=abc next", f"AWS_SECRET_ACCESS_KEY={HIDDEN} next"),
+        ("secretAccessKey: abc", f"secretAccessKey: {HIDDEN}"),
+        ('{"accessKeyID": "abc"}', f'{{"accessKeyID": "{HIDDEN}"}}'),
         ("password: abc", f"password: {HIDDEN}"),
         (
             r'{"a": "{\"client_secret\": \"abc\"}"}',
