@@ -12,12 +12,13 @@ from tests.store_contents import noise
 from tests.unit.bundle import bundles
 from tests.unit.bundle.bundles import bytes_below, write
 from tests.unit.hub.models import file as file_of
+from waybill import digest as digests
 from waybill.errors import Corrupt, OtherRevision, SourceRefused, SourceUnreachable
 from waybill.manifest import Manifest
 from waybill.source import pull as pulling
 from waybill.source.base import SourceFile
 from waybill.source.pull import MANIFEST, Expected, Manner, pull_from_hub, pulled_before
-from waybill.store.pull import NOTES, Pulled
+from waybill.store.pull import NOTES, Pulled, Wanted, fetch
 
 FILES = {**bundles.FILES, "model.safetensors": noise(3_000_000)}
 MODEL = Manifest.of(file_of(path, data) for path, data in FILES.items())
@@ -114,6 +115,15 @@ def test_what_is_whole_is_known_without_the_hub(tmp_path: Path) -> None:
     assert pulled_before(out, Expected(MODEL.commit, DIGEST)) is None
     (out / "config.json").unlink()
     assert pulled_before(out, Expected(MODEL.commit, DIGEST)) is None
+
+
+def test_a_file_of_another_revision_ends_what_was_known(tmp_path: Path) -> None:
+    pull_from_hub(Memory(), tmp_path)
+    data = noise(3_000_000, 1)
+    path = "model.safetensors"
+    other = Wanted(path, len(data), digests.of(data), None, path, lambda at: io.BytesIO(data[at:]))
+    fetch([other], tmp_path)
+    assert pulled_before(tmp_path, Expected(MODEL.commit)) is None
 
 
 def test_a_kept_manifest_that_is_spoiled_counts_for_nothing(tmp_path: Path) -> None:

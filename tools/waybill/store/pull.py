@@ -163,6 +163,8 @@ def _get(file: Wanted, out: Path, advance: Advance) -> Got:
         return Got(digest, new=False)
     draft = place(out, f"{NOTES}/{file.draft}")
     digest = _complete(file, draft, advance)
+    # It may be of another revision, of which from now on not all is here.
+    place(out, MANIFEST).unlink(missing_ok=True)
     try:
         draft.replace(path)
     except FileNotFoundError:
