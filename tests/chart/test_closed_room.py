@@ -12,9 +12,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.chart import replicated
 from tests.chart.rendering import HELM
+from tests.chart.replicated import installed
 from tests.services import needs
 from waybill.deliver.images.listing import images_of
+from waybill.deliver.installer.lint import Folder
+from waybill.deliver.installer.release import Release
+from waybill.deliver.installer.targets import TARGETS
+from waybill.deliver.pins import Pins, Revision
+from waybill.digest import from_hex
 
 REPO = Path(__file__).resolve().parents[2]
 PAGE = (REPO / "tools/docs/closed-room.md").read_text()
@@ -66,3 +73,22 @@ def test_the_release_for_an_installer_breaks_no_rule(home: Path) -> None:
     said = shell(home, *blocks("Inside, with Replicated"))
     assert "the release breaks no rule" in said
     assert (home / "carry/release/release/config.yaml").is_file()
+
+
+def test_what_it_installs_serves_the_model_that_the_page_pins(home: Path) -> None:
+    """Its own registry for each image that nobody else has, and an engine once pins are pasted."""
+    shell(home, *blocks("Inside, with Replicated"))
+    folder = Folder.read(home / "carry/release/release")
+    packed = {chart.name: chart for chart in folder.charts.values()}
+    charts = (packed["waybill"], packed["waybill-settings"])
+    release = Release(TARGETS["ec3"], charts, folder.files, ())
+    revision = Revision("Qwen/Qwen3-0.6B", from_hex("ab" * 32), 10**9)
+    form = {"pins": Pins().with_stable("chat", revision).text}
+    patch = replicated.program(4)
+    try:
+        objects = installed(release, form, home).objects
+    finally:
+        patch.undo()
+    kinds = [each["kind"] for each in objects if "vllm-chat-" in each["metadata"]["name"]]
+    assert sorted(kinds) == ["Deployment", "Service"]
+    assert not [name for name in images_of(objects) if "waybill.local" in name]
