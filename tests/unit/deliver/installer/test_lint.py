@@ -68,7 +68,7 @@ NONSENSE = {
     "n.yaml": b"a: !!bool foo\n",
     "o.yaml": b"a: !!timestamp x\n",
     "p.yaml": b"a: 2026-99-99\n",
-    "q.yaml": b"[" * 5000,
+    "q.yaml": b"[" * 600,
     "r.yaml": b"apiVersion: kots.io/v1beta1\nkind: Config\nspec: {groups: [{items: [\n"
     b"  {name: a, validation: {regex: {pattern: 'a{99999999999}'}}}]}]}\n",
     "m.yaml": b"apiVersion: kots.io/v1beta2\nkind: HelmChart\n"
