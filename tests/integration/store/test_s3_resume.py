@@ -221,6 +221,20 @@ def test_an_upload_that_the_server_drops_is_begun_anew(store: Store, s3: S3Clien
     store.verify(BLOB)
 
 
+def test_a_damaged_blob_is_not_taken_for_another_writers(store: Store, s3: S3Client) -> None:
+    """Also where the server drops the upload that was to replace it."""
+    target = stored_key(store, layout.blob(BLOB.digest))
+    store.upload(BLOB, Bytes(DATA))
+    meta = s3.head_object(**target)["Metadata"]
+    s3.put_object(**target, Body=bytes(SIZE), Metadata=meta)
+
+    def drop() -> None:
+        s3.abort_multipart_upload(**target, UploadId=unfinished(s3, store)[0])
+
+    store.upload(BLOB, Hooked(DATA, drop), replace=True)
+    store.verify(BLOB)
+
+
 def test_an_interrupted_upload_leaves_no_thread_behind(store: Store) -> None:
     """What was begun is ended before the error arrives: the source may be closed then."""
     total, over = 0, False

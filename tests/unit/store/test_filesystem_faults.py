@@ -260,6 +260,17 @@ def test_a_living_writer_is_not_disturbed(
     store.verify(blob_of(noise(SIZE)))
 
 
+def test_what_a_killed_writer_left_is_told_in_one_count(
+    store: Store, paused: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """So that a limited rate does not hold up what is not sent."""
+    killed(paused)
+    [partial] = partials(tmp_path)
+    there, told = partial.stat().st_size, list[int]()
+    store.upload(blob_of(noise(SIZE)), Bytes(noise(SIZE)), told.append)
+    assert there > digests.CHUNK and there in told and sum(told) == SIZE
+
+
 @pytest.mark.parametrize("damage", ["first byte", "too long", "zeros"])
 def test_a_damaged_beginning_is_not_gone_on_with(
     store: Store, paused: subprocess.Popen[str], tmp_path: Path, damage: str

@@ -249,7 +249,9 @@ def _fill(partial: IO[bytes], blob: Descriptor, content: Content, advance: Advan
     for chunk in digests.chunks(partial):
         sha.update(chunk)
         done += len(chunk)
-        advance(len(chunk))
+        advance(0)
+    # In one count, as what was there already: a limit of the rate is not for it.
+    advance(done)
     with content.open(done, max(0, blob.size - done)) as stream:
         for chunk in digests.chunks(stream):
             partial.write(chunk)

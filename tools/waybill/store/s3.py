@@ -1,9 +1,10 @@
 """A store in an S3 bucket: conditional writes, multipart uploads that any machine can go on with.
 
-S3 part n of a blob is the bytes from (n - 1) * 64 MiB. Each part is sent with its SHA-256,
-which the server checks and ListParts reports, so a part that is there already is trusted
-only if its digest is that of the bytes at hand. The key appears at CompleteMultipartUpload,
-after the digest of the whole blob was checked.
+S3 part n of a blob is the bytes from (n - 1) * 64 MiB. Each part is sent with a checksum, which
+the server checks and ListParts reports, so a part that is there already is used only if that is
+the checksum of the bytes at hand: CRC-32C, as the SHA-256 of the whole blob is checked, too,
+before CompleteMultipartUpload lets the key appear; or SHA-256, where a trusted signature names
+the digests of the parts and proves the whole by them.
 """
 
 from __future__ import annotations
@@ -261,8 +262,8 @@ class S3Backend:
             except botocore.exceptions.ClientError as error:
                 if code_of(error) not in LOST:
                     raise
-                # Another writer finished the same blob, …
-                if _appears(target):
+                # Another writer finished the same blob (never the damaged one that is to go), …
+                if not replace and _appears(target):
                     return False
                 # … or the server dropped our unfinished upload: begin anew, once.
                 return put(target, blob, content, again(advance))
