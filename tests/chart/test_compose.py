@@ -124,10 +124,10 @@ def test_no_network_leads_out_and_only_the_gateway_is_published(made: Path) -> N
     open_ = {name for name, each in written["networks"].items() if not each.get("internal")}
     # prod's Keycloak asks a database outside of the release.
     abroad = {"outside"} if "database" in str(list((made / "secrets").iterdir())) else set()
-    assert open_ == {"published"} | abroad
+    assert open_ == {"published-gateway"} | abroad
     for name, service in written["services"].items():
         assert ("ports" in service) is (name == "gateway")
-        assert ("published" in service.get("networks", {})) is (name == "gateway")
+        assert ("published-gateway" in service.get("networks", {})) is (name == "gateway")
         assert service.get("networks") or service["network_mode"] == "none"
     (port,) = written["services"]["gateway"]["ports"]
     assert (port["host_ip"], port["published"], port["target"]) == ("127.0.0.1", "8080", 8080)
@@ -230,6 +230,8 @@ def test_other_doors_are_opened_by_name(tmp_path: Path) -> None:
         "gateway": [{"target": 8080, "published": "443", "protocol": "tcp"}],
         "minio": [{"target": 9000, "published": "9000", "protocol": "tcp", "host_ip": "127.0.0.1"}],
     }
+    shared = set(services["gateway"]["networks"]) & set(services["minio"]["networks"])
+    assert not shared, "a published port brings nobody together who may not talk"
     understood(out)
 
 

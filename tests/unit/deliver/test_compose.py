@@ -160,6 +160,12 @@ def test_so_it_is_with_volumes(volume: dict[str, Any], what: str) -> None:
         check(pod)
 
 
+def test_a_pod_is_one_service() -> None:
+    (pod,) = pods([workload("x", container(), container())])
+    with pytest.raises(NotInCompose, match="x asks for a second container, which"):
+        check(pod)
+
+
 @pytest.mark.parametrize("kind", ["CronJob", "DaemonSet", "Pod"])
 def test_workloads_that_no_service_is_like_are_refused(kind: str) -> None:
     one = {**workload("x", container()), "kind": kind}

@@ -1,8 +1,8 @@
 """Who may talk to whom and who waits for whom, as the chart's NetworkPolicies say it.
 
 Each server has a network of its own, which whoever may ask it joins: no network leads out of the
-host, but the one of those whom the values let out, and that of published ports, from where no
-answer finds its way back in.
+host, but the one of those whom the values let out, and one for each service with a published port,
+from where no answer finds its way back in.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 from waybill.deliver.compose.pods import ENGINE, LOOPBACK, Pod
 from waybill.deliver.helm import Manifest
 
-OUTSIDE, PUBLISHED = "outside", "published"
+OUTSIDE, PUBLISHED = "outside", "published-"
+"""The second is how the network of a published service begins: one for all would join them."""
 PROVISIONS = {"minio": "minio-provision", "keycloak": "keycloak-realm"}
 """Server -> who makes it usable: nobody else has anything to ask for before.
 
@@ -22,10 +23,7 @@ Compose takes the end of a service that nobody waits for as a failure (`up --wai
 """
 _NAME = "app.kubernetes.io/name"
 _COMPONENT = "app.kubernetes.io/component"
-_DEFINED: Mapping[str, Mapping[str, Any]] = {
-    OUTSIDE: {},
-    PUBLISHED: {"driver_opts": {"com.docker.network.bridge.enable_ip_masquerade": "false"}},
-}
+_NO_MASQUERADE = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 
 
 @dataclass(frozen=True)
@@ -119,4 +117,10 @@ def _leaves(peer: Mapping[str, Any]) -> bool:
 def definitions(services: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Every network that a service joins; `internal` is one without a way out."""
     names = {name for each in services for name in each.get("networks") or ()}
-    return {name: dict(_DEFINED.get(name, {"internal": True})) for name in sorted(names)}
+    return {name: _definition(name) for name in sorted(names)}
+
+
+def _definition(name: str) -> dict[str, Any]:
+    if name.startswith(PUBLISHED):
+        return {"driver_opts": dict(_NO_MASQUERADE)}
+    return {} if name == OUTSIDE else {"internal": True}

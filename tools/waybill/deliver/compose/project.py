@@ -175,7 +175,7 @@ def _publish(
         host = {"host_ip": address} if address else {}
         service = services[name]
         service["ports"] = [{"target": inside, "published": port, "protocol": "tcp", **host}]
-        service.setdefault("networks", {})[PUBLISHED] = {}
+        service.setdefault("networks", {})[PUBLISHED + name] = {}
 
 
 def _config(objects: Iterable[Manifest], given: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -37,6 +37,8 @@ def check(pod: Pod) -> None:
 
 
 def _of_pod(pod: Pod) -> Unsaid:
+    if len(pod.containers) > 1:
+        yield "a second container", "let a workload of its own run it"
     for container in [*pod.first, *pod.containers]:
         yield from _of_container(container)
     for volume in pod.spec.get("volumes") or ():
@@ -47,7 +49,7 @@ def _of_container(container: Mapping[str, Any]) -> Unsaid:
     if container.get("envFrom"):
         yield "envFrom", _VALUE
     if container.get("restartPolicy") == "Always":
-        yield "an init container that stays", "let it be one of the pod's other containers"
+        yield "an init container that stays", "let a workload of its own run it"
     for each in container.get("env") or ():
         for kind, source in (each.get("valueFrom") or {}).items():
             if kind != "secretKeyRef":
