@@ -160,6 +160,15 @@ def test_a_host_without_kubernetes_runs_what_the_list_has(name: str) -> None:
     assert len(found) > 2
 
 
+def test_a_chart_of_others_may_have_no_values_and_empty_lists(tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: other, version: 1.0.0}")
+    spec = {"initContainers": None, "containers": [{"name": "a", "image": "a/b:1"}, {"name": "c"}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec}
+    (tmp_path / "templates/pod.yaml").write_text(json.dumps(pod))
+    assert names(listed(Helm(tmp_path, "t", "ns"))) == {"a/b:1"}
+
+
 def test_a_pod_of_any_kind_is_seen() -> None:
     spec = {"containers": [{"image": "a/b:1"}], "initContainers": [{"image": "a/c:1"}]}
     labels = {"app.kubernetes.io/component": "vllm-chat-11111111"}

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from waybill.cli import images_model, images_out
 from waybill.cli.arguments import Commands, size
-from waybill.cli.images_arguments import add_list, add_registry, listed_of, reach_of, release
+from waybill.cli.images_arguments import (
+    OF_A_RELEASE,
+    add_list,
+    add_registry,
+    listed_of,
+    reach_of,
+    refuse,
+    release,
+)
 from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted, human, table
 from waybill.errors import ImageMissing
@@ -79,6 +87,8 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 def run_list(args: argparse.Namespace, console: Console) -> Report:
     if args.folders:
+        flags = {"--env": "environment", "--from": "place", "--archive": "archive", **OF_A_RELEASE}
+        refuse(args, flags, "a directory lists its own images, and asks nobody else")
         return _of_bundle(args.folders)
     from waybill.deliver.images import listed
 

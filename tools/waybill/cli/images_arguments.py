@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,15 @@ from waybill.cli.install import add_chart, release_of
 from waybill.deliver import helm
 from waybill.deliver.helm import Helm
 from waybill.deliver.images.choices import RUNTIMES
+from waybill.errors import BadValue
 from waybill.sign.trust import Policy
 from waybill.source.reference import Reference
 
 if TYPE_CHECKING:
     from waybill.source.reach import Reach
 
+OF_A_RELEASE = {"--all": "all", "--chart": "chart", "--values": "values"}
+"""What says more of a release: flag -> where its value is in the arguments."""
 MIRROR = "what global.imageRegistry is in the values; oci+http:// before it: without TLS"
 
 
@@ -69,6 +73,17 @@ def add_list(parser: argparse.ArgumentParser) -> None:
         "--all", action="store_true", help="with --env: also what its values could switch on"
     )
     add_chart(parser)
+
+
+def refuse(args: argparse.Namespace, flags: Mapping[str, str], why: str) -> None:
+    """Raises BadValue for the first of these that is given: it would count for nothing.
+
+    `flags`: the flag -> where its value is in `args`.
+    """
+    for flag, name in flags.items():
+        if value := getattr(args, name):
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            raise BadValue(what=flag, value=text, why=why)
 
 
 def release(args: argparse.Namespace) -> tuple[Helm, bool]:

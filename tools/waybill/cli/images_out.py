@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from waybill.cli.arguments import Commands, add_folders, add_rate, paced
 from waybill.cli.images_arguments import (
     MIRROR,
+    OF_A_RELEASE,
     add_list,
     add_policy,
     add_registry,
@@ -17,6 +18,7 @@ from waybill.cli.images_arguments import (
     listed_of,
     policy_of,
     reach_of,
+    refuse,
 )
 from waybill.cli.output import Console, Report, counted, human, table
 from waybill.deliver.images.choices import command
@@ -119,6 +121,8 @@ def _verify(args: argparse.Namespace, console: Console) -> Report:
     from waybill.deliver.images.push import targets
     from waybill.deliver.images.verify import whole
 
+    if not args.environment:
+        refuse(args, OF_A_RELEASE, "a directory is asked for its own images; add --env")
     bundle = _bundle(args)
     stack = stack_of(bundle)
     there: Sequence[Finding] = ()

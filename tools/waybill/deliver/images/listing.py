@@ -102,7 +102,8 @@ def images_of(objects: Iterable[Manifest]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for one in objects:
         for spec, labels in _pods(one):
-            for container in [*spec.get("initContainers", []), *spec.get("containers", [])]:
+            containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+            for container in filter(lambda each: each.get("image"), containers):
                 component = str(labels.get("app.kubernetes.io/component", one["kind"].lower()))
                 short = _OF_ONE.sub(r"\1", component)
                 found.setdefault(container["image"], set()).add(short)
@@ -117,8 +118,8 @@ def _pods(one: Manifest) -> Iterator[tuple[Mapping[str, Any], Mapping[str, str]]
     if one["kind"] == "Pod":
         yield spec, one["metadata"].get("labels") or {}
     elif one["kind"] == "CronJob":
-        yield from _pods({"kind": "Job", **spec["jobTemplate"]})
-    elif isinstance(template := spec.get("template"), Mapping) and "spec" in template:
+        yield from _pods({"kind": "Job", **(spec.get("jobTemplate") or {})})
+    elif isinstance(template := spec.get("template"), Mapping) and template.get("spec"):
         yield template["spec"], (template.get("metadata") or {}).get("labels") or {}
 
 
