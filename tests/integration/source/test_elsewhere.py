@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
+from tests.faults import BROKEN, NOT_HERE, faulty
 from tests.integration.bundle.conftest import Process
 from tests.integration.gateway.certificates import Authority
 from tests.integration.hub.conftest import hub_process
@@ -158,6 +159,17 @@ def test_a_revision_of_a_hub_is_read_and_stays_the_same(
     home = {"HF_HOME": str(tmp_path / "huggingface")}
     told = Process(("pack", f"hub+{hub}#acme/demo@v1", "--out", tmp_path / "out"), home).run()
     assert str(open_source(f"store+{store}#acme/demo").origin.commit) in told
+
+
+def test_a_hub_of_another_kind_has_no_signatures_however_it_says_so(hub: str) -> None:
+    with faulty(hub) as line:
+        source = f"hub+{line.endpoint}#acme/demo@v1"
+        line.next(NOT_HERE, lambda _, path: "/signatures/" in path)
+        assert open_source(source).origin.signed == ()
+        assert line.done[NOT_HERE] == 1
+        line.next(BROKEN, lambda _, path: "/signatures/" in path, times=99)
+        with pytest.raises(SourceUnreachable, match="answered 500"):
+            assert open_source(source).origin
 
 
 def test_who_signed_a_revision_of_a_hub_is_asked_for_where_it_goes(

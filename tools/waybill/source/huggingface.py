@@ -111,7 +111,12 @@ class HuggingFaceSource:
             self._errors(),
             http_stream_backoff("GET", place, headers=build_hf_headers(), timeout=30) as response,
         ):
-            if response.status_code == httpx2.codes.NOT_FOUND:
+            # A hub of another kind may say anything of what it does not know.
+            code = response.status_code
+            unknown = not path and response.is_client_error
+            if code == httpx2.codes.NOT_FOUND or (
+                unknown and code != httpx2.codes.TOO_MANY_REQUESTS
+            ):
                 return None
             response.raise_for_status()
             for chunk in response.iter_bytes(CHUNK):
