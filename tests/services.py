@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 
 import httpx
@@ -38,7 +38,10 @@ MADE_BY = {
 
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_PORTS = cycle(range(12_000 + _WORKER % 18 * 1000, 13_000 + _WORKER % 18 * 1000))
+_SHARE = 1000
+_FIRST = 12_000 + _WORKER % 18 * _SHARE
+_PORTS = cycle(_FIRST + (os.getpid() + step) % _SHARE for step in range(_SHARE))
+"""Two runs on one machine have the same ports, so each begins at another one."""
 
 
 class NotReady(Exception):
@@ -56,12 +59,15 @@ def needs(variable: str) -> str:
 
 
 def free_port() -> int:
-    """Of this test process alone, and none that the kernel gives to connections meanwhile."""
-    for port in _PORTS:
+    """Of this test process alone, and none that the kernel gives to connections meanwhile.
+
+    Raises NotReady when all of them are taken.
+    """
+    for port in islice(_PORTS, _SHARE):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise AssertionError("they go round for ever")
+    raise NotReady(f"every port from {_FIRST} on is taken")
 
 
 @contextmanager
