@@ -200,7 +200,7 @@ def test_images_that_nobody_can_pull_are_named(
     assert "warning: nobody can pull waybill.local/minio/minio:" in err
 
 
-def test_what_breaks_a_rule_is_not_written(
+def test_what_cannot_be_rendered_is_not_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], vendor: Path
 ) -> None:
     vendor.write_text("gateway: {replicas: 'repl{{ ConfigOption \"gone\" }}'}\n")
