@@ -20,6 +20,7 @@ from waybill.release import apply, promote
 from waybill.release.plan import Plan
 from waybill.sign.trust import now
 from waybill.store.audit import audit, inventory
+from waybill.store.layout import Ref
 from waybill.store.store import Store
 
 
@@ -94,6 +95,33 @@ def test_what_was_begun_is_finished_in_a_freeze(
     source_moves(site)
     with pytest.raises(Frozen):
         site.prepare(frozen).allowed()
+
+
+def test_what_was_begun_is_finished_whatever_was_edited_since(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And though the source has a newer record of the revision that has moved."""
+    site.policy()
+    embed(site)
+    plan, whole, done = saved(site), Store.move, count(1)
+
+    def crash(*given: Any, **more: Any) -> Any:
+        if next(done) > 1:
+            raise Crash
+        return whole(*given, **more)
+
+    with monkeypatch.context() as patch, suppress(Crash):
+        patch.setattr(Store, "move", crash)
+        apply.carry_out(site.take(plan))
+    site.policy(licenses=["MIT"])
+    store, ref = site.world.store("dev"), Ref.pin("dev", "chat")
+    head = store.head(REPO, ref)
+    store.move(REPO, ref, site.commit(), expected=head, by="ops", why="", hold=True)
+    site.license("apache-2.0")
+    apply.carry_out(site.take(plan))
+    for model, repo in (("chat", REPO), ("embed", OTHER)):
+        stable = site.world.stable("dev", model)
+        assert site.world.ref("test", model, repo) == site.world.stable("test", model) == stable
 
 
 def test_of_two_promotions_one_wins_and_nothing_mixes(site: Site) -> None:

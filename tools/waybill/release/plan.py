@@ -175,25 +175,31 @@ def _entry(environment: Environment, model: str) -> dict[str, Any]:
 def check(path: str, planned: Plan, now: Plan, promotion: Promotion) -> None:
     """Raises PlanOutdated unless all that it was decided from, and all that it says, is so.
 
-    A model that this very plan has moved already is as it should be: a crash came in between.
+    A model that this very plan has moved already is as it should be: a crash came in between. What
+    was decided is done then, whatever rules, evidence and later records say by now.
     """
-    for key in ("stores", "policy", "trust", "values"):
+    begun = any(done(step, planned) for step in promotion.steps)
+    for key in ("stores",) if begun else _NAMES:
         if planned.agreed[key] != now.agreed[key]:
             raise PlanOutdated(path=path, what=f"{_NAMES[key]} changed")
     for step in promotion.steps:
-        model = step.move.model
-        was, stands = planned.models[model], now.models[model]
-        if was["digest"] != stands["digest"] or was["records"]["from"] != stands["records"]["from"]:
-            what = f"{planned.source} pins {model} at {stands['commit']} by now"
+        if not done(step, planned):
+            _check_model(path, planned, now, step.move.model)
+
+
+def _check_model(path: str, planned: Plan, now: Plan, model: str) -> None:
+    was, stands = planned.models[model], now.models[model]
+    if was["digest"] != stands["digest"] or was["records"]["from"] != stands["records"]["from"]:
+        what = f"{planned.source} pins {model} at {stands['commit']} by now"
+        raise PlanOutdated(path=path, what=what)
+    if _target(was) != _target(stands):
+        what = f"{model} in {planned.target} is at {stands['previous'] or 'nothing'} by now"
+        raise PlanOutdated(path=path, what=f"{what}, or was moved and moved back")
+    for key in sorted(was.keys() - _STANDING):
+        if was[key] != stands[key]:
+            told, found = json.dumps(was[key]), json.dumps(stands[key])
+            what = f"{key} of {model}: the plan says {told}, and it is {found}"
             raise PlanOutdated(path=path, what=what)
-        if not done(step, planned) and _target(was) != _target(stands):
-            what = f"{model} in {planned.target} is at {stands['previous'] or 'nothing'} by now"
-            raise PlanOutdated(path=path, what=f"{what}, or was moved and moved back")
-        for key in sorted(was.keys() - _STANDING):
-            if was[key] != stands[key]:
-                told, found = json.dumps(was[key]), json.dumps(stands[key])
-                what = f"{key} of {model}: the plan says {told}, and it is {found}"
-                raise PlanOutdated(path=path, what=what)
 
 
 _STANDING = {"previous", "records"}
