@@ -1,11 +1,15 @@
 """Copying a revision: order, what is skipped, what stops it."""
 
+from typing import Any
+
 import pytest
 
 from tests.unit.release.world import REPO, World, manifest, upstream
 from waybill.errors import BlobMissing, Corrupt, Interrupted, RepoNotFound, RevisionNotFound
 from waybill.store import layout, sync
+from waybill.store.base import Backend, no_progress
 from waybill.store.layout import Ref
+from waybill.store.store import Store
 
 
 def test_copy_brings_all_but_the_ref(world: World) -> None:
@@ -85,6 +89,28 @@ def test_damaged_statement_is_named_before_the_revision_is_visible(world: World)
     with pytest.raises(Corrupt, match=f"{statement.digest} in {source.url} is corrupt"):
         sync.copy_revision(source, target, REPO, commit)
     assert target.revisions(REPO) == []
+
+
+class Overtaken:
+    """A backend in which another writer is first, with other bytes."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def upload(self, key: str, *_: object) -> bool:
+        assert self._backend.create(key, b"short")
+        return False
+
+
+def test_what_another_wrote_wrong_into_the_target_is_no_fault_of_the_source(world: World) -> None:
+    source, target = world.store("dev"), world.store("test")
+    world.revision("dev", 1)
+    blob = manifest(1).by_path["model.safetensors"].descriptor
+    with pytest.raises(Corrupt, match=f"{blob.digest} in {target.url} is corrupt"):
+        sync.send(source, Store(Overtaken(target.backend)), no_progress, blob)
 
 
 def test_copy_can_be_stopped_from_its_progress(world: World) -> None:

@@ -101,11 +101,14 @@ def send_all(
 
 
 def send(source: Store, target: Store, advance: Advance, blob: Descriptor) -> None:
-    """By the server itself where it can. Raises BlobMissing or Corrupt, which name the source."""
+    """By the server itself where it can. Raises BlobMissing or Corrupt, which say where."""
     if target.copy(blob, source, advance):
         return
     try:
         target.upload(blob, StoreContent(source, blob), advance)
     except Corrupt as error:
+        # Another writer's object in the target is no fault of the source.
+        if target.url in str(error.facts["what"]):
+            raise
         facts = {**error.facts, "what": f"{blob.digest} in {source.backend.place}"}
         raise Corrupt(**facts) from error
