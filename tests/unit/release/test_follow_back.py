@@ -1,0 +1,56 @@
+"""To whom the traffic of a bad revision goes back, and when it stays where it is."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.release.test_follow import Scene, changes, scene
+from tests.unit.release.world import World
+from waybill.release import follow
+
+__all__ = ["changes", "scene"]  # Fixtures.
+
+
+def test_the_one_before_needs_no_more_than_one_engine(scene: Scene) -> None:
+    """A node that is drained must not keep the traffic where it fails."""
+    scene.side.failing, scene.side.wanted = (lambda _: 1.0), {scene.side.commits[0][:8]: 4}
+    assert scene.run().back == scene.side.commits[0]
+    assert scene.weights == [10, 0]
+
+
+def test_the_one_before_is_waited_for(scene: Scene) -> None:
+    old = scene.side.commits[0][:8]
+    scene.side.failing = lambda _: 1.0
+    scene.side.available = lambda commit, now: int(commit != old or now > 40)
+    assert scene.run().back == scene.side.commits[0]
+    assert 40 < scene.side.time.now < 60
+
+
+def again(scene: Scene) -> follow.Outcome:
+    """Another watch, of what the pins say by now; all requests fail."""
+    scene.side.seen, scene.side.failing = {"requests": 0.0, "errors": 0.0}, lambda _: 1.0
+    scene.side.commits.reverse()
+    return replace(scene.follower).run(60)
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_nothing_goes_to_the_one_that_was_bad(scene: Scene, world: World, by_hand: bool) -> None:
+    old, bad = scene.side.commits
+    scene.side.failing = lambda _: 0.0 if by_hand else 1.0
+    assert bool(scene.run().why) is not by_hand
+    if by_hand:
+        world.rollback("dev")
+    records, held = world.records("dev"), world.pins("dev")
+    outcome = again(scene)
+    assert (outcome.commit, outcome.back) == (old, None)
+    assert "requests failed" in outcome.why
+    assert outcome.keeps == f"{bad[:8]} beside it is no revision that it took over from"
+    assert (world.records("dev"), world.pins("dev")) == (records, held)
+
+
+def test_an_old_one_that_comes_by_steps_again_goes_back(scene: Scene, world: World) -> None:
+    old, new = scene.side.commits
+    scene.run()
+    world.pin("dev", old)
+    outcome = again(scene)
+    assert (outcome.commit, outcome.back) == (old, new)
