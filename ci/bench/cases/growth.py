@@ -47,14 +47,18 @@ DIG = 'while sleep 1; do fallocate --dig-holes "$1"/part-*.tar 2>/dev/null; done
 
 
 def into_minio(folder: Path, size: int, files: int = 4) -> dict[str, Cost]:
-    """Of pack and of sideload."""
+    """Of each step from a directory back into one."""
     source = model(folder / "model", size, files)
     packed = waybill("pack", source, "--as", REPO, "--out", folder / "bundle")
     shell('rm -r "$1"', source)
+    verified = waybill("verify", folder / "bundle")
     with server(folder / "minio") as there:
-        sent = waybill("sideload", folder / "bundle", "--to", *there.store())
+        url, *reach = there.store()
+        sent = waybill("sideload", folder / "bundle", "--to", url, *reach)
+        shell('rm -r "$1"', folder / "bundle")
+        pulled = waybill("pull", REPO, "--from", url, *reach, "--out", folder / "back")
     shell('rm -r "$1"', folder)
-    return {"pack": packed, "sideload": sent}
+    return {"pack": packed, "verify": verified, "sideload": sent, "pull": pulled}
 
 
 def into_sink(folder: Path, size: int) -> dict[str, Cost]:

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,6 @@ class Cost:
     wall: float
     user: float
     peak: int
-
-    def __add__(self, other: Cost) -> Cost:
-        """One after the other."""
-        return Cost(self.wall + other.wall, self.user + other.user, max(self.peak, other.peak))
 
 
 def shell(script: str, *arguments: object) -> Cost:
@@ -135,7 +131,3 @@ class Race:
     def as_json(self) -> dict[str, object]:
         costs = {name: [asdict(cost) for cost in costs] for name, costs in self.costs.items()}
         return {"title": self.title, "goal": self.goal, "size": self.size, "costs": costs}
-
-
-def save(path: Path, races: Iterable[Race]) -> None:
-    path.write_text(json.dumps([race.as_json() for race in races], indent=1) + "\n")
