@@ -28,6 +28,7 @@ from waybill.deliver.installer.targets import TARGETS
 Object = dict[str, Any]
 LOCAL = ("registry.local:5000", "apps")
 """Host and namespace of an installer's own registry."""
+_SCRIPTS = tempfile.TemporaryDirectory(prefix="waybill-helm-")
 
 
 def program(version: int) -> pytest.MonkeyPatch:
@@ -40,7 +41,7 @@ def program(version: int) -> pytest.MonkeyPatch:
 @cache
 def _script(program: str) -> Path:
     """Built from source, Helm 3 takes itself for one of an old Kubernetes when it renders."""
-    path = Path(tempfile.mkdtemp(prefix="waybill-helm-")) / "helm"
+    path = Path(tempfile.mkdtemp(dir=_SCRIPTS.name)) / "helm"
     newer = f'[ "$1" != template ] || set -- "$@" --kube-version={NEWEST}.0'
     path.write_text(f'#!/bin/sh\n{newer}\nexec {program} "$@"\n')
     path.chmod(0o755)

@@ -18,9 +18,9 @@ from tests.store_contents import noise
 from tests.unit.hub import models
 from tests.unit.hub.issuing import issuing
 from waybill.manifest import Manifest
-from waybill.source.pull import MANIFEST
 from waybill.store import layout
 from waybill.store.connect import Access, connect
+from waybill.store.pull import MANIFEST
 from waybill.store.store import Store
 
 FILES = {**models.FILES, "model.safetensors": noise(100_000_000, 5)}

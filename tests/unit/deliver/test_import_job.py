@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.deliver.test_install import SILENT, Time
+from tests.unit.clock import Time
+from tests.unit.deliver.test_install import SILENT
 from waybill.deliver import import_job, watch
 from waybill.deliver.helm import Helm
 from waybill.deliver.import_job import CLAIM, SECRET, Import

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.unit.clock import Time
 from waybill.deliver import install, watch
 from waybill.deliver.helm import Helm, Installed
 from waybill.deliver.install import Plan
@@ -25,19 +26,6 @@ from waybill.errors import (
 SECRET = "line-one-of-a-key\nline-two-of-a-key\n"
 FORBIDDEN = ClusterForbidden(where="of the context x", what="do it", why="no right")
 SILENT = ClusterUnreachable(where="of the context x", why="connection refused")
-
-
-class Time:
-    """A clock that only sleeping moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tests.unit.clock import Time
 from tests.unit.release.world import World
 from waybill.deliver.live import DIGEST
 from waybill.deliver.rollout import Object
@@ -11,19 +12,6 @@ from waybill.errors import PodSilent
 
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 LABEL = "app.kubernetes.io/component="
-
-
-class Time:
-    """A clock that only sleeping moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @dataclass

@@ -11,9 +11,10 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from tests.unit.clock import Time
 from tests.unit.release import crash
 from tests.unit.release.crash import Crash, Fuse
-from tests.unit.release.side import Side, Time
+from tests.unit.release.side import Side
 from tests.unit.release.world import REPO, World
 from tests.unit.sign.making import signer
 from waybill.deliver import install, watch

@@ -17,8 +17,8 @@ from waybill.errors import Corrupt, OtherRevision, SourceRefused, SourceUnreacha
 from waybill.manifest import Manifest
 from waybill.source import pull as pulling
 from waybill.source.base import SourceFile
-from waybill.source.pull import MANIFEST, Expected, Manner, pull_from_hub, pulled_before
-from waybill.store.pull import NOTES, Pulled, Wanted, fetch
+from waybill.source.pull import Expected, Manner, pull_from_hub, pulled_before
+from waybill.store.pull import MANIFEST, NOTES, Pulled, Wanted, fetch
 
 FILES = {**bundles.FILES, "model.safetensors": noise(3_000_000)}
 MODEL = Manifest.of(file_of(path, data) for path, data in FILES.items())

@@ -19,8 +19,7 @@ from waybill.errors import BadFile, OtherRevision, SourceRefused, SourceUnreacha
 from waybill.manifest import File, Manifest
 from waybill.source.base import SourceFile
 from waybill.store.base import Advance, no_progress
-from waybill.store.pull import MANIFEST as MANIFEST
-from waybill.store.pull import Pulled, Wanted, alone, fetch, keep
+from waybill.store.pull import MANIFEST, Pulled, Wanted, alone, fetch, keep
 
 PATIENCE = 300.0
 """Seconds without a byte after which a hub is given up."""

@@ -90,8 +90,7 @@ def pull(store: Store, manifest: Manifest, out: Path, advance: Advance = no_prog
     ]
     with alone(out):
         got = fetch(wanted, out, advance)
-        with _errors(out):
-            keep(out, manifest)
+        keep(out, manifest)
     return Pulled.of(wanted, got)
 
 
