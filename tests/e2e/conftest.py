@@ -44,11 +44,14 @@ class Project:
     apart: dict[str, Any] = field(default_factory=dict)
     """Laid over all that where the environment is another."""
 
-    def waybill(self, *arguments: str, code: int = 0) -> dict[str, Any]:
-        """The result of a command under --json; fails unless it exits with `code`."""
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "waybill", *arguments, "--json"]
         command += ["--project", str(self.folder)]
-        done = subprocess.run(command, capture_output=True, text=True, env=self.env)
+        return subprocess.run(command, capture_output=True, text=True, env=self.env)
+
+    def waybill(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        """The result of a command; fails unless it exits with `code`."""
+        done = self.run(*arguments)
         assert done.returncode == code, f"{arguments}: {done.stderr}\n{done.stdout}"
         said: dict[str, Any] = json.loads(done.stdout)
         return {"stderr": done.stderr, **said.get("result", said)}
