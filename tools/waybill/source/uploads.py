@@ -218,6 +218,7 @@ class _Sending:
     """A blob on its way: `at` bytes are read and hashed, `place` is where the rest goes to.
 
     `kept` is how far the registry ever said that it had come, `closed` that it may be whole.
+    `_hashed` is what was hashed up to the ends of pieces: a medium is read again from there alone.
     """
 
     blob: Descriptor
@@ -229,15 +230,19 @@ class _Sending:
     closed: bool = False
     _told: int = 0
     _sha: hashlib._Hash = field(default_factory=hashlib.sha256)
+    _hashed: dict[int, hashlib._Hash] = field(default_factory=lambda: {0: hashlib.sha256()})
 
     @property
     def size(self) -> int:
         return self.blob.size
 
     def go_to(self, offset: int) -> None:
-        """What is there already is read and hashed again."""
-        self.at, self._sha = 0, hashlib.sha256()
-        for _ in self._chunks(offset):
+        """What was not hashed yet of what is there already is read for that."""
+        # What lay behind is read anew, and need not end in the same places.
+        self._hashed = {at: sha for at, sha in self._hashed.items() if at <= offset}
+        self.at = max(self._hashed)
+        self._sha = self._hashed[self.at].copy()
+        for _ in self._chunks(offset - self.at):
             pass
 
     def read(self, length: int) -> Iterator[bytes]:
@@ -257,3 +262,4 @@ class _Sending:
                 self.advance(max(0, self.at - self._told))
                 self._told = max(self._told, self.at)
                 yield chunk
+        self._hashed[self.at] = self._sha.copy()
