@@ -2,7 +2,7 @@
 
 Usage: ci/bench/bundles [--folder DIR] [--size SIZE] [--rounds N] [--out DIR] [QUESTION...]
 
-Questions: sideload, delta, pack, promote, resume, growth (default: all). All take turns
+Questions: sideload, pack, promote, resume, pull, delta, growth (default: all). All take turns
 in one run, with one MinIO; times are medians. --folder needs five times the size.
 `ci/bench/bundles` brings the programs; --out gets the figures as JSON and the plot as SVG.
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ci.bench.cases import delta, growth, pack, promote, resume, sideload
+from ci.bench.cases import delta, growth, pack, promote, pull, resume, sideload
 from ci.bench.cases.measure import Race
 from waybill.cli.arguments import size
 from waybill.cli.output import human, table
@@ -30,6 +30,7 @@ RACES: dict[str, Callable[[Path, int, int], Race]] = {
     "pack": pack.race,
     "promote": promote.race,
     "resume": resume.race,
+    "pull": pull.race,
 }
 QUESTIONS = [*RACES, "delta", "growth"]
 

@@ -23,7 +23,8 @@ import boto3
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.services import Minio, free_port, minio_server, needs, running, vllm
+from ci.bench.cases.stage import hub
+from tests.services import Minio, minio_server, needs, vllm
 from waybill.cli.output import table
 
 REPO = "sentence-transformers/all-MiniLM-L6-v2"
@@ -59,19 +60,19 @@ def started(model: str, folder: Path, hub: str = "") -> float:
         return time.monotonic() - began
 
 
-def measure(hub: str, rounds: int, folder: Path) -> dict[str, list[float]]:
+def measure(url: str, rounds: int, folder: Path) -> dict[str, list[float]]:
     """Seconds of each way, in turns."""
 
     def pulled(place: Path) -> float:
         began = time.monotonic()
-        waybill("pull", f"{REPO}@main", "--hub", hub, "--out", str(place / "model"))
+        waybill("pull", f"{REPO}@main", "--hub", url, "--out", str(place / "model"))
         seconds = time.monotonic() - began
         return seconds + started(str(place / "model"), place / "engine")
 
     ways: dict[str, Callable[[Path], float]] = {
         "a directory": lambda place: started(needs("WAYBILL_TEST_MODEL"), place),
         "waybill pull, then its directory": pulled,
-        "through the hub": lambda place: started(REPO, place, hub),
+        "through the hub": lambda place: started(REPO, place, url),
     }
     started(needs("WAYBILL_TEST_MODEL"), folder / "first")  # reads the programs from disk
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -89,11 +90,8 @@ def main() -> None:
         tempfile.TemporaryDirectory() as name,
         minio_server(needs("WAYBILL_TEST_MINIO"), Path(name)) as server,
     ):
-        folder, port = Path(name), free_port()
-        store, url = fill(server, folder), f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "waybill", "hub", "--store", store]
-        command += ["--endpoint", server.endpoint, "--port", str(port)]
-        with running(command, {}, folder / "hub.log", f"{url}/readyz", 30):
+        folder = Path(name)
+        with hub(fill(server, folder), server, folder) as url:
             times = measure(url, options.rounds, folder / "starts")
     least = statistics.median(times["a directory"])
     rows = [

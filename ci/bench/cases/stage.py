@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from ci.bench.cases.measure import noise, shell, waybill
-from tests.services import Minio, minio_server, needs
+from tests.services import Minio, free_port, minio_server, needs, running
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -95,3 +96,14 @@ def server(folder: Path) -> Iterator[Server]:
             RCLONE_CONFIG_BENCH_ENDPOINT=minio.endpoint,
         )
         yield Server(minio, folder)
+
+
+@contextmanager
+def hub(store: str, minio: Minio, folder: Path) -> Iterator[str]:
+    """Its URL; it redirects to the server, and logs into the folder."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "waybill", "hub", "--store", store]
+    command += ["--endpoint", minio.endpoint, "--port", str(port)]
+    with running(command, {}, folder / "hub.log", f"{url}/readyz", 30):
+        yield url
