@@ -3,7 +3,9 @@
 import itertools
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +18,11 @@ from waybill.manifest import Manifest
 from waybill.sign.keys import Signer
 from waybill.sign.trust import Policy
 from waybill.store import evidence, layout, mirror
+from waybill.store.audit import inventory
+from waybill.store.base import Backend
 from waybill.store.connect import connect
 from waybill.store.layout import Ref, RepoId
+from waybill.store.lease import held
 from waybill.store.mirror import Fate, Mirrored
 from waybill.store.store import Store
 
@@ -63,6 +68,74 @@ def test_again_sends_nothing_and_moves_nothing(source: Store, target: Store) -> 
     again = mirror.plan(source, target)
     assert again.missing == () and {step.fate for step in again.steps} == {Fate.STANDS}
     assert mirror.carry_out(again).moved == 0
+
+
+class Counted:
+    """A backend that counts the calls of each kind."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend, self.calls = backend, Counter[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._backend, name)
+        if not callable(value):
+            return value
+
+        def call(*given: Any, **named: Any) -> Any:
+            self.calls[name] += 1
+            return value(*given, **named)
+
+        return call
+
+
+def counted(source: Store, target: Store) -> tuple[Counter[str], Counter[str]]:
+    """The calls that a sync takes; the target's die at the first change."""
+    here, there = Counted(source.backend), Counted(Fused(target.backend, Fuse(0)))
+    done = sync(Store(here), Store(there))
+    assert done.wrong == {} and done.revisions == len(inventory(source).manifests)
+    return here.calls, there.calls
+
+
+def test_what_has_not_changed_is_not_asked_for_again(
+    model: World, source: Store, target: Store
+) -> None:
+    sync(source, target)
+    few = counted(source, target)
+    for number in range(4, 14):
+        model.revision("dev", number)
+    sync(source, target)
+    many = counted(source, target)
+    assert many[1] - few[1] == {"read": 10}, "the alias of each new one"
+    assert many[0] - few[0] == {"read": 50}, "revision, manifest, alias and two statements"
+
+
+def test_what_the_target_lost_of_a_revision_is_brought_again(source: Store, target: Store) -> None:
+    sync(source, target)
+    records = {layout.blob(head.digest) for head in source.chain(source.head(REPO, PIN))}
+    lost = everything(target).keys() - records - {layout.ref(REPO, PIN)}
+    assert len(lost) > 20
+    for key in lost:
+        path = target.backend.local_path(key)
+        assert path
+        path.unlink()
+        sync(source, target)
+        assert path.exists()
+    assert everything(target) == everything(source)
+
+
+def test_after_a_prune_of_the_target_each_revision_is_looked_at_again(
+    source: Store, target: Store
+) -> None:
+    """What was listed before it may be gone."""
+    sync(source, target)
+    planned = mirror.plan(source, target)
+    with held(target, "a test"):
+        pass
+    gone = target.backend.local_path(layout.revision(OTHER, manifest(3).commit))
+    assert gone
+    gone.unlink()
+    assert mirror.carry_out(planned).revisions == 3
+    assert everything(target) == everything(source)
 
 
 def test_a_ref_goes_forward_over_several_steps(model: World, source: Store, target: Store) -> None:

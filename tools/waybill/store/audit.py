@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from waybill import digest as digests
@@ -47,6 +48,7 @@ class Inventory:
     """Every revision of a store, or of one repo, and the distinct blobs behind them."""
 
     manifests: dict[tuple[str, str], Manifest]
+    statements: dict[tuple[str, str], list[Descriptor]]
     blobs: dict[Digest, Descriptor]
     wrong: dict[str, WaybillError]
 
@@ -75,25 +77,47 @@ def inventory(
     there.
     """
     _ = store.facts
-    found = Inventory({}, {}, {})
-    for stat in store.backend.list(layout.revisions(repo) if repo else layout.REPOS):
-        place = layout.parse_revision(stat.key)
-        if place is None:
-            continue
-        owner, commit = place
+    keys = [stat.key for stat in store.backend.list(layout.repo(repo) if repo else layout.REPOS)]
+    places = {key: place for key in keys if (place := layout.parse_revision(key))}
+    said = _said(keys)
+
+    def look(key: str) -> tuple[Manifest, list[Descriptor]] | WaybillError | None:
+        place = places[key]
         try:
-            manifest = store.manifest(owner, commit)
-            judge(owner, manifest)
-            statements = store.referrers(owner, commit)
+            manifest = store.manifest(*place)
+            judge(place[0], manifest)
+            return manifest, [
+                blob for one in said.get(place, ()) if (blob := store.descriptor(one))
+            ]
         except (*DAMAGE, *UNTRUSTED) as error:
-            if store.backend.stat(stat.key):
-                found.wrong[f"{owner} at {commit}"] = error
-            continue
-        found.manifests[str(owner), commit] = manifest
-        config = Descriptor.of(manifest.config, CONFIG_TYPE)
-        found.blobs.update(manifest.blobs | {config.digest: config})
-        found.blobs.update({blob.digest: blob for blob in statements})
+            return error if store.backend.stat(key) else None
+
+    found = Inventory({}, {}, {}, {})
+    for (owner, commit), seen in zip(places.values(), parallel(look, places), strict=True):
+        if isinstance(seen, WaybillError):
+            found.wrong[f"{owner} at {commit}"] = seen
+        elif seen:
+            _add(found, (str(owner), commit), *seen)
     return found
+
+
+def _said(keys: Sequence[str]) -> dict[tuple[RepoId, str], list[str]]:
+    """The keys of the statements about each revision."""
+    found = defaultdict(list)
+    for key in filter(layout.is_said, keys):
+        repo, commit, statement = layout.parse_said(key)
+        if statement:
+            found[repo, commit].append(key)
+    return found
+
+
+def _add(
+    found: Inventory, place: tuple[str, str], manifest: Manifest, statements: list[Descriptor]
+) -> None:
+    found.manifests[place], found.statements[place] = manifest, statements
+    config = Descriptor.of(manifest.config, CONFIG_TYPE)
+    found.blobs.update(manifest.blobs | {config.digest: config})
+    found.blobs.update({blob.digest: blob for blob in statements})
 
 
 def audit(store: Store, found: Inventory, advance: Advance = no_progress) -> Audit:

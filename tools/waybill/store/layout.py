@@ -125,6 +125,11 @@ def is_blob(key: str) -> bool:
     return bool(_BLOB.fullmatch(key))
 
 
+def repo(repo: RepoId) -> str:
+    """All but the refs."""
+    return f"{REPOS}{repo.key}/"
+
+
 def revisions(repo: RepoId) -> str:
     return f"repos/{repo.key}/revisions/"
 

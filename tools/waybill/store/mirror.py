@@ -9,7 +9,7 @@ trust, is left out, with what names it, and told.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -25,6 +25,7 @@ from waybill.store.audit import DAMAGE, UNTRUSTED, Inventory, forget_pruned, inv
 from waybill.store.base import Advance, BytesContent, no_progress
 from waybill.store.layout import Ref, RepoId
 from waybill.store.lease import last_prune, settle
+from waybill.store.listing import Listing
 from waybill.store.publish import hold
 from waybill.store.record import RECORD_TYPE, Head
 from waybill.store.store import Store
@@ -64,6 +65,8 @@ class Mirroring:
     wrong: dict[str, WaybillError]
     since: str | None
     """The last prune of the target before it was asked what it has."""
+    before: Listing
+    """What the target had then."""
 
     @property
     def bytes(self) -> int:
@@ -93,16 +96,34 @@ def plan(
     target.require_writable()
     wrong: dict[str, WaybillError] = {}
     # Refs before revisions: so what they name is among those, whoever writes meanwhile.
-    steps = list(_steps(source, target, repo, wrong))
+    steps = _steps(source, target, repo, wrong)
     found = inventory(source, repo, partial(_judge, policy, source, target))
     steps = [_judged(step, found) for step in steps]
     if repo and not (found.manifests or found.wrong or steps or wrong):
         raise RepoNotFound(repo=repo, url=source.url)
-    blobs, since = list(found.blobs.values()), last_prune(target)
-    here = parallel(target.has, blobs)
-    missing = tuple(blob for blob, there in zip(blobs, here, strict=True) if not there)
+    since = last_prune(target)
+    before = Listing.of(target, repo)
+    missing = _missing(target, found, before)
     target.require_room(missing)
-    return Mirroring(source, target, found, missing, tuple(steps), found.wrong | wrong, since)
+    wrong = found.wrong | wrong
+    return Mirroring(source, target, found, missing, tuple(steps), wrong, since, before)
+
+
+def _missing(target: Store, found: Inventory, before: Listing) -> tuple[Descriptor, ...]:
+    """Asks for each blob that no revision there names: nobody may have looked at it."""
+    known = {
+        blob
+        for place, manifest in found.manifests.items()
+        for blob in before.named(RepoId.parse(place[0]), manifest, found.statements[place])
+    }
+
+    def there(blob: Descriptor) -> bool:
+        return (blob in known and before.has(blob)) or target.has(blob)
+
+    blobs = found.blobs.values()
+    return tuple(
+        b for b, is_there in zip(blobs, parallel(there, blobs), strict=True) if not is_there
+    )
 
 
 def _judge(
@@ -125,14 +146,18 @@ def _judged(step: RefStep, found: Inventory) -> RefStep:
 
 def _steps(
     source: Store, target: Store, repo: RepoId | None, wrong: dict[str, WaybillError]
-) -> Iterator[RefStep]:
-    for key, (owner, ref) in source.ref_keys(repo):
+) -> list[RefStep]:
+    def step(place: tuple[str, tuple[RepoId, Ref]]) -> RefStep | None:
+        key, (owner, ref) = place
         try:
             if wanted := source.head(owner, ref):
                 held = target.head(owner, ref)
-                yield RefStep(owner, ref, wanted, held, _fate(source, target, wanted, held))
+                return RefStep(owner, ref, wanted, held, _fate(source, target, wanted, held))
         except DAMAGE as error:
             wrong[key] = error
+        return None
+
+    return [one for one in parallel(step, source.ref_keys(repo)) if one]
 
 
 def _fate(source: Store, target: Store, wanted: Head, held: Head | None) -> Fate:
@@ -176,20 +201,48 @@ def _revisions(
     mirroring: Mirroring, lost: set[Digest], wrong: dict[str, WaybillError]
 ) -> dict[tuple[str, str], tuple[str, ...]]:
     """Repo and commit of each revision that the target has now, and its names that it lacks."""
-    source, target, brought = mirroring.source, mirroring.target, {}
-    upstreams = _upstreams(source, {RepoId.parse(repo) for repo, _ in mirroring.found.manifests})
-    for (repo, commit), manifest in mirroring.found.manifests.items():
-        if lost & manifest.blobs.keys():
-            continue
-        names, name = upstreams[repo, commit], RepoId.parse(repo)
+    source, target, found = mirroring.source, mirroring.target, mirroring.found
+    upstreams = _upstreams(source, {RepoId.parse(repo) for repo, _ in found.manifests})
+    stands = _standing(mirroring, upstreams)
+
+    def bring(place: tuple[str, str]) -> tuple[str, ...] | None:
+        (owner, commit), manifest, names = place, found.manifests[place], upstreams.get(place, ())
+        repo = RepoId.parse(owner)
         try:
-            brought[repo, commit] = sync.complete(
-                source, target, name, manifest, names, mirroring.since
-            )
+            if place in stands:
+                return tuple(name for name in names if target.alias(repo, name) != commit)
+            return sync.complete(source, target, repo, manifest, names, mirroring.since)
         except DAMAGE as error:
-            if source.revision(name, commit):
+            if source.revision(repo, commit):
                 wrong[f"{repo} at {commit}"] = error
-    return brought
+            return None
+
+    places = [place for place, each in found.manifests.items() if not lost & each.blobs.keys()]
+    done = zip(places, parallel(bring, places), strict=True)
+    return {place: names for place, names in done if names is not None}
+
+
+def _standing(
+    mirroring: Mirroring, upstreams: Mapping[tuple[str, str], Sequence[str]]
+) -> set[tuple[str, str]]:
+    """Revisions that the target has as the source does, and to which no ref is to move.
+
+    Those need no lock and no second look: it is for the target to say how long it keeps them.
+    """
+    if mirroring.since is None or last_prune(mirroring.target) != mirroring.since:
+        return set()
+    moving = {
+        (str(step.repo), step.wanted.commit) for step in mirroring.steps if step.fate is Fate.MOVES
+    }
+    found = mirroring.found
+    return {
+        place
+        for place, manifest in found.manifests.items()
+        if place not in moving
+        and mirroring.before.is_whole(
+            RepoId.parse(place[0]), manifest, found.statements[place], upstreams.get(place, ())
+        )
+    }
 
 
 def _upstreams(source: Store, repos: set[RepoId]) -> dict[tuple[str, str], list[str]]:

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import IO, Any
 
 from waybill import digest as digests
@@ -34,6 +34,7 @@ from waybill.store import layout
 from waybill.store.base import Advance, Backend, BytesContent, Content, Stat, no_progress
 from waybill.store.layout import Ref, RepoId
 from waybill.store.record import RECORD_TYPE, Head, Record
+from waybill.store.work import parallel
 
 FORMAT = 1
 
@@ -182,9 +183,10 @@ class Store:
 
     def revision(self, repo: RepoId, commit: str) -> Descriptor | None:
         """The descriptor of a revision's manifest."""
-        return self._descriptor(layout.revision(repo, commit))
+        return self.descriptor(layout.revision(repo, commit))
 
-    def _descriptor(self, key: str) -> Descriptor | None:
+    def descriptor(self, key: str) -> Descriptor | None:
+        """What the key of a revision or of a statement holds."""
         data = self._opened.read(key)
         with self._readable(key):
             return Descriptor.from_json(json.loads(data)) if data is not None else None
@@ -217,16 +219,14 @@ class Store:
 
     def aliases(self, repo: RepoId) -> dict[str, str]:
         """Upstream commit -> our commit."""
-        found = {}
-        for stat in self._opened.list(layout.aliases(repo)):
-            upstream = stat.key.rsplit("/", 1)[1]
-            found[upstream] = self.alias(repo, upstream) or ""
-        return found
+        names = [stat.key.rsplit("/", 1)[1] for stat in self._opened.list(layout.aliases(repo))]
+        commits = parallel(partial(self.alias, repo), names)
+        return {name: commit or "" for name, commit in zip(names, commits, strict=True)}
 
     def referrers(self, repo: RepoId, commit: str) -> list[Descriptor]:
         """Statements about a revision."""
         keys = [stat.key for stat in self._opened.list(layout.referrers(repo, commit))]
-        return [blob for key in keys if (blob := self._descriptor(key))]
+        return [blob for key in keys if (blob := self.descriptor(key))]
 
     def add_referrer(self, repo: RepoId, commit: str, data: bytes, media_type: str) -> None:
         blob = self.write(data, media_type)
