@@ -1,9 +1,7 @@
-"""The list of images: what any rendering runs is in it, and nothing that none runs.
-
-`pytest tests/chart/test_images.py --update` writes charts/waybill/images.yaml anew.
-"""
+"""The list of images: what any rendering runs is in it, and nothing that none runs."""
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,15 @@ import pytest
 import yaml
 
 from tests.chart.rendering import CASES, CHART, HELM, PINS, Refused, Render, containers, workloads
+from tests.images import archive, build, layer
 from tests.services import needs
+from waybill.cli.main import main
 from waybill.deliver.compose.project import Options, project
 from waybill.deliver.environments import Environments
 from waybill.deliver.helm import Helm, of
 from waybill.deliver.images.listing import EVERYTHING, Image, images_of, listed
+from waybill.generate import __main__ as generate
+from waybill.generate import images
 
 LIST = CHART / "images.yaml"
 OWN_REGISTRY = {"global": {"imageRegistry": ""}}
@@ -31,8 +33,8 @@ def release(*files: Path) -> Helm:
     return Helm(CHART, "t", "ns", files=files)
 
 
-def names(images: list[Image]) -> set[str]:
-    return {str(one.reference) for one in images}
+def names(found: list[Image]) -> set[str]:
+    return {str(one.reference) for one in found}
 
 
 def rendered(render: Render, *values: Mapping[str, Any] | Path | str) -> set[str]:
@@ -41,18 +43,52 @@ def rendered(render: Render, *values: Mapping[str, Any] | Path | str) -> set[str
     return {one["image"] for each in workloads(objects) for one in containers(each)}
 
 
-def described() -> str:
-    mark = "# Every image that the chart may run; pytest tests/chart/test_images.py --update\n"
-    return mark + yaml.safe_dump(
-        [one.as_json() for one in listed(release(), everything=True)], sort_keys=False, width=100
-    )
+def test_the_list_of_the_chart_is_as_reviewed() -> None:
+    assert images.image_list(Path()) == LIST.read_text(), "python -m waybill.generate --update"
 
 
-def test_the_list_of_the_chart_is_as_reviewed(pytestconfig: pytest.Config) -> None:
-    text = described()
-    if pytestconfig.getoption("update"):
-        LIST.write_text(text)
-    assert LIST.read_text() == text, "if it is meant so: pytest tests/chart/test_images.py --update"
+def test_the_list_is_generated_by_the_schema_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(CHART, tmp_path / CHART)
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    assert generate.main(["--update"]) == 0
+    schema = tmp_path / CHART / "values.schema.json"
+    schema.write_text('{"required": ["none"]}')
+    (tmp_path / LIST).write_text("[]")
+    assert generate.main([]) == 1
+    assert f"{LIST}: helm template failed" in capsys.readouterr().err
+    assert generate.main(["--update"]) == 0
+    assert (tmp_path / LIST).read_text() == LIST.read_text()
+
+
+def test_without_helm_the_list_is_left_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(CHART, tmp_path / CHART)
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    assert generate.main(["--update"]) == 0
+    (tmp_path / LIST).write_text("[]")
+    assert generate.main([]) == 1
+    assert f"stale: {LIST}" in capsys.readouterr().err
+    monkeypatch.setenv("WAYBILL_HELM", str(tmp_path / "none"))
+    assert generate.main([]) == 0
+    assert f"not looked at: {LIST}, as helm is not there" in capsys.readouterr().err
+
+
+def test_what_is_at_hand_says_digests_and_sizes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = yaml.safe_load(LIST.read_text())[0]["name"]
+    built = build([layer({"bin/sh": b"x" * 5000})])
+    path = archive(tmp_path / "images.tar", {name: built})
+    assert main(["images", "list", "--archive", str(path), "--json"]) == 0
+    said = capsys.readouterr()
+    first, *others = json.loads(said.out)["result"]["images"]
+    assert (first["name"], first["digest"]) == (name, built.digest)
+    assert first["size"] == sum(map(len, built.blobs.values())) - len(built.manifest)
+    assert not any(one["digest"] or "size" in one for one in others)
+    assert all(one["name"] in said.err for one in others)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,6 +1,7 @@
 """Everything that is generated: check by default, write with `--update`.
 
-Exit code 1 when a file is stale, with the command that mends it. Works in a checkout.
+Exit code 1 when a file is stale, with the command that mends it. Works in a checkout; the list of
+images takes Helm, and where there is none it is left as it is, and that is said.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 from waybill.bundle import base
 from waybill.bundle import format as bundle_format
 from waybill.deliver.environments import SCHEMA as ENVIRONMENTS
-from waybill.generate import chart, dashboard, reference
+from waybill.errors import HelmFailed, HelmMissing
+from waybill.generate import chart, dashboard, images, reference
 from waybill.release.evaluation import SCHEMA as SMOKE
 from waybill.release.plan_schema import SCHEMA as PLAN
 from waybill.release.policy_schema import SCHEMA as POLICY
@@ -45,6 +47,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "charts/waybill/dashboards/waybill.json": lambda: (
         json.dumps(dashboard.board(), indent=1) + "\n"
     ),
+    "charts/waybill/images.yaml": lambda: images.image_list(ROOT),
 }
 
 
@@ -53,20 +56,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = argparse.ArgumentParser(prog="python -m waybill.generate", description=__doc__)
     arguments.add_argument("--update", action="store_true", help="write what is stale")
     update = arguments.parse_args(argv).update
-    differences = list(chart.differences(chart.load(ROOT)))
+    differences = [f"charts/waybill: {one}" for one in chart.differences(chart.load(ROOT))]
+    stale = []
+    # In their order, as the chart is rendered by the schema that was written before.
+    for name, produce in GENERATED.items():
+        try:
+            text = produce()
+        except HelmMissing as error:
+            _say(f"not looked at: {name}, as {error}")
+        except HelmFailed as error:
+            differences.append(f"{name}: {error}")
+        else:
+            if not _is(ROOT / name, text):
+                stale.append(name)
+                _write(ROOT / name, text) if update else _say(f"stale: {name}")
     for difference in differences:
-        print(f"charts/waybill: {difference}", file=sys.stderr)
-    texts = {ROOT / name: produce() for name, produce in GENERATED.items()}
-    stale = [path for path, text in texts.items() if not _is(path, text)]
-    for path in stale:
-        if update:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(texts[path])
-        name = path.relative_to(ROOT)
-        print(f"wrote {name}" if update else f"stale: {name}", file=sys.stderr)
+        _say(difference)
     if stale and not update:
-        print("mend with: python -m waybill.generate --update", file=sys.stderr)
+        _say("mend with: python -m waybill.generate --update")
     return 1 if differences or (stale and not update) else 0
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    _say(f"wrote {path.relative_to(ROOT)}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _is(path: Path, text: str) -> bool:
