@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from tests.unit.release.site import HOUR, Site
-from tests.unit.release.test_gates import ALWAYS, HEALTH, NEVER, judged, rolled_back, sent
+from tests.unit.release.test_gates import ALWAYS, HEALTH, NEVER, TABLE, judged, rolled_back, sent
 from tests.unit.release.world import REPO
 from waybill.errors import Frozen, PromotionDenied, Unsigned
 from waybill.release import gates, hold
 from waybill.release.apply import Application
 from waybill.release.gates.case import Result
+from waybill.sign import trust
 from waybill.sign.trust import now
 from waybill.store import layout
 
@@ -131,6 +132,18 @@ def test_evidence_of_other_keys_does_not_count(site: Site, key: str | None) -> N
     application = site.prepare(now() + HOUR)
     assert site.verdict("health", application).result == "fail"
     assert site.verdict("evaluation", application).reason == "smoke: no result signed by ci"
+
+
+@pytest.mark.parametrize("gate", ["license", "evaluation", "health", "approvals"])
+def test_more_than_is_read_denies_and_says_so(
+    site: Site, gate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among what is not read may be what says no."""
+    site.policy(**TABLE[gate].asks)
+    TABLE[gate].passes(site)
+    found = judged(site, gate, lambda _: monkeypatch.setattr(trust, "ENVELOPES", 1))
+    assert (found.result, found.denies) == (Result.ERROR, True)
+    assert "more than 1 statements are kept about " in found.reason
 
 
 def test_newest_result_decides_and_may_be_too_old(site: Site) -> None:

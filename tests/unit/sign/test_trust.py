@@ -29,7 +29,7 @@ from waybill.errors import BadFile, Unsigned, UntrustedSignature
 from waybill.manifest import Manifest, statement
 from waybill.sign import dsse
 from waybill.sign.keys import Signer
-from waybill.sign.trust import ENVELOPES, SHOWN, Policy
+from waybill.sign.trust import SHOWN, Policy
 
 PEM = public_pem(signer().private)
 ALLOW: dict[str, Any] = {"unsigned": "allow"}
@@ -320,15 +320,6 @@ def test_a_list_that_another_ca_of_that_name_made_is_not_believed(tmp_path: Path
 def test_a_list_that_cannot_be_used_is_refused(text: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(BadFile, match=told):
         of_authority(tmp_path, Authority(), revocationList=text)
-
-
-def test_a_flood_of_junk_is_not_read_to_its_end(tmp_path: Path) -> None:
-    made = signer()
-    policy = trusting(tmp_path, made)
-    good = dsse.sign(said(OURS), made)
-    check(policy, *[b"junk"] * (ENVELOPES - 1), good)
-    with pytest.raises(Unsigned):
-        check(policy, *[b"junk"] * ENVELOPES, good)
 
 
 def test_the_example_in_the_guide_is_a_policy(tmp_path: Path) -> None:

@@ -27,6 +27,16 @@ class Unsigned(WaybillError):
     hf_code = "GatedRepo"
 
 
+class TooMuchSaid(WaybillError):
+    """There are more statements about a revision than are read, so nobody can tell what they say."""
+
+    sentence = "more than {limit} statements are kept about {what}, and no more are read"
+    hint = "find out who writes them; what is packed anew with other files is another revision"
+    exit_code = 3
+    status = 403
+    hf_code = "GatedRepo"
+
+
 class UntrustedSignature(WaybillError):
     """There are signatures, and none by whom the trust policy names."""
 

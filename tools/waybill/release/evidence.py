@@ -6,7 +6,7 @@ those who signed it, as the trust policy knows them, and it is up to the reader 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,11 +23,10 @@ from waybill.sign.keys import Signer
 from waybill.sign.predicates import Predicate
 from waybill.sign.statements import Statement
 from waybill.sign.trust import Policy
+from waybill.store.evidence import kept
 from waybill.store.layout import RepoId
 from waybill.store.store import Store
-
-STATEMENTS = 1000
-"""As many are looked at of one revision."""
+from waybill.store.work import parallel
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def gather(
 
     `at`: when certificates have to be good; None asks whether they were when they began. What is
     damaged, too large, or about another revision is passed over. Raises RepoNotFound,
-    RevisionNotFound.
+    RevisionNotFound; TooMuchSaid where not all of it is read, so that no gate goes by a part.
     """
     return statements(
         store, repo, commit, store.manifest(repo, commit).descriptor.digest, policy, at
@@ -90,21 +89,22 @@ def statements(
     at: datetime | None = None,
 ) -> list[Evidence]:
     """As `gather`, also while the revision is on its way; `subject` is its manifest's digest."""
-    kept = sorted(store.referrers(repo, commit), key=lambda blob: blob.digest)[:STATEMENTS]
-    signed, said = (
-        [one for blob in kept if blob.media_type == kind for one in _read(store, blob)]
-        for kind in (ENVELOPE_TYPE, STATEMENT_TYPE)
-    )
+    blobs = kept(store, repo, commit)
+    signed, said = (_read(store, blobs, kind) for kind in (ENVELOPE_TYPE, STATEMENT_TYPE))
     found = [one for data in signed for one in _envelope(data, subject, policy, at)]
     known = {digests.of(Envelope.parse(one.data, one.digest).payload) for one in found}
     found += [one for data in said if digests.of(data) not in known for one in _said(data, subject)]
     return sorted(found, key=lambda one: one.digest)
 
 
-def _read(store: Store, blob: Descriptor) -> Iterator[bytes]:
-    with suppress(BlobMissing, Corrupt):
-        if blob.size <= LIMIT:
-            yield store.read(blob.digest)
+def _read(store: Store, blobs: Sequence[Descriptor], media_type: str) -> list[bytes]:
+    def read(blob: Descriptor) -> bytes | None:
+        with suppress(BlobMissing, Corrupt):
+            return store.read(blob.digest)
+        return None
+
+    these = [one for one in blobs if one.media_type == media_type and one.size <= LIMIT]
+    return [data for data in parallel(read, these) if data is not None]
 
 
 def _envelope(

@@ -14,10 +14,11 @@ as an evaluation that went badly, says nothing about whether the model may be he
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from itertools import tee
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +26,7 @@ from cryptography import x509
 
 from waybill import files
 from waybill.digest import Digest
-from waybill.errors import BadFile, Unsigned, UntrustedSignature
+from waybill.errors import BadFile, TooMuchSaid, Unsigned, UntrustedSignature
 from waybill.manifest import PROVENANCE
 from waybill.sign import certificates, keys
 from waybill.sign.dsse import Envelope, Signature
@@ -34,9 +35,9 @@ from waybill.sign.statements import Statement
 
 SHOWN = 16
 """Hex digits of a key id that people are shown."""
-ENVELOPES = 1000
-"""As many are looked at: whoever may write to a store must not keep its readers busy for ever, and
-what tests and promotions say of a revision must not hide who signed it."""
+ENVELOPES = 10_000
+"""As many statements of one revision are looked at: whoever may write to a store must not keep its
+readers busy for ever. Where there are more, nobody can tell what the others say."""
 
 
 def now() -> datetime:
@@ -105,7 +106,7 @@ class Rule:
     allows_unsigned: bool
 
     def objections(
-        self, signed: Sequence[tuple[bytes, Signature]], at: datetime | None
+        self, signed: Iterable[tuple[bytes, Signature]], at: datetime | None
     ) -> list[str] | None:
         """What is wrong with each of the signatures; None when one of them is good."""
         found = []
@@ -171,28 +172,34 @@ class Policy:
     def check(
         self, repo: str, digest: Digest, envelopes: Iterable[bytes], at: datetime | None
     ) -> None:
-        """Raises Unsigned or UntrustedSignature unless who is asked for has signed the manifest.
+        """Raises Unsigned or UntrustedSignature unless who is asked for has signed the manifest;
+        TooMuchSaid where too many others stand before that.
 
         `at`: when certificates have to be good; None asks whether they were when they began.
         """
         if self.asks(repo):
-            found = list(_about(digest, envelopes))
-            signed = [(one.signed, each) for one in found for each in one.signatures]
-            self.judge([repo], f"{repo} at {digest}", signed, at)
+            what = f"{repo} at {digest}"
+            found = _about(what, digest, envelopes)
+            signed = ((one.signed, each) for one in found for each in one.signatures)
+            self.judge([repo], what, signed, at)
 
     def judge(
         self,
         repos: Iterable[str],
         what: str,
-        signed: Sequence[tuple[bytes, Signature]],
+        signed: Iterable[tuple[bytes, Signature]],
         at: datetime | None,
     ) -> None:
-        """As `check`, of any bytes and their signatures that have to do with these repos."""
+        """As `check`, of any bytes and their signatures that have to do with these repos.
+
+        As many are looked at as it takes to find a good one.
+        """
         for rule in (rule for repo in repos for rule in self.rules(repo) if rule.signed_by):
             trusted = " or ".join(map(str, rule.signed_by))
-            if not signed and not rule.allows_unsigned:
+            signed, these = tee(signed)
+            wrong = rule.objections(these, at)
+            if wrong == [] and not rule.allows_unsigned:
                 raise Unsigned(what=what, policy=self.where, trusted=trusted)
-            wrong = rule.objections(signed, at)
             if wrong:
                 seen = "; ".join(dict.fromkeys(wrong))
                 raise UntrustedSignature(what=what, seen=seen, policy=self.where, trusted=trusted)
@@ -205,11 +212,11 @@ def who(signature: Signature) -> str:
     return f"key {signature.key_id[:SHOWN]}" if signature.key_id else "a key without an id"
 
 
-def _about(digest: Digest, envelopes: Iterable[bytes]) -> Iterator[Envelope]:
+def _about(what: str, digest: Digest, envelopes: Iterable[bytes]) -> Iterator[Envelope]:
     """The envelopes that hold the provenance of this manifest; what cannot be read is none."""
     for number, data in enumerate(envelopes):
         if number == ENVELOPES:
-            return
+            raise TooMuchSaid(what=what, limit=ENVELOPES)
         try:
             envelope = Envelope.parse(data, "a signature")
             statement = Statement.parse(envelope.payload, "a signature")

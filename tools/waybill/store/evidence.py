@@ -1,4 +1,8 @@
-"""What is said of a revision in a store: statements and signatures, found, added and judged."""
+"""What is said of a revision in a store: statements and signatures, found, added and judged.
+
+Nothing is passed over for there being much of it: whoever could hide a statement behind others
+could change what is decided. So all is read, the oldest first, up to a number that is refused.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,55 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 
+from waybill import digest as digests
 from waybill.digest import Digest
-from waybill.errors import BadFile, BlobMissing, Corrupt
+from waybill.errors import BadFile, BlobMissing, Corrupt, TooMuchSaid
 from waybill.manifest import PROVENANCE, STATEMENT_TYPE, Descriptor, Manifest, provenance
-from waybill.sign import dsse
+from waybill.sign import dsse, trust
 from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.keys import Signer
 from waybill.sign.statements import Statement
-from waybill.sign.trust import ENVELOPES, Policy
+from waybill.sign.trust import Policy
+from waybill.store import layout
 from waybill.store.layout import RepoId
 from waybill.store.publish import hold
 from waybill.store.store import Store
 
 
 def envelopes(store: Store, repo: RepoId, commit: str) -> Iterator[bytes]:
-    """Signed statements, not looked at. What is damaged, or too large or many, is passed over."""
-    for blob in signed(store, repo, commit):
+    """Signed statements, not looked at. What is damaged or too large is passed over.
+
+    Raises TooMuchSaid once whoever reads them has got as many as there may be.
+    """
+    for number, blob in enumerate(signed(store, repo, commit)):
+        if number == trust.ENVELOPES:
+            raise _too_much(store, repo, commit)
         with suppress(BlobMissing, Corrupt):
             yield store.read(blob.digest)
 
 
 def signed(store: Store, repo: RepoId, commit: str) -> list[Descriptor]:
-    """The same before they are read."""
-    found = [one for one in store.referrers(repo, commit) if one.media_type == ENVELOPE_TYPE]
-    return [one for one in found[:ENVELOPES] if one.size <= dsse.LIMIT]
+    """The same before they are read, the oldest first: who packs a model signs it then."""
+    listed = store.backend.list(layout.referrers(repo, commit))
+    written = {stat.key.rsplit("/", 1)[1]: stat.modified for stat in listed}
+    found = [
+        one
+        for one in store.referrers(repo, commit)
+        if one.media_type == ENVELOPE_TYPE and one.size <= dsse.LIMIT
+    ]
+    return sorted(found, key=lambda one: written.get(digests.hex_of(one.digest), 0.0))
+
+
+def kept(store: Store, repo: RepoId, commit: str) -> list[Descriptor]:
+    """All that is kept with a revision, signed or not. Raises TooMuchSaid before any is read."""
+    listed = store.backend.list(layout.referrers(repo, commit))
+    if sum(1 for _ in listed) > trust.ENVELOPES:
+        raise _too_much(store, repo, commit)
+    return store.referrers(repo, commit)
+
+
+def _too_much(store: Store, repo: RepoId, commit: str) -> TooMuchSaid:
+    return TooMuchSaid(what=f"{repo}@{commit} in {store.url}", limit=trust.ENVELOPES)
 
 
 def require_trust(
@@ -40,7 +69,7 @@ def require_trust(
     commit: str,
     at: datetime | None,
 ) -> None:
-    """Raises Unsigned, UntrustedSignature unless who the policy asks for has signed it.
+    """Raises Unsigned, UntrustedSignature, TooMuchSaid unless whom the policy asks for signed it.
 
     `digest` is that of the manifest, and `at` the time that certificates have to be good at; None
     asks whether they were when they began.
