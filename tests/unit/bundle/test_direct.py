@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.bundle.bundles import DECISION, FILES, REPO, files_of, load, new_store, pack, write
 from tests.unit.sign.making import asking, signer
+from waybill import digest as digests
 from waybill.bundle.direct import SourceCargo
 from waybill.bundle.sideload import Loading
 from waybill.digest import Digest
@@ -16,7 +17,7 @@ from waybill.errors import BadValue, Corrupt, Interrupted, SourceChanged, Unsign
 from waybill.manifest import STATEMENT_TYPE
 from waybill.sign.trust import Policy
 from waybill.source.base import SourceFile
-from waybill.source.directory import DirectorySource
+from waybill.source.directory import DirectorySource, FileSource
 from waybill.source.select import Choice
 from waybill.store.base import Limited
 from waybill.store.store import Store
@@ -109,6 +110,18 @@ def test_it_is_the_revision_that_a_bundle_brings(
     assert files_of(store) == FILES
     kept = [blob for blob in store.referrers(REPO, loaded.commit) if STATEMENT_TYPE in str(blob)]
     assert kept == other.referrers(REPO, loaded.commit)
+
+
+def test_how_a_file_is_read_is_for_the_source_to_say(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    for source in (DirectorySource(model), FileSource(path)):
+        cargo = SourceCargo.plan(source, REPO)
+        (blob, *_) = cargo.revision.manifest.blobs
+        assert cargo.content(blob).rereadable
+    far = Named(model)
+    far.local = False
+    assert not SourceCargo.plan(far, REPO).content(digests.of(FILES[WEIGHTS])).rereadable
 
 
 def test_what_is_there_is_not_sent_again(model: Path, store: Store) -> None:

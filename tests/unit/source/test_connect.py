@@ -61,6 +61,13 @@ def test_each_form_opens_its_source(url: str, kind: type, name: str) -> None:
     assert str(source) == name
 
 
+def test_what_lies_on_this_machine_can_be_read_at_several_places_at_once(root: Path) -> None:
+    for url in (f"{root}/demo", f"{root}/demo/config.json", f"store+{root.as_uri()}#a/b"):
+        assert open_source(url).local
+    for url in ("hf://a/b", "s3://b/k", "https://h/f", "oci://h/r:v", "store+s3://b#a/b"):
+        assert not open_source(url).local
+
+
 def test_a_source_of_another_form_is_refused_with_all_that_are_known() -> None:
     for url in ("", "gs://bucket", "hf://", "file://", "ftp://name:word@host/x"):
         with pytest.raises(BadValue, match=r"it must be \./path, file:///path, hf://") as caught:

@@ -48,8 +48,7 @@ class SourceContent:
 
     @property
     def rereadable(self) -> bool:
-        """A local file comes from the page cache the second time; a network does not."""
-        return self.source.origin.source in ("directory", "hf-cache")
+        return self.source.local
 
     def open(self, offset: int, length: int) -> IO[bytes]:
         return Limited(self.source.open(self.file, offset), length)  # type: ignore[return-value]

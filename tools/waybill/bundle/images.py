@@ -55,6 +55,7 @@ class StackSource:
     images: Images
     wanted: Mapping[Reference, Image]
     small: Mapping[str, bytes]
+    local: bool = False
 
     def __str__(self) -> str:
         return f"{len(self.wanted)} images"

@@ -47,6 +47,10 @@ class Source(Protocol):
     """
 
     @property
+    def local(self) -> bool:
+        """Whether a file can be read again, and at several places at once, at next to no cost."""
+
+    @property
     def origin(self) -> Origin: ...
 
     def files(self) -> Sequence[SourceFile]:

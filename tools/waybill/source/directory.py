@@ -38,6 +38,8 @@ class DirectorySource:
     those count too, and the folder's name is the upstream commit.
     """
 
+    local = True
+
     def __init__(self, root: Path, roots: Roots = Roots()) -> None:  # noqa: B008 - it is frozen
         """Raises Unreadable, and OutsideRoots for a directory that does not lie in one of these."""
         self.root, self._roots = roots.check(root).absolute(), roots
@@ -124,6 +126,8 @@ class DirectorySource:
 
 class FileSource:
     """One file, such as a GGUF, under its own name. A link to one counts: it was named."""
+
+    local = True
 
     def __init__(self, path: Path, roots: Roots = Roots()) -> None:  # noqa: B008 - it is frozen
         """Raises Unreadable, OutsideRoots."""

@@ -44,6 +44,8 @@ _CREDENTIALS = "that HF_TOKEN, or the file HF_TOKEN_PATH, holds a token that it 
 class HuggingFaceSource:
     """One revision; the branch or tag is resolved to a commit once, then only that is read."""
 
+    local = False
+
     def __init__(
         self,
         repo: str,

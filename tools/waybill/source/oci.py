@@ -94,6 +94,8 @@ class _Place:
 class OciSource:
     """`oci://registry/repository:tag` or `…@sha256:…`; plain http for loopback and `oci+http`."""
 
+    local = False
+
     def __init__(self, url: str, reach: Reach) -> None:
         scheme, _, rest = url.partition("://")
         found = _REFERENCE.fullmatch(rest)

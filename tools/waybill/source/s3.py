@@ -37,6 +37,8 @@ class S3Source:
     A read asks for the ETag that was listed, so an object that changes is never mixed.
     """
 
+    local = False
+
     def __init__(self, bucket: str, path: str, reach: Reach) -> None:
         if reach.ca_bundle:
             trusting(reach.ca_bundle)

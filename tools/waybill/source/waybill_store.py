@@ -10,7 +10,7 @@ from typing import IO
 from waybill.manifest import Manifest
 from waybill.source.base import Origin, SourceFile
 from waybill.source.card import license_of
-from waybill.store import evidence
+from waybill.store import evidence, layout
 from waybill.store.layout import RepoId
 from waybill.store.store import Store
 
@@ -63,5 +63,14 @@ class StoreSource:
 
     def holds(self, path: Path) -> bool:
         """A directory store is no place for a bundle."""
-        inside = self._store.backend.local_path("store.json")
+        inside = self._inside
         return inside is not None and path.resolve().is_relative_to(inside.parent.resolve())
+
+    @property
+    def local(self) -> bool:
+        return self._inside is not None
+
+    @property
+    def _inside(self) -> Path | None:
+        """A file of the store, where it is a directory."""
+        return self._store.backend.local_path(layout.STORE)

@@ -34,6 +34,8 @@ _BSD_LINE = re.compile(r"SHA256 \((.+)\) = ([0-9a-fA-F]{64})")
 class WebsiteSource:
     """`https://host/path/file`. Of `https://host/path/SHA256SUMS`, the files that it names."""
 
+    local = False
+
     def __init__(self, url: str, reach: Reach) -> None:
         check_endpoint("source", url)
         parts = split("source", url)
