@@ -28,7 +28,6 @@ from waybill.errors import (
     NotInstalled,
     NotServed,
     PinsDiffer,
-    PodSilent,
     RolloutOvertaken,
     StoreUnreachable,
     UnknownModel,
@@ -300,11 +299,18 @@ def test_where_nobody_asks_that_is_said(scene: Scene) -> None:
     assert sum("nobody has asked it" in line for line in scene.notes) == 3
 
 
-def test_a_step_of_which_no_gateway_tells_does_not_pass(scene: Scene) -> None:
-    scene.side.ready = lambda now: now < 5
-    with pytest.raises(PodSilent, match="no gateway is ready"):
-        scene.run()
-    assert scene.weights == [10]
+@pytest.mark.parametrize("after", [0, 5])
+def test_one_of_which_no_gateway_tells_for_a_minute_goes_back(
+    scene: Scene, world: World, after: float
+) -> None:
+    """Nobody looks meanwhile, and its pause may be an hour."""
+    scene.side.ready = lambda now: not scene.weights or now < after
+    outcome = scene.run()
+    assert (scene.weights, outcome.back) == ([10, 0], scene.side.commits[0])
+    assert scene.side.time.now < 80
+    why = "with 10 % of the traffic, nobody can tell how it does: "
+    assert outcome.why.startswith(why) and "no gateway is ready" in outcome.why
+    assert world.records("dev")[0].why == outcome.why
 
 
 def test_a_gateway_that_takes_no_engine_for_healthy_is_one_that_lacks_it(scene: Scene) -> None:

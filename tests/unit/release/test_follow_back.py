@@ -1,6 +1,8 @@
 """To whom the traffic of a bad revision goes back, and when it stays where it is."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
+from typing import Self
 
 import pytest
 
@@ -46,6 +48,30 @@ def test_nothing_goes_to_the_one_that_was_bad(scene: Scene, world: World, by_han
     assert "requests failed" in outcome.why
     assert outcome.keeps == f"{bad[:8]} beside it is no revision that it took over from"
     assert (world.records("dev"), world.pins("dev")) == (records, held)
+
+
+@pytest.mark.parametrize("minutes", [10, 20])
+def test_one_that_did_well_for_long_is_not_given_up_for_a_bad_hour(
+    scene: Scene, world: World, minutes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten minutes to start, two of steps, one to look: after those it is no rollout any more."""
+    assert scene.run().why == ""
+    held, since = world.pins("dev"), world.records("dev")[0].at
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) + timedelta(minutes=minutes)
+
+    monkeypatch.setattr(follow, "datetime", Later)
+    scene.side.failing = lambda _: 1.0
+    outcome = replace(scene.follower).run(60)
+    assert "requests failed" in outcome.why
+    if minutes == 10:
+        assert outcome.back == scene.side.commits[0]
+    else:
+        assert (outcome.back, world.pins("dev")) == (None, held)
+        assert outcome.keeps == f"it is no new one: it was pinned at {since}"
 
 
 def test_an_old_one_that_comes_by_steps_again_goes_back(scene: Scene, world: World) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TypeVar
 
@@ -37,19 +37,22 @@ from waybill.errors import (
 from waybill.manifest import statement
 from waybill.release import move, rollback, steps
 from waybill.release.move import Reason
+from waybill.release.status import Standing
 from waybill.release.steps import Steps
 from waybill.sign.keys import Signer
-from waybill.sign.predicates import Health
+from waybill.sign.predicates import Health, moment
 from waybill.store import evidence
 from waybill.store.layout import Ref, RepoId
+from waybill.store.store import Store
 
 _EVERY = 5.0
 """Seconds between two looks."""
 _UNREADY = 60.0
-"""Seconds that an engine may be away, as one that is replaced is."""
+"""Seconds that an engine may be away, as one that is replaced is, or that nobody sees it."""
 _INSISTENT = 120.0
 """Seconds in which an API server restarts, or somebody else's upgrade ends."""
 _SLOT = "stable"
+_UNSEEN = (PodSilent, ClusterUnreachable)
 
 Answer = TypeVar("Answer")
 
@@ -90,8 +93,6 @@ class Follower:
     evaluate: Callable[[], str] = lambda: ""
     """Asks the revision before it gets any traffic; what is wrong with its answers, or nothing."""
     single_writer: bool = False
-    _looks: list[Look] = field(default_factory=list, init=False, repr=False)
-    """The newest is the last: once traffic has to go back, nothing more is asked."""
 
     @cached_property
     def pin(self) -> Pin:
@@ -110,53 +111,68 @@ class Follower:
         return steps.of(self.environment, self.model)
 
     @cached_property
-    def keeps(self) -> str:
+    def _place(self) -> tuple[RepoId, Ref]:
+        return RepoId.parse(self.pin.stable.repo), Ref.pin(self.environment.name, self.model)
+
+    def _keeps(self, since: datetime) -> str:
         """Why it keeps its traffic whatever it does; empty where that may go to the one before.
 
-        In the middle of its steps that one has the rest. Once it has all: beside a revision that
-        somebody, or `watch`, has gone back to lies the one that was bad.
+        In the middle of its steps that one has the rest. Once it has all, it is a rollout only if
+        it came after `since`: one that did well for long has its trouble from elsewhere. Beside a
+        revision that somebody, or `watch`, has gone back to lies the one that was bad.
         """
         previous, stable = self.pin.previous, self.pin.stable
         if previous is None:
             return "no revision is pinned beside it"
         if self.pin.traffic[_SLOT].weight < 100:
             return ""
-        ref = Ref.pin(self.environment.name, self.model)
-        records = list(self.environment.connect().history(RepoId.parse(stable.repo), ref))
-        if rollback.came_before(records, previous.commit, stable.commit):
-            return ""
-        return f"{previous.short} beside it is no revision that it took over from"
+        store = self.environment.connect()
+        if not rollback.came_before(
+            list(store.history(*self._place)), previous.commit, stable.commit
+        ):
+            return f"{previous.short} beside it is no revision that it took over from"
+        standing = Standing.of(store, *self._place)
+        if standing and moment(standing.first.at) < since:
+            return f"it is no new one: it was pinned at {standing.first.at}"
+        return ""
 
     def run(self, seconds: int, timeout: int | None = None) -> Outcome:
         """All steps that are left, the last for `seconds`.
 
-        Raises PinsDiffer, NotInstalled, RolloutFailed, NotServed, Corrupt before any traffic has
-        moved; RolloutOvertaken, HelmFailed, ClusterUnreachable, ClusterForbidden, PodSilent where
-        no gateway answers, and what reading the store does.
+        Raises PinsDiffer, NotInstalled, RolloutFailed, NotServed, PodSilent, Corrupt before any
+        traffic has moved; RolloutOvertaken, HelmFailed, ClusterUnreachable, ClusterForbidden, and
+        what reading the store does.
         """
-        self._wait(timeout)
+        begun = datetime.now(UTC)
+        length = self._wait(timeout) + seconds + sum(each.seconds for each in self.steps.shares)
         # The store may be away once traffic has to go back.
-        _ = self.keeps
+        keeps = self._keeps(begun - timedelta(seconds=length))
         since, first = datetime.now(UTC), self._whole()
         replicas = self.engines.replicas()
-        why = self.evaluate() or self._move(seconds)
-        seen, until = metrics.between(first, self._looks[-1]), datetime.now(UTC)
+        why, last = self.evaluate(), first
+        if not why:
+            why, last = self._move(seconds, first)
+        seen, until = metrics.between(first, last), datetime.now(UTC)
         done = Outcome(self.pin.stable.commit, None, seen, replicas, since, until, why)
-        return self._set_back(done) if why else done
+        return self._set_back(done, keeps) if why else done
 
-    def _move(self, seconds: int) -> str:
-        """Share by share; what is wrong with it, empty where it has all the traffic in the end."""
+    def _move(self, seconds: int, last: Look) -> tuple[str, Look]:
+        """Share by share; what is wrong with it, empty where it has all the traffic in the end.
+
+        And the newest look: once traffic has to go back, nothing more is asked.
+        """
         weight = self.pin.traffic[_SLOT].weight
         for share in self.steps.left(weight, seconds):
             if share.weight != weight:
                 self._insist(self._installed)
                 self._weigh(share.weight)
                 weight = share.weight
-            if why := self._observe(share.weight, share.seconds):
-                return why
-        return ""
+            why, last = self._observe(share.weight, share.seconds, last)
+            if why:
+                return f"with {share.weight} % of the traffic, {why}", last
+        return "", last
 
-    def _set_back(self, done: Outcome) -> Outcome:
+    def _set_back(self, done: Outcome, keeps: str) -> Outcome:
         """All traffic to the one before, if it can answer: else this one is better than none.
 
         Traffic goes first, the record comes after it. The pins file has both revisions in their
@@ -164,8 +180,8 @@ class Follower:
         again by steps.
         """
         previous = self.pin.previous
-        if previous is None or self.keeps:
-            return replace(done, keeps=self.keeps)
+        if previous is None or keeps:
+            return replace(done, keeps=keeps)
         if lacks := self._silent(replace(self.engines, revision=previous)):
             return replace(done, keeps=lacks)
         try:
@@ -205,15 +221,20 @@ class Follower:
 
     def _stands(self) -> None:
         """The store's ref decides, whatever files a checkout has. Raises RolloutOvertaken."""
-        store, revision = self.environment.connect(), self.pin.stable
-        ref = Ref.pin(self.environment.name, self.model)
-        head = store.head(RepoId.parse(revision.repo), ref)
-        if (found := head.commit if head else "nothing") != revision.commit:
+        if (found := self._head(self.environment.connect())) != self.pin.stable.commit:
             raise self._overtaken(found)
 
-    def _overtaken(self, found: str) -> RolloutOvertaken:
-        commit, where = self.pin.stable.commit, self.environment.name
-        return RolloutOvertaken(model=self.model, environment=where, found=found, commit=commit)
+    def _head(self, store: Store) -> str | None:
+        head = store.head(*self._place)
+        return head.commit if head else None
+
+    def _overtaken(self, found: str | None) -> RolloutOvertaken:
+        return RolloutOvertaken(
+            model=self.model,
+            environment=self.environment.name,
+            found=found or "nothing",
+            commit=self.pin.stable.commit,
+        )
 
     def _insist(self, ask: Callable[[], Answer]) -> Answer:
         """Asked again for a while, for traffic that has to move."""
@@ -227,8 +248,8 @@ class Follower:
                 self.note(f"{error}; trying again")
             time.sleep(_EVERY)
 
-    def _wait(self, timeout: int | None) -> None:
-        """Until the release is ready, and serves what is pinned."""
+    def _wait(self, timeout: int | None) -> int:
+        """Until the release is ready, and serves what is pinned; how many seconds that may take."""
         limit = timeout or self._installed()
         selector = f"{install.INSTANCE}={self.helm.release},{install.LASTING}"
         if why := Watch(self.cluster, selector, self.note).wait(limit):
@@ -236,6 +257,7 @@ class Follower:
             raise RolloutFailed(release=release, namespace=namespace, why=why)
         self._stored()
         self._served()
+        return limit
 
     def _installed(self) -> int:
         """Seconds that its pods may take. Raises NotInstalled where a weight would bring more than
@@ -256,12 +278,10 @@ class Follower:
         """What the hub gives to engines that start is what is pinned. Raises PinsDiffer, Corrupt,
         BlobMissing, RepoNotFound, RevisionNotFound."""
         store, revision = self.environment.connect(), self.pin.stable
-        repo, ref = RepoId.parse(revision.repo), Ref.pin(self.environment.name, self.model)
-        head = store.head(repo, ref)
-        if (stands := head.commit if head else None) != revision.commit:
+        if (stands := self._head(store)) != revision.commit:
             differ = (self.environment, self.model, revision.repo, revision.commit, stands)
             raise move.differ(*differ)
-        move.same_digest(store.manifest(repo, revision.commit), revision, store)
+        move.same_digest(store.manifest(self._place[0], revision.commit), revision, store)
 
     def _served(self) -> None:
         """The gateways find an engine some seconds after it is ready. Raises NotServed."""
@@ -289,35 +309,41 @@ class Follower:
 
         def ours(held: Pins) -> Pins:
             pin = held.models.get(self.model)
-            if (found := pin.stable.commit if pin else "nothing") != self.pin.stable.commit:
+            if (found := pin.stable.commit if pin else None) != self.pin.stable.commit:
                 raise self._overtaken(found)
             return change(held)
 
         pins.update(self.environment.pins_path, ours)
         self._insist(lambda: install.reroute(self.helm, self.cluster, self.note))
 
-    def _observe(self, weight: int, seconds: int) -> str:
-        """What is wrong, as soon as it is known; empty where nothing is until the end.
+    def _observe(self, weight: int, seconds: int, last: Look) -> tuple[str, Look]:
+        """What is wrong, as soon as it is known, and the newest look; empty where all is well.
 
-        That does not come while engines are away.
+        That does not come while engines are away, or while nobody can tell how they do.
         """
-        first, begun = self._whole(), time.monotonic()
-        lacks, away = "", begun
-        while (passed := time.monotonic() - begun) < seconds or lacks:
+        try:
+            first = last = self._whole()
+        except _UNSEEN as error:
+            return _blind(error), last
+        lacks, begun = "", time.monotonic()
+        well = begun
+        while (passed := time.monotonic() - begun) < seconds or last is first or lacks:
             time.sleep(min(_EVERY, seconds - passed) if passed < seconds else _EVERY)
-            with suppress(PodSilent, ClusterUnreachable):
-                if not (lacks := self._away()):
-                    away = time.monotonic()
-                seen = metrics.between(first, self._look(whole=False))
-                if why := self.steps.limits.breach(seen):
-                    return f"with {weight} % of the traffic, {why}"
-            if lacks and time.monotonic() - away > _UNREADY:
-                return lacks
-        seen = metrics.between(first, self._patient(whole=False))
+            try:
+                lacks = self._away()
+                last = self._look(whole=False)
+                if why := self.steps.limits.breach(metrics.between(first, last)):
+                    return why, last
+            except _UNSEEN as error:
+                lacks = lacks or _blind(error)
+            if not lacks:
+                well = time.monotonic()
+            elif time.monotonic() - well > _UNREADY:
+                return lacks, last
+        seen = metrics.between(first, last)
         if not seen.requests:
             self.note(f"{self.model}: nobody has asked it with {weight} % of the traffic")
-        why = self.steps.limits.breach(seen, over=True)
-        return f"with {weight} % of the traffic, {why}" if why else ""
+        return self.steps.limits.breach(seen, over=True), last
 
     def _away(self) -> str:
         """Engines that are not ready, or that a gateway sends no requests."""
@@ -328,25 +354,22 @@ class Follower:
         return ""
 
     def _look(self, *, whole: bool) -> Look:
-        found = self.engines.look(_SLOT, whole=whole)
-        self._looks.append(found)
-        del self._looks[:-1]
-        return found
+        return self.engines.look(_SLOT, whole=whole)
 
     def _whole(self) -> Look:
-        """A look that lacks no pod, to begin with."""
-        return self._patient(whole=True)
-
-    def _patient(self, *, whole: bool) -> Look:
-        """What comes or goes just now is given a minute."""
+        """A look that lacks no pod, to begin with; what comes or goes just now has a minute."""
         deadline = time.monotonic() + _UNREADY
         while True:
             try:
-                return self._look(whole=whole)
-            except (PodSilent, ClusterUnreachable):
+                return self._look(whole=True)
+            except _UNSEEN:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(_EVERY)
+
+
+def _blind(error: Exception) -> str:
+    return f"nobody can tell how it does: {error}"
 
 
 def attest(follower: Follower, outcome: Outcome, signer: Signer) -> Health:
