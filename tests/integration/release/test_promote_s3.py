@@ -20,6 +20,7 @@ from waybill import digest as digests
 from waybill.errors import AccessDenied, Corrupt, RefMoved, StoreUnreachable
 from waybill.manifest import File, Manifest
 from waybill.release import move, pin
+from waybill.release.move import Reason
 from waybill.store import layout
 from waybill.store.audit import audit, inventory
 from waybill.store.base import BytesContent
@@ -123,7 +124,7 @@ def pin_when_all_are_ready(project: Path, commit: str, barrier: Barrier) -> None
     step = pin.plan(World(project)["dev"], "chat", REPO, commit)
     barrier.wait()
     try:
-        move.carry_out([step], by=commit, why="race")
+        move.carry_out([step], Reason(commit, "race"))
     except RefMoved:
         sys.exit(7)
 

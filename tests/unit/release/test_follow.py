@@ -351,7 +351,7 @@ def test_crash_between_any_two_steps(scene: Scene, world: World) -> None:
         if stands == (old, new, old):
             with pytest.raises(PinsDiffer):
                 replace(follower).run(60)
-            move.carry_out([rollback.plan(each["dev"], "chat")], by="ops")
+            move.carry_out([rollback.plan(each["dev"], "chat")], Reason("ops", ""))
         elif stands[0] == new:
             replace(follower).run(60)
         assert states(each) == (old, old, old)

@@ -21,6 +21,7 @@ from waybill.errors import (
 )
 from waybill.manifest import canonical
 from waybill.release import move, pin
+from waybill.release.move import Reason
 from waybill.store import layout
 from waybill.store.layout import Ref, RepoId
 
@@ -170,7 +171,7 @@ def test_store_without_conditional_writes_needs_a_single_writer(world: World) ->
         world.pin("dev", commit)
     assert "--single-writer" in caught.value.advice
     step = pin.plan(world["dev"], "chat", REPO, commit, single_writer=True)
-    move.carry_out([step], by="me", why="alone")
+    move.carry_out([step], Reason("me", "alone"))
     assert world.stable("dev") == commit
 
 
@@ -186,7 +187,7 @@ def test_ref_that_moved_since_is_not_overwritten(model: World) -> None:
     step = pin.plan(model["dev"], "chat", REPO, four)
     model.pin("dev", three)
     with pytest.raises(RefMoved, match=r"pins/dev.chat.stable of Acme/Chat was moved by somebody"):
-        move.carry_out([step], by="late", why="too late")
+        move.carry_out([step], Reason("late", "too late"))
     assert model.stable("dev") == model.ref("dev") == three
 
 

@@ -21,6 +21,7 @@ from waybill.deliver import environments
 from waybill.errors import BeingPruned, BlobMissing, RevisionNotFound, WaybillError
 from waybill.manifest import STATEMENT_TYPE
 from waybill.release import move, pin
+from waybill.release.move import Reason
 from waybill.source.directory import DirectorySource
 from waybill.store import mirror, prune, sync
 from waybill.store.audit import audit, inventory
@@ -83,7 +84,7 @@ def pinned(world: World, store: Store) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(environments, "connect", lambda *_, **__: store)
         step = pin.plan(world["dev"], "chat", REPO, old(world))
-    move.carry_out([step], by="a", why="b")
+    move.carry_out([step], Reason("a", "b"))
 
 
 def told(world: World, store: Store) -> None:

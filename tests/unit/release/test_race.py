@@ -9,6 +9,7 @@ from typing import Any
 from tests.unit.release.world import OTHER, REPO, World, carry_out
 from waybill.errors import RefMoved, WaybillError
 from waybill.release import move, pin
+from waybill.release.move import Reason
 
 WRITERS = 6
 
@@ -63,7 +64,7 @@ def test_of_several_pins_in_one_clone_file_and_ref_agree(model: World) -> None:
     commits = [model.revision("dev", 10 + number).commit for number in range(WRITERS)]
     steps = [pin.plan(model["dev"], "chat", REPO, commit) for commit in commits]
     raised = at_once(
-        [partial(move.carry_out, [step], by=step.revision.commit, why="race") for step in steps]
+        [partial(move.carry_out, [step], Reason(step.revision.commit, "race")) for step in steps]
     )
     assert sum(error is None for error in raised) == 1
     assert model.stable("dev") == model.ref("dev") == commits[raised.index(None)]

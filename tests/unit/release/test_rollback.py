@@ -137,7 +137,7 @@ def test_ref_that_moved_since_is_not_overwritten(world: World, commits: list[str
     late = rollback.plan(world["dev"], "chat")
     world.pin("dev", commits[0])
     with pytest.raises(RefMoved):
-        move.carry_out([late], by="late", why="too late")
+        move.carry_out([late], Reason("late", "too late"))
     assert world.stable("dev") == world.ref("dev") == commits[0]
 
 

@@ -13,6 +13,7 @@ from waybill.deliver.environments import Environment, Environments
 from waybill.deliver.pins import Pins
 from waybill.manifest import STATEMENT_TYPE, File, Manifest, canonical, git_blob_id, provenance
 from waybill.release import move, pin, promote, rollback
+from waybill.release.move import Reason
 from waybill.release.promote import Promotion
 from waybill.store.base import Advance, BytesContent, no_progress
 from waybill.store.layout import Ref, RepoId
@@ -64,7 +65,7 @@ def carry_out(
 ) -> list[Copied]:
     """What `apply` does behind the gates: the bytes, then refs and pins."""
     copied = promote.copy(promotion, advance)
-    move.carry_out([step.move for step in promotion.steps], by=by, why=why)
+    move.carry_out([step.move for step in promotion.steps], Reason(by, why))
     return copied
 
 
@@ -106,11 +107,11 @@ class World:
 
     def pin(self, name: str, commit: str, model: str = "chat", repo: RepoId = REPO) -> None:
         step = pin.plan(self[name], model, repo, commit)
-        move.carry_out([step], by=self.by, why="to see")
+        move.carry_out([step], Reason(self.by, "to see"))
 
     def rollback(self, name: str, to: str | None = None, model: str = "chat") -> None:
         step = rollback.plan(self[name], model, to)
-        move.carry_out([step], by=self.by, why="it was worse")
+        move.carry_out([step], Reason(self.by, "it was worse"))
 
     def plan(self, source: str, target: str, *models: str) -> Promotion:
         return promote.decide(self.environments, source, target, models)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from waybill import digest as digests
 from waybill.cli import arguments, plan_report
 from waybill.cli.arguments import Commands, add_rate, paced
 from waybill.cli.keys import add_key, signer_of
@@ -68,6 +69,9 @@ def _promote(args: argparse.Namespace, console: Console) -> Report:
         _person(args, console),
         single_writer=args.single_writer,
     )
+    if application.begun and application.changes:
+        digest = digests.short(application.plan.digest)
+        console.note(f"going on with the plan {digest} of {application.plan.by}, which was begun")
     if not args.dry_run and application.allowed().changes and not args.yes:
         what = "\n".join(plan_report.moves(application.plan))
         if not console.confirm(f"{what}\npromote? [y/N] "):

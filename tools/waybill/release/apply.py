@@ -3,19 +3,22 @@
 All is looked at twice: before the first byte, so that nothing is sent in vain, and after the last
 one, for sending may take hours in which a freeze begins or a pin moves. Then the plan is kept
 beside its revisions, the refs move by compare-and-swap, and the pins of all models are written in
-one rename. Whatever stops it, the same command goes on.
+one rename. Whatever stops it, the same command goes on: with the plan that was begun.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Self
 
 from waybill.deliver.environments import Environment, Environments
 from waybill.digest import Digest
 from waybill.digest import of as digest_of
+from waybill.errors import WaybillError
 from waybill.manifest import STATEMENT_TYPE, statement_of
 from waybill.release import gates, move, plan, promote
 from waybill.release.evidence import names_of
@@ -59,36 +62,49 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Application:
-    """A plan that fits what is there, judged. `path` is what people call the plan."""
+class Judged:
+    """A plan that fits what is there, and what the gates say of it."""
 
-    environments: Environments
-    path: str
     plan: Plan
-    promotion: Promotion
-    person: Person
     case: Case
-    signed: Mapping[str, Statements] = field(default_factory=dict)
-    """By model: that it was promoted, as the person signed it."""
-    single_writer: bool = False
+    person: Person
+
+    @property
+    def promotion(self) -> Promotion:
+        return self.case.promotion
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
         return gates.judge(self.case)
 
-    def allowed(self) -> Application:
-        """Itself; what was begun is finished, whatever gates say by now.
-
-        The record of a model that names this plan says that it was allowed. Raises
-        PromotionDenied, Frozen.
-        """
-        if self.changes and not any(plan.done(one, self.plan) for one in self.promotion.steps):
-            gates.require(self.case, self.verdicts)
-        return self
-
     @property
     def changes(self) -> bool:
         return any(step.move.changes for step in self.promotion.steps)
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has moved a model before; that one's record says that it was allowed."""
+        return any(plan.done(step, self.plan) for step in self.promotion.steps)
+
+    def allowed(self) -> Self:
+        """Itself; what was begun is finished, whatever gates say by now.
+
+        Raises PromotionDenied, Frozen.
+        """
+        if self.changes and not self.begun:
+            gates.require(self.case, self.verdicts)
+        return self
+
+
+@dataclass(frozen=True)
+class Application(Judged):
+    """A plan of this side. `path` is what people call it."""
+
+    environments: Environments
+    path: str = "the plan"
+    signed: Mapping[str, Statements] = field(default_factory=dict)
+    """By model: that it was promoted, as the person signed it."""
+    single_writer: bool = False
 
     def later(self, at: datetime) -> Application:
         """The same once everything was sent, looked at anew. Raises what `take` does."""
@@ -109,15 +125,32 @@ def prepare(
     at: datetime | None = None,
     single_writer: bool = False,
 ) -> Application:
-    """Plan what these environments would do now. Writes nothing.
+    """Plan what these environments would do now, or find what was begun. Writes nothing.
 
     Raises what `promote.decide` does.
     """
     policy = Policy.load(environments)
     promotion = promote.decide(environments, source, target, models, single_writer=single_writer)
-    planned = plan.make(promotion, policy, person.by)
+    planned = _begun(promotion, policy) or plan.make(promotion, policy, person.by)
     found = _application(environments, policy, promotion, planned, person, at)
     return replace(found, single_writer=single_writer)
+
+
+def _begun(promotion: Promotion, policy: Policy) -> Plan | None:
+    """The plan that was stopped half-way, where it still is the same decision.
+
+    Another one would want approvals anew for what is half done.
+    """
+    for one in (step.move for step in promotion.steps):
+        if not (one.changes and one.seen and one.seen.record.plan):
+            continue
+        with suppress(WaybillError):
+            found = Plan.kept(one.store, one.seen.record.plan)
+            made = plan.make(promotion, policy, found.by)
+            if plan.scope(found) == plan.scope(made):
+                plan.check("the plan", found, made, promotion)
+                return found
+    return None
 
 
 def take(
@@ -164,7 +197,7 @@ def _application(
         override=person.override,
         sent=_is_there(promotion) and not policy.rules(promotion.target.name).deep,
     )
-    return Application(environments, "the plan", planned, promotion, person, case, signed)
+    return Application(planned, case, person, environments, signed=signed)
 
 
 def _is_there(promotion: Promotion) -> bool:

@@ -16,7 +16,7 @@ from waybill.deliver import pins, values
 from waybill.deliver.environments import Environment
 from waybill.errors import BadValue, OtherRepo
 from waybill.release import move, pin
-from waybill.release.move import Move
+from waybill.release.move import Move, Reason
 from waybill.sign.trust import Policy
 from waybill.store.base import Advance, no_progress
 from waybill.store.store import Store
@@ -97,5 +97,5 @@ class Deployment:
             single_writer=self.single_writer,
         )
         said = self.loading.decision
-        move.carry_out([step], by=said.by, why=said.why)
+        move.carry_out([step], Reason(said.by, said.why))
         return step

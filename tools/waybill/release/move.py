@@ -97,20 +97,13 @@ class Reason:
     hold: bool | None = None
 
 
-def carry_out(
-    moves: Sequence[Move],
-    *,
-    by: str = "",
-    why: str = "",
-    reason: Reason | None = None,
-) -> None:
+def carry_out(moves: Sequence[Move], reason: Reason) -> None:
     """Move each ref, then write their pins in one rename.
 
     Raises RefMoved when another writer was first: that model's pin is not written, and of a plan
     the others go back to where they were, but for those that were nowhere; BlobMissing,
     RevisionNotFound or BeingPruned before any move.
     """
-    reason = reason or Reason(by, why)
     for move in moves:
         if move.seen is None or move.seen.commit != move.revision.commit:
             hold(move.store, move.repo, move.revision.commit)
@@ -134,17 +127,23 @@ def _move_ref(move: Move, reason: Reason) -> Head:
         bring_records(move.store, [head.record.data for head in move.adopts][::-1])
         move.store.adopt(move.repo, move.ref, move.adopts[0], move.seen)
         return move.adopts[0]
-    return move.store.move(
-        move.repo,
-        move.ref,
-        move.revision.commit,
-        expected=move.seen,
-        by=reason.by,
-        why=reason.why,
-        plan=reason.plan,
-        evidence=reason.evidence.get(move.model, ()),
-        hold=reason.hold,
-    )
+    try:
+        return move.store.move(
+            move.repo,
+            move.ref,
+            move.revision.commit,
+            expected=move.seen,
+            by=reason.by,
+            why=reason.why,
+            plan=reason.plan,
+            evidence=reason.evidence.get(move.model, ()),
+            hold=reason.hold,
+        )
+    except RefMoved:
+        head = move.store.head(move.repo, move.ref)
+        if head and reason.plan and head.record.plan == reason.plan:
+            return head  # Somebody else carries out the same plan.
+        raise
 
 
 def _taken_back(moved: Sequence[tuple[Move, Head]], reason: Reason) -> list[tuple[Move, Head]]:

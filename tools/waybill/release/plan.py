@@ -36,6 +36,7 @@ from waybill.sign import trust
 from waybill.sign.statements import LICENSE
 from waybill.store.layout import Ref
 from waybill.store.record import Head
+from waybill.store.store import Store
 
 PLAN_TYPE = "application/vnd.waybill.plan.v1+json"
 """The media type of what is agreed to, as the target's store keeps it."""
@@ -91,6 +92,15 @@ class Plan:
         """What was agreed to, as it is told elsewhere. Raises BadFile."""
         _check_shape(agreed, SCHEMA["properties"]["plan"], where)
         return cls(agreed)
+
+    @classmethod
+    def kept(cls, store: Store, digest: str) -> Plan:
+        """As the store of its target keeps it. Raises BadFile, BadValue, BlobMissing, Corrupt."""
+        try:
+            agreed = json.loads(store.read(digests.parse(digest)))
+        except (ValueError, RecursionError) as error:
+            raise BadFile(path=digest, why="it is not JSON") from error
+        return cls.of(agreed, digest)
 
     @classmethod
     def load(cls, path: Path) -> Plan:
@@ -170,6 +180,11 @@ def _entry(environment: Environment, model: str) -> dict[str, Any]:
     entry = values.model(environment.values_path, model)
     # Round trip: what YAML reads has types of its own.
     return {key: json.loads(json.dumps(entry[key])) for key in _VALUES if key in entry}
+
+
+def scope(plan: Plan) -> tuple[str, str, set[str]]:
+    """From where to where, and which models."""
+    return plan.source, plan.target, set(plan.models)
 
 
 def check(path: str, planned: Plan, now: Plan, promotion: Promotion) -> None:

@@ -24,12 +24,12 @@ from waybill.deliver.environments import Environment, Environments
 from waybill.digest import Digest
 from waybill.errors import BrokenHistory, NotApplied, NothingToReplay, Superseded
 from waybill.manifest import canonical, statement_of
-from waybill.release import gates, move
-from waybill.release.apply import FRESH, Person, said_by
+from waybill.release import move
+from waybill.release.apply import FRESH, Judged, Person, said_by
 from waybill.release.evidence import Evidence, gather
-from waybill.release.gates.case import Case, Verdict
+from waybill.release.gates.case import Case
 from waybill.release.move import Move, Reason
-from waybill.release.plan import PLAN_TYPE, Plan, done
+from waybill.release.plan import PLAN_TYPE, Plan
 from waybill.release.policy import Policy
 from waybill.release.promote import Promotion, Step
 from waybill.sign import dsse
@@ -94,25 +94,14 @@ class Arrived:
 
 
 @dataclass(frozen=True)
-class Replay:
+class Replay(Judged):
     """A promotion of the other side, judged on this one."""
 
-    plan: Plan
-    case: Case
     arrived: Mapping[str, Arrived]
-    person: Person
 
     @cached_property
     def moves(self) -> tuple[Move, ...]:
-        return tuple(step.move for step in self.case.promotion.steps)
-
-    @cached_property
-    def verdicts(self) -> list[Verdict]:
-        return gates.judge(self.case)
-
-    @property
-    def changes(self) -> bool:
-        return any(each.changes for each in self.moves)
+        return tuple(step.move for step in self.promotion.steps)
 
     def later(self, at: datetime) -> Replay:
         """The same, looked at anew; what has been read back whole is not read again."""
@@ -122,12 +111,6 @@ class Replay:
         """Whether this side's history is where the other one has been."""
         known = {head.digest for head in self.arrived[each.model].heads}
         return each.seen is None or each.seen.digest in known
-
-    def allowed(self) -> Replay:
-        """Itself; what was begun is finished. Raises PromotionDenied, Frozen."""
-        if self.changes and not any(done(step, self.plan) for step in self.case.promotion.steps):
-            gates.require(self.case, self.verdicts)
-        return self
 
 
 def prepare(
@@ -169,7 +152,7 @@ def prepare(
         sent=True,
         past={model: one.before for model, one in arrived.items()},
     )
-    return Replay(plan, case, arrived, person)
+    return Replay(plan, case, person, arrived)
 
 
 def _plan(
