@@ -37,9 +37,22 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     return Environment("prod", "store", tmp_path / "pins.yaml", tmp_path / "values.yaml")
 
 
-def wait(environment: Environment, to: Revision, rollout: str, ready: bool | None = None) -> Delay:
+def serve(environment: Environment, rollout: str) -> None:
     entry = {"enabled": True, "profile": "cpu", "rollout": rollout}
     environment.values_path.write_text(yaml.safe_dump({"global": {"models": {"chat": entry}}}))
+
+
+def pinned_twice(project: Path, rollout: str) -> list[str]:
+    """The command that takes back the second of two revisions."""
+    world = new_world(project)
+    for number in (1, 2):
+        world.pin("prod", world.revision("prod", number).commit)
+    serve(world["prod"], rollout)
+    return ["rollback", "prod", "chat", "--dry-run", "--project", str(project)]
+
+
+def wait(environment: Environment, to: Revision, rollout: str, ready: bool | None = None) -> Delay:
+    serve(environment, rollout)
     store = connect(environment.values_path.parent.as_uri(), Access())
     return delay.of(Move(environment, store, "chat", to, None, NOW), CHART, ready=ready)
 
@@ -70,14 +83,7 @@ def test_where_one_replaces_the_other_nobody_answers(environment: Environment) -
 def test_the_command_says_it_before_it_does_anything(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world = new_world(tmp_path / "project")
-    for number in (1, 2):
-        world.pin("prod", world.revision("prod", number).commit)
-    entry = {"enabled": True, "profile": "cpu", "rollout": "replace"}
-    values = {"global": {"models": {"chat": entry}}}
-    world["prod"].values_path.write_text(yaml.safe_dump(values))
-    where = ["--project", str(world.project), "--chart", str(CHART)]
-    assert main(["rollback", "prod", "chat", "--dry-run", *where]) == 0
+    assert main([*pinned_twice(tmp_path / "project", "replace"), "--chart", str(CHART)]) == 0
     said = capsys.readouterr()
     assert "has to be loaded and started: up to 600 s, and nobody answers until then" in said.err
     assert "would move" in said.out
@@ -88,13 +94,7 @@ def test_with_the_cluster_at_hand_the_command_asks_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody has installed the revision that the files have had before."""
-    world = new_world(tmp_path / "project")
-    for number in (1, 2):
-        world.pin("prod", world.revision("prod", number).commit)
-    entry = {"enabled": True, "profile": "cpu", "rollout": "sideBySide"}
-    values = {"global": {"models": {"chat": entry}}}
-    world["prod"].values_path.write_text(yaml.safe_dump(values))
-    command = ["rollback", "prod", "chat", "--dry-run", "--project", str(world.project)]
+    command = pinned_twice(tmp_path / "project", "sideBySide")
     assert main([*command, "--chart", str(CHART)]) == 0
     assert "are in the files: where they run, it answers" in capsys.readouterr().err
     monkeypatch.setattr(Cluster, "listed", lambda *_: [])
