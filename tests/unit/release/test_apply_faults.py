@@ -14,8 +14,9 @@ from tests.unit.release.site import Site
 from tests.unit.release.test_apply import embed, saved, source_moves
 from tests.unit.release.test_race import at_once, checkout
 from tests.unit.release.world import OTHER, REPO
+from waybill.cli.main import main
 from waybill.deliver import pins
-from waybill.errors import Frozen, PlanOutdated, RefMoved
+from waybill.errors import Frozen, PlanOutdated, PromotionDenied, RefMoved
 from waybill.release import apply, promote
 from waybill.release.plan import Plan
 from waybill.sign.trust import now
@@ -97,13 +98,9 @@ def test_what_was_begun_is_finished_in_a_freeze(
         site.prepare(frozen).allowed()
 
 
-def test_what_was_begun_is_finished_whatever_was_edited_since(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And though the source has a newer record of the revision that has moved."""
-    site.policy()
-    embed(site)
-    plan, whole, done = saved(site), Store.move, count(1)
+def stopped_between(site: Site, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash after the first of its refs has moved."""
+    whole, done = Store.move, count(1)
 
     def crash(*given: Any, **more: Any) -> Any:
         if next(done) > 1:
@@ -113,6 +110,63 @@ def test_what_was_begun_is_finished_whatever_was_edited_since(
     with monkeypatch.context() as patch, suppress(Crash):
         patch.setattr(Store, "move", crash)
         apply.carry_out(site.take(plan))
+
+
+def test_promote_goes_on_with_the_plan_that_was_begun(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its approvals are of that one; whoever wants more than it makes another."""
+    site.policy(approvals={"count": 1, "of": ["alice"]})
+    embed(site)
+    plan = saved(site)
+    site.approve(plan)
+    stopped_between(site, plan, monkeypatch)
+    assert site.prepare(None, "chat").plan.digest != plan.digest
+    again = site.prepare(by="dave")
+    assert (again.plan.digest, again.begun, again.plan.by) == (plan.digest, True, "carol")
+    apply.carry_out(again)
+    for model, repo in (("chat", REPO), ("embed", OTHER)):
+        assert site.world.stable("test", model) == site.world.stable("dev", model)
+        assert site.world.records("test", model, repo)[0].plan == plan.digest
+    assert site.prepare().plan.digest != plan.digest
+
+
+def test_promote_goes_on_with_nothing_that_was_decided_otherwise(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.policy(approvals={"count": 1, "of": ["alice"]})
+    embed(site)
+    plan = saved(site)
+    site.approve(plan)
+    stopped_between(site, plan, monkeypatch)
+    site.world.pin("test", site.world.revision("test", 9, OTHER).commit, "embed", OTHER)
+    assert site.prepare().plan.digest != plan.digest
+    with pytest.raises(PromotionDenied):
+        site.prepare().allowed()
+
+
+def test_two_who_carry_out_the_same_plan_do_not_take_it_back(site: Site) -> None:
+    site.policy()
+    embed(site)
+    promote.copy(site.prepare().promotion)
+    plan = saved(site)
+    one, other = site.take(plan), site.take(plan)
+    apply.carry_out(one)
+    apply.carry_out(other)
+    for model, repo in (("chat", REPO), ("embed", OTHER)):
+        stable = site.world.stable("dev", model)
+        assert site.world.ref("test", model, repo) == site.world.stable("test", model) == stable
+        assert len(site.world.records("test", model, repo)) == 2
+
+
+def test_what_was_begun_is_finished_whatever_was_edited_since(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And though the source has a newer record of the revision that has moved."""
+    site.policy()
+    embed(site)
+    plan = saved(site)
+    stopped_between(site, plan, monkeypatch)
     site.policy(licenses=["MIT"])
     store, ref = site.world.store("dev"), Ref.pin("dev", "chat")
     head = store.head(REPO, ref)
@@ -156,6 +210,29 @@ def test_plan_that_loses_one_model_takes_the_others_back(site: Site) -> None:
     assert site.world.stable("test") == site.world.ref("test") == before
     assert site.world.stable("test", "embed") == six
     assert site.world.records("test")[0].why.startswith("taken back: ")
+
+
+def test_who_lost_is_not_shown_as_who_promoted(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They say so before the refs move."""
+    site.policy()
+    embed(site)
+    promote.copy(site.prepare().promotion)
+    late = site.take(saved(site), signer=site.keys["ci"])
+    site.world.pin("test", site.world.revision("test", 9, OTHER).commit, "embed", OTHER)
+    with pytest.raises(RefMoved):
+        apply.carry_out(late)
+
+    def shown() -> list[bool]:
+        assert main(["evidence", "embed", "--env", "dev", "--project", str(site.project)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        said = [line for line in lines if line.startswith("promotion ")]
+        return sorted("no step names it" in line for line in said)
+
+    assert shown() == [True]
+    apply.carry_out(site.prepare(signer=site.keys["ci"]))
+    assert shown() == [False, True]
 
 
 def test_first_promotion_has_nothing_before_it(site: Site) -> None:

@@ -50,9 +50,11 @@ def _evidence(args: argparse.Namespace, _: Console) -> Report:
 def _told(found: Chain) -> str:
     manifest = found.manifest
     size = f"{human(manifest.size)} in {counted(len(manifest.files), 'file')}"
-    said = [[*_row(one), _signed(found, one), _where(places)] for one, places in found.evidence]
+    said = [
+        [*_row(found, one), _signed(found, one), _where(places)] for one, places in found.evidence
+    ]
     steps = [
-        [place.name, model, head.record.at, head.record.by, head.record.why, _plan(head)]
+        [place.name, model, head.record.at, head.record.by, _why(head), _plan(head)]
         for place in found.places
         for model, heads in place.records.items()
         for head in reversed(heads)
@@ -82,8 +84,14 @@ def _standing(place: Place) -> str:
     return f"{place.name}: {', '.join(shares) or 'not pinned'}; {trusted}"
 
 
-def _row(one: Evidence) -> list[str]:
-    return [KINDS.get(one.predicate_type, one.predicate_type), _what(one)]
+def _why(head: Head) -> str:
+    return "; ".join(filter(None, ["on hold" * head.record.hold, head.record.why]))
+
+
+def _row(found: Chain, one: Evidence) -> list[str]:
+    lost = found.carried_out(one) is False
+    told = f"{_what(one)}: no step names it" if lost else _what(one)
+    return [KINDS.get(one.predicate_type, one.predicate_type), told]
 
 
 def _what(one: Evidence) -> str:
@@ -149,6 +157,7 @@ def _data(found: Chain) -> dict[str, Any]:
                 "predicate": one.predicate,
                 "signedBy": found.signers(one),
                 "claims": list(one.claims),
+                "carriedOut": found.carried_out(one),
                 "environments": [place.name for place in places],
             }
             for one, places in found.evidence
@@ -172,5 +181,6 @@ def _place(place: Place) -> Mapping[str, Any]:
 
 def _step(head: Head) -> dict[str, Any]:
     record = head.record
-    told = {name: getattr(record, name) for name in ("commit", "previous", "by", "at", "why")}
-    return {**told, "plan": record.plan, "evidence": list(record.evidence)}
+    names = ("commit", "previous", "by", "at", "why", "plan", "hold")
+    told = {name: getattr(record, name) for name in names}
+    return {**told, "evidence": list(record.evidence)}

@@ -27,7 +27,14 @@ from waybill.errors import (
 from waybill.manifest import PROVENANCE, Manifest
 from waybill.release import evidence, move
 from waybill.release.evidence import Evidence
-from waybill.sign.predicates import APPROVAL, HEALTH, HISTORY, PROMOTION, TEST_RESULT
+from waybill.sign.predicates import (
+    APPROVAL,
+    HEALTH,
+    HISTORY,
+    PROMOTION,
+    TEST_RESULT,
+    Promotion,
+)
 from waybill.sign.statements import BOM, LICENSE
 from waybill.sign.trust import Policy
 from waybill.store import evidence as kept
@@ -97,6 +104,19 @@ class Chain:
         same = (each for place in self.places for each in place.evidence)
         names = (name for each in same if each.digest == one.digest for name in each.signers)
         return list(dict.fromkeys(names))
+
+    def carried_out(self, one: Evidence) -> bool | None:
+        """Whether a step of its target names the plan that somebody says was applied.
+
+        They say so before the refs move, and then somebody else may be first. None for what says
+        no such thing, and where the steps of its target are not known here.
+        """
+        said = one.parsed
+        if not isinstance(said, Promotion):
+            return None
+        known = [place for place in self.places if place.name == said.target and not place.error]
+        steps = (head for place in known for head in place.records.get(said.model, ()))
+        return any(head.record.plan == said.plan for head in steps) if known else None
 
 
 def chain(environments: Environments, named: str, environment: str | None = None) -> Chain:
