@@ -17,9 +17,8 @@ from tests.unit.release.site import NAMES, Site, new_site
 from tests.unit.release.test_apply import tree
 from tests.unit.release.world import OTHER, REPO
 from tests.unit.sign.making import write_key
-from waybill.cli import plan_report, rollback
+from waybill.cli import plan_report
 from waybill.cli.main import main
-from waybill.errors import HelmFailed
 from waybill.release import outlook
 from waybill.release.plan import Plan
 from waybill.release.plan_schema import SCHEMA
@@ -206,39 +205,20 @@ def test_rollback_holds_and_release_lets_go(run: Run, site: Site) -> None:
     run("promote", *SCOPE)
     run("rollback", "test", "chat", "--by", "dora", "--why", "slow")
     assert "on hold" in run("status")
+    head, *rows = run("history", "chat", "--env", "test").splitlines()
+    assert head.split() == ["ENV", "COMMIT", "WHEN", "BY", "PLAN", "HOLD", "WHY"]
+    assert ["on hold" in row for row in rows] == [True, False, False]
+    assert "on hold; slow" in run("evidence", "chat", "--env", "test")
     run("promote", *SCOPE, code=3)
     assert "hold of chat (values/policy.yaml:3): held by dora since " in run.said
     told = run.json("hold", "release", "test", "chat", "--by", "eve", "--why", "mended")
     assert (told["held"]["by"], told["held"]["why"]) == ("dora", "slow")
     assert "on hold" not in run("status")
+    steps = run.json("history", "chat", "--env", "test")["environments"]["test"]
+    assert [each["hold"] for each in steps] == [False, True, False, False]
     run("promote", *SCOPE)
     assert "is not on hold" in run.json("hold", "release", "test", "chat", code=2)["message"]
     run("hold", "release", "test", "other", code=2)
-
-
-def test_rollback_that_the_cluster_did_not_take_says_how_to_go_on(
-    run: Run, site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def busy(*_: object) -> None:
-        raise HelmFailed(what="upgrade", why="another operation is in progress")
-
-    site.policy()
-    run("promote", *SCOPE)
-    new = site.world.stable("test")
-    monkeypatch.setattr(rollback, "_ready", lambda *_: True)
-    monkeypatch.setattr(rollback, "_install", busy)
-    run("rollback", "test", "chat", "--install", code=1)
-    assert "bring them there: waybill install test" in run.said
-    assert site.world.stable("test") != new
-    told = run.json("rollback", "test", "chat", "--install", code=2)
-    assert "waybill install test" in told["hint"]
-    assert site.world.stable("test") != new
-
-
-def test_without_a_policy_a_rollback_holds_nothing(run: Run) -> None:
-    run("promote", *SCOPE)
-    run("rollback", "test", "chat")
-    run("promote", *SCOPE)
 
 
 class Terminal(io.StringIO):

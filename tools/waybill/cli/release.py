@@ -192,15 +192,18 @@ def run_history(args: argparse.Namespace, _: Console) -> Report:
     found = history.history(_environments(args), args.model, args.env)
     steps = [(name, record) for name, records in found.records.items() for record in records]
     planned = any(record.plan for _, record in steps)
+    held = any(record.hold for _, record in steps)
     rows = [
         [name, record.commit, record.at, record.by]
         + [digests.short(record.plan or "-")] * planned
+        + ["on hold" if record.hold else "-"] * held
         + [record.why]
         for name, record in steps
     ]
     data = {name: [_record_json(each) for each in steps] for name, steps in found.records.items()}
     notes = [f"{name}: {error}" for name, error in found.errors.items()]
-    table_text = table(["ENV", "COMMIT", "WHEN", "BY", *["PLAN"] * planned, "WHY"], rows)
+    more = ["PLAN"] * planned + ["HOLD"] * held
+    table_text = table(["ENV", "COMMIT", "WHEN", "BY", *more, "WHY"], rows)
     text = "\n".join([table_text, "", *notes] if notes else [table_text])
     told = {"model": args.model, "environments": data, "errors": dict(found.errors)}
     return Report(text, told)
@@ -217,4 +220,5 @@ def _record_json(record: Record) -> dict[str, Any]:
         "why": record.why,
         "plan": record.plan,
         "evidence": list(record.evidence),
+        "hold": record.hold,
     }

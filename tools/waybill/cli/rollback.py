@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from waybill.errors import BadFile, HelmFailed, HelmMissing, WaybillError
 from waybill.release import delay, hold, move, rollback
 from waybill.release.delay import Delay
 from waybill.release.move import Move, Reason
+
+_NAMED = 3
+"""As many objects are named to people."""
 
 
 def register(commands: Commands) -> None:
@@ -45,6 +49,8 @@ def run_rollback(args: argparse.Namespace, console: Console) -> Report:
     ready = _ready(args, step) if args.install else None
     wait = _delay(args, step, ready)
     console.note(_said(step, wait, ready))
+    if args.install and (others := _others(args)):
+        console.note(f"it installs what else was edited, too: {others}")
     if not args.dry_run:
         reason = Reason(args.by, args.why, hold=hold.puts_hold(environments))
         move.carry_out([step], reason=reason)
@@ -70,6 +76,15 @@ def _delay(args: argparse.Namespace, step: Move, ready: bool | None) -> Delay | 
         return delay.of(step, chart, [Path(file) for file in args.values], ready=ready)
     except (BadFile, HelmMissing, HelmFailed) as error:
         return error
+
+
+def _others(args: argparse.Namespace) -> str:
+    """What the files say already and the release does not, as far as it is known."""
+    with suppress(WaybillError):
+        found = [f"{each.kind} {each.name}" for each in install.plan(release_of(args)[1]).changes]
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        return ", ".join(found[:_NAMED]) + more
+    return ""
 
 
 def _said(step: Move, wait: Delay | WaybillError, ready: bool | None) -> str:
