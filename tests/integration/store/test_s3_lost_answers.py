@@ -1,6 +1,7 @@
 """An answer that is lost on its way: the client asks again, and must know its own work."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,10 +25,13 @@ from tests.services import Minio
 from tests.store_contents import Bytes, blob_of, noise
 from tests.store_contract import BLOB, DATA, Place
 from tests.store_contract_refs import MAIN, REPO, add, move
+from waybill.bundle.direct import SourceCargo
+from waybill.bundle.sideload import Decision, Loading
 from waybill.digest import PIECE
 from waybill.errors import StoreUnreachable
-from waybill.store import s3_patience
-from waybill.store.connect import Access
+from waybill.source.directory import DirectorySource
+from waybill.store import mirror, s3_patience, sync
+from waybill.store.connect import Access, connect
 from waybill.store.store import Store
 
 
@@ -150,6 +154,63 @@ def test_a_server_that_fails_for_a_while_is_waited_for(
     assert told.startswith("http://127.0.0.1:")
     assert told.endswith(": asking again for up to 120 s")
     store.verify(blob_of(data))
+
+
+ASKING: list[Callable[[Store], object]] = [
+    lambda store: store.has(BLOB),
+    lambda store: store.read(BLOB.digest),
+    lambda store: store.revisions(REPO),
+    lambda store: store.backend.now(),
+]
+
+
+@pytest.mark.parametrize("ask", ASKING)
+def test_who_only_asks_is_told_soon_but_in_the_midst_of_loading(
+    ask: Callable[[Store], object], store: Store, proxy: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_patience, "_FIRST", 0.01)
+    store.upload(BLOB, Bytes(DATA))
+    proxy.next(BROKEN, anything, times=8)
+    with store.backend.loading():
+        ask(store)
+    assert proxy.times == 0
+    proxy.next(BROKEN, anything, times=8)
+    with pytest.raises(StoreUnreachable):
+        ask(store)
+    assert proxy.times == 3, "as often as botocore asks"
+
+
+def looks(method: str, path: str) -> bool:
+    """At who prunes, which who publishes does once all is sent."""
+    return method == "GET" and path.endswith("/leases/prune")
+
+
+def test_a_server_that_is_away_once_all_is_sent_is_waited_for(
+    store: Store, proxy: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_patience, "_FIRST", 0.01)
+    (tmp_path / "config.json").write_bytes(b"{}")
+    cargo = SourceCargo.plan(DirectorySource(tmp_path), REPO)
+    loading = Loading.plan(cargo, store, Decision((MAIN,), "a", "b"))
+    proxy.next(REFUSE, looks, times=8)
+    loading.run()
+    assert proxy.times == 0
+    for bring in (copied, mirrored):
+        kept = connect(f"{store.url}-{bring.__name__}", Access(endpoint=proxy.endpoint))
+        kept.init()
+        bring(store, kept, lambda: proxy.next(REFUSE, looks, times=8))
+        assert proxy.times == 0 and kept.revisions(REPO)
+
+
+def copied(store: Store, kept: Store, happens: Callable[[], None]) -> None:
+    (commit,) = store.revisions(REPO)
+    sync.copy_revision(store, kept, REPO, commit, lambda _: happens())
+
+
+def mirrored(store: Store, kept: Store, happens: Callable[[], None]) -> None:
+    planned = mirror.plan(store, kept)
+    happens()
+    assert mirror.carry_out(planned).wrong == {}
 
 
 def test_a_server_that_stays_away_is_unreachable(

@@ -123,8 +123,9 @@ class Loading:
             for batch in cargo.batches(blobs):
                 parallel(send, batch, _BLOBS_AT_ONCE, stoppable.stop)
 
-        send_all(self.missing)
-        return [self._finish(revision, send_all) for revision in cargo.revisions]
+        with self.store.backend.loading():
+            send_all(self.missing)
+            return [self._finish(revision, send_all) for revision in cargo.revisions]
 
     def _finish(self, revision: Revision, resend: Resend) -> Loaded:
         repo, manifest = revision.repo, revision.manifest

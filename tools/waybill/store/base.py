@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -66,6 +67,9 @@ class Backend(Protocol):
     @property
     def place(self) -> str:
         """The URL, and its server where the URL does not name it: of no other store the same."""
+
+    def loading(self) -> AbstractContextManager[None]:
+        """Meanwhile, who reads waits for a server that is away as long as who writes does."""
 
     def stat(self, key: str) -> Stat | None:
         """None when there is no such key."""

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
@@ -42,6 +42,9 @@ class FilesystemBackend:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.url = self.place = self.root.as_uri()
+
+    def loading(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def stat(self, key: str) -> Stat | None:
         with self.errors():

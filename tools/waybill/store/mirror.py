@@ -173,6 +173,11 @@ def _fate(source: Store, target: Store, wanted: Head, held: Head | None) -> Fate
 
 def carry_out(mirroring: Mirroring, advance: Advance = no_progress) -> Mirrored:
     """`advance` is told the bytes of what was missing. Raises RefMoved when another was first."""
+    with mirroring.source.backend.loading(), mirroring.target.backend.loading():
+        return _carry_out(mirroring, advance)
+
+
+def _carry_out(mirroring: Mirroring, advance: Advance) -> Mirrored:
     lost = _send(mirroring, advance)
     wrong = mirroring.wrong | {str(digest): error for digest, error in lost.items()}
     forget_pruned(mirroring.source, wrong)

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ class S3Backend:
         self._endpoint, self._public = endpoint, public_endpoint or endpoint
         self._profile, self._ca_bundle = profile, ca_bundle
         self._clients: dict[str | None, S3Client] = {}
-        self._lock = threading.Lock()
+        self._lock, self._loads = threading.Lock(), 0
         self._pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="s3-part")
 
     @property
@@ -106,8 +107,18 @@ class S3Backend:
             verify=self._ca_bundle,
             region_name=session.region_name or "us-east-1",
         )
-        be_patient(client)
+        be_patient(client, lambda: self._loads > 0)
         return client
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        with self._lock:
+            self._loads += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._loads -= 1
 
     # Small objects.
 
@@ -207,8 +218,10 @@ class S3Backend:
             try:
                 headers: Any = self.client.head_bucket(Bucket=self.bucket)["ResponseMetadata"]
             except botocore.exceptions.ClientError as error:
-                # A refusal is dated, too.
+                # A refusal is dated, too, unless it is not the server's own.
                 headers = error.response["ResponseMetadata"]
+                if "date" not in headers["HTTPHeaders"]:
+                    raise
             return parsedate_to_datetime(headers["HTTPHeaders"]["date"]).timestamp()
 
     def list(self, prefix: str) -> Iterator[Stat]:

@@ -4,8 +4,8 @@ botocore tries again for less than a second, or a few where the server asks for 
 for a question: somebody waits for the answer, and a server that was never there is told at once.
 What writes comes late, after hours of sending perhaps, and a server that is started again or moved
 to another machine is back within a minute or two: so it is asked again for as long, ever more
-seldom. What reads goes on from where the connection broke; not for as long, because a client of the
-hub waits behind it.
+seldom. So is what reads in the midst of loading. A stream goes on from where the connection broke;
+otherwise not for as long, because a client of the hub waits behind it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from io import RawIOBase
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ _WRITES = (
     "PutObject", "CreateMultipartUpload", "UploadPart", "UploadPartCopy", "ListParts",
     "ListMultipartUploads", "CompleteMultipartUpload", "AbortMultipartUpload",
 )  # fmt: skip
+_READS = ("GetObject", "HeadObject", "ListObjectsV2", "HeadBucket")
 _PASSING = {429, 500, 502, 503, 504}
 _FAILED_SINCE = "waybill-failed-since"
 TOLD, TOLD_AGAIN = 5.0, 60.0
@@ -44,11 +45,15 @@ TOLD, TOLD_AGAIN = 5.0, 60.0
 log = logging.getLogger("waybill.store")
 
 
-def be_patient(client: S3Client) -> None:
-    """What writes is tried again for WRITING seconds; what the server refuses is not."""
-    tell, endpoint = _Word(), client.meta.endpoint_url
-    for operation in _WRITES:
-        handler: Any = partial(_pause_before_retry, partial(tell, endpoint))
+def be_patient(client: S3Client, loading: Callable[[], bool]) -> None:
+    """What writes is tried again for WRITING seconds, and while `loading` says so what reads, too.
+
+    What the server refuses is not.
+    """
+    tell = partial(_Word(), client.meta.endpoint_url)
+    for operation in (*_WRITES, *_READS):
+        when = loading if operation in _READS else lambda: True
+        handler: Any = partial(_pause_before_retry, tell, when)
         client.meta.events.register(f"needs-retry.s3.{operation}", handler)
 
 
@@ -66,6 +71,7 @@ class _Word:
 
 def _pause_before_retry(
     tell: Callable[[str], None],
+    when: Callable[[], bool],
     attempts: int,
     response: tuple[Any, Any] | None,
     caught_exception: Exception | None,
@@ -77,6 +83,8 @@ def _pause_before_retry(
         return None
     if response is None and not isinstance(caught_exception, NotConnected | HTTPClientError):
         return None
+    if not when():
+        return None
     since = request_dict["context"].setdefault(_FAILED_SINCE, time.monotonic())
     lasted = time.monotonic() - since
     if TOLD < lasted < WRITING:
@@ -87,13 +95,6 @@ def _pause_before_retry(
 def _pause(attempts: int) -> float:
     longest = min(_LONGEST, _FIRST * 2.0 ** min(attempts - 1, 10))
     return random.uniform(longest / 2, longest)  # noqa: S311 - not a secret
-
-
-def _pauses(seconds: float) -> Iterator[float]:
-    end, attempts = time.monotonic() + seconds, 1
-    while time.monotonic() < end:
-        yield _pause(attempts)
-        attempts += 1
 
 
 class Body(RawIOBase):
@@ -108,12 +109,16 @@ class Body(RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        for pause in _pauses(READING):
+        end, attempts = time.monotonic() + READING, 0
+        while True:
             try:
                 return self._read(size)
             except StoreUnreachable:
-                time.sleep(pause)
-        return self._read(size)
+                # To ask anew may have taken long by itself.
+                if time.monotonic() >= end:
+                    raise
+            attempts += 1
+            time.sleep(_pause(attempts))
 
     def _read(self, size: int) -> bytes:
         with translated(self._place):

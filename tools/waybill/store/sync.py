@@ -65,9 +65,10 @@ def copy_revision(
     """
     manifest, since = source.manifest(repo, commit), last_prune(target)
     wanted = missing(manifest, target)
-    send_all(source, target, wanted, advance)
-    upstreams = [name for name, known in source.aliases(repo).items() if known == commit]
-    unaliased = complete(source, target, repo, manifest, upstreams, since)
+    with source.backend.loading(), target.backend.loading():
+        send_all(source, target, wanted, advance)
+        upstreams = [name for name, known in source.aliases(repo).items() if known == commit]
+        unaliased = complete(source, target, repo, manifest, upstreams, since)
     sent = sum(blob.size for blob in wanted)
     return Copied(len(wanted), sent, len(manifest.blobs) - len(wanted), unaliased)
 
