@@ -24,10 +24,42 @@ from waybill.deliver.installer.charts import Chart
 from waybill.deliver.installer.release import Order, Release, build
 from waybill.deliver.installer.rendering import Place, defaults, render
 from waybill.deliver.installer.targets import TARGETS
+from waybill.deliver.pins import Pins, Revision
+from waybill.digest import from_hex
 
 Object = dict[str, Any]
 LOCAL = ("registry.local:5000", "apps")
 """Host and namespace of an installer's own registry."""
+COMMIT = "ab" * 32
+PINS = Pins().with_stable("chat", Revision("acme/chat", from_hex(COMMIT), 10**9)).text
+# What a person may choose: name of the choice -> answers in the form.
+STORE: dict[str, dict[str, str]] = {
+    "minio": {},
+    "s3": {
+        "store": "external",
+        "store_endpoint": "https://s3.example.internal",
+        "store_key_id": "reader",
+        "store_secret_key": 'it\'s a "secret": #1',
+        "store_write_key_id": "writer",
+        "store_write_secret_key": "another",
+        "store_cidr": "10.1.0.0/28",
+    },
+}
+IDENTITY: dict[str, dict[str, str]] = {
+    "keycloak": {},
+    "issuer": {
+        "identity": "external",
+        "identity_issuer": "https://sso.example.internal/",
+        "identity_jwks": "https://sso.example.internal/keys",
+        "identity_cidr": "10.2.0.8/32",
+        "ca_bundle": "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
+    },
+}
+HARDWARE: dict[str, dict[str, str]] = {
+    "gpu": {"gpus": "2", "runtime_class": "nvidia"},
+    "cpu": {"hardware": "cpu"},
+}
+MODELS: dict[str, dict[str, str]] = {"none": {}, "pinned": {"pins": PINS, "host": "chat.example"}}
 _SCRIPTS = tempfile.TemporaryDirectory(prefix="waybill-helm-")
 
 
@@ -116,6 +148,17 @@ def templated(chart: Chart, values: Mapping[str, Any], name: str, folder: Path) 
     given.write_text(json.dumps(values))
     said = helm.run("template", name, str(archive), "--namespace=waybill", f"--values={given}")
     return [dict(each) for each in helm.documents(said)]
+
+
+def rendered(text: bytes, name: str, values: Mapping[str, Any], folder: Path) -> Object:
+    """As Embedded Cluster 3 does it for a chart of this name."""
+    chart = folder / name
+    (chart / "templates").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text(f"{{apiVersion: v2, name: {name}, version: 1.0.0}}")
+    (chart / "values.yaml").write_text(yaml.safe_dump(dict(values)))
+    (chart / "templates" / "preflight.yaml").write_bytes(text)
+    (found,) = helm.documents(helm.run("template", "r", str(chart)))
+    return dict(found)
 
 
 def _published() -> Path:

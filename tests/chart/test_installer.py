@@ -11,7 +11,17 @@ import yaml
 
 from tests.chart import replicated
 from tests.chart.rendering import CHART
-from tests.chart.replicated import LOCAL, Installed, installed, release
+from tests.chart.replicated import (
+    COMMIT,
+    HARDWARE,
+    IDENTITY,
+    LOCAL,
+    MODELS,
+    STORE,
+    Installed,
+    installed,
+    release,
+)
 from tests.unit.deliver.installer.samples import OPERATOR, OPERATOR_IMAGES
 from tests.unit.deliver.installer.test_lint import content
 from waybill.deliver.demands import GPU, Named, given
@@ -26,8 +36,6 @@ from waybill.digest import from_hex
 from waybill.errors import BadFile
 
 TARGETS = ("kots", "ec2", "ec3")
-COMMIT = "ab" * 32
-PINS = Pins().with_stable("chat", Revision("acme/chat", from_hex(COMMIT), 10**9)).text
 VENDOR = """
 global:
   image: {registry: registry.vendor.example, repository: waybill/waybill}
@@ -36,33 +44,6 @@ global:
 minio:
   image: {registry: registry.vendor.example, repository: waybill/minio}
 """
-STORE: dict[str, dict[str, str]] = {
-    "minio": {},
-    "s3": {
-        "store": "external",
-        "store_endpoint": "https://s3.example.internal",
-        "store_key_id": "reader",
-        "store_secret_key": 'it\'s a "secret": #1',
-        "store_write_key_id": "writer",
-        "store_write_secret_key": "another",
-        "store_cidr": "10.1.0.0/28",
-    },
-}
-IDENTITY: dict[str, dict[str, str]] = {
-    "keycloak": {},
-    "issuer": {
-        "identity": "external",
-        "identity_issuer": "https://sso.example.internal/",
-        "identity_jwks": "https://sso.example.internal/keys",
-        "identity_cidr": "10.2.0.8/32",
-        "ca_bundle": "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
-    },
-}
-HARDWARE: dict[str, dict[str, str]] = {
-    "gpu": {"gpus": "2", "runtime_class": "nvidia"},
-    "cpu": {"hardware": "cpu"},
-}
-MODELS: dict[str, dict[str, str]] = {"none": {}, "pinned": {"pins": PINS, "host": "chat.example"}}
 COMBINATIONS = list(itertools.product(TARGETS, STORE, IDENTITY, HARDWARE, MODELS, (False, True)))
 
 

@@ -15,7 +15,6 @@ from tests.chart.replicated import complaints, fields_of_go, installed, release
 from tests.services import needs
 from tests.unit.deliver.installer.samples import CHART, chart, options
 from tests.unit.deliver.installer.test_lint import NONSENSE, folder
-from waybill.deliver import helm
 from waybill.deliver.installer.lint import RULES, Folder
 from waybill.deliver.installer.rendering import Place, render
 
@@ -75,7 +74,7 @@ def test_preflight_checks_of_embedded_cluster_3_run_for_one_chart(
     made = release("ec3")
     found = installed(made, chosen, tmp_path).documents
     checks = {
-        name: rendered(
+        name: replicated.rendered(
             made.files["preflight.yaml"], name, found[file][0]["spec"]["values"], tmp_path
         )
         for name, file in (("waybill", "waybill.yaml"), ("waybill-settings", "settings.yaml"))
@@ -91,17 +90,6 @@ def test_preflight_checks_of_embedded_cluster_3_run_for_one_chart(
     assert ran.pop("Object store") == ran.pop("store") == own_store
     assert ran.pop("GPUs") == ran.pop("GPU driver") == gpu
     assert all(ran.values())
-
-
-def rendered(text: bytes, name: str, values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """As Embedded Cluster 3 does it for a chart of this name."""
-    chart = folder / name
-    (chart / "templates").mkdir(parents=True)
-    (chart / "Chart.yaml").write_text(f"{{apiVersion: v2, name: {name}, version: 1.0.0}}")
-    (chart / "values.yaml").write_text(yaml.safe_dump(dict(values)))
-    (chart / "templates" / "preflight.yaml").write_bytes(text)
-    (found,) = helm.documents(helm.run("template", "r", str(chart)))
-    return dict(found)
 
 
 def runs(check: Mapping[str, Any]) -> dict[str, bool]:

@@ -4,6 +4,7 @@ import base64
 import json
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,12 +68,13 @@ class Installer:
         self, document: Mapping[str, Any], *flags: str
     ) -> tuple[set[tuple[str, str]], Path]:
         """Checks with their severities, debug where all is well, and the folder of what it has."""
-        flags = (f"--output={self.folder / 'bundle'}", *flags)
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        flags = (f"--output={folder / 'bundle'}", *flags)
         said = self._program("WAYBILL_TEST_SUPPORT_BUNDLE", *flags, document=document)
         with tarfile.open(said["archivePath"]) as archive:
-            archive.extractall(self.folder, filter="data")
+            archive.extractall(folder, filter="data")
         checks = [each["insight"] for each in said["analyzerResults"]]
-        return {(each["primary"], each["severity"]) for each in checks}, self.folder / "bundle"
+        return {(each["primary"], each["severity"]) for each in checks}, folder / "bundle"
 
     def _program(self, name: str, *flags: str, document: Mapping[str, Any]) -> Any:
         """What it prints. It exits with 3 or 4 where a check fails or warns."""

@@ -14,8 +14,7 @@ from kubernetes import utils
 from kubernetes.utils.quantity import parse_quantity
 
 from tests.chart import replicated
-from tests.chart.test_installer import HARDWARE, IDENTITY, MODELS, STORE
-from tests.chart.test_installer_schemas import rendered
+from tests.chart.replicated import HARDWARE, IDENTITY, MODELS, STORE
 from tests.e2e.conftest import CHART, DEV, TEST, Clock, Gateway, Project, engine_volume, gateway
 from tests.e2e.installer import SPACE, Installer, claims, holders, secrets
 from tests.e2e.kube import Kube, until
@@ -121,13 +120,14 @@ def node_lacks(kube: Kube) -> dict[str, str]:
 
 
 def test_embedded_cluster_3_has_the_same_charts_and_checks(room: Room) -> None:
-    """So what follows here holds for it, too."""
+    """So what follows here holds for it, too, but for the values that its own functions give: the
+    registry of each image."""
     three = room.release("ec3", "1.0.0")
     charts = {path.name: path.read_bytes() for path in room.first.glob("*.tgz")}
     assert {path.name: path.read_bytes() for path in three.glob("*.tgz")} == charts
     values = room.installer.documents(three)["settings.yaml"]["spec"]["values"]
     text = (three / "preflight.yaml").read_bytes()
-    check = rendered(text, "waybill-settings", values, room.installer.folder)
+    check = replicated.rendered(text, "waybill-settings", values, room.installer.folder)
     # Their program takes the older version alone from who is no installer.
     ours = {**check, "apiVersion": "troubleshoot.sh/v1beta2"}
     theirs = room.installer.documents(room.first)["preflight.yaml"]
@@ -240,18 +240,43 @@ def test_a_support_bundle_says_what_runs_and_holds_no_secret(room: Room, kube: K
     objects = json.loads((folder / f"cluster-resources/pods/{SPACE}.json").read_text())["items"]
     assert len(objects) >= len(running(kube, SPACE)) > 5, "rules that hide leave JSON"
     # What anybody may know is found, so that a search which finds nothing says something.
-    public = fixed(room.first)
-    found = {name for name, _ in holders(folder, {name: name for name in public})}
+    found = {name for name, _ in holders(folder, {name: name for name in fixed(room.first)})}
     assert "waybill-gateway" in found
-    hidden = {
+    assert list(holders(folder, hidden(room, kube))) == []
+
+
+def test_an_s3_of_ones_own_is_asked_with_keys_that_are_not_kept(room: Room, kube: Kube) -> None:
+    """Our rules for what is hidden are left out, as Embedded Cluster 3 does not know them."""
+    keys = kube.secret(SPACE, f"{RELEASE}-objectstore-hub")
+    answers = {
+        "store": "external",
+        "store_endpoint": f"http://{kube.address(SPACE, f'{RELEASE}-minio')}:9000",
+        "store_key_id": keys["AWS_ACCESS_KEY_ID"],
+        "store_secret_key": keys["AWS_SECRET_ACCESS_KEY"],
+    }
+    documents = room.installer.documents(room.first, **answers)
+    assert room.installer.preflight(documents["preflight.yaml"])["Object store"] == "pass"
+    other = room.installer.documents(room.first, **{**answers, "store_secret_key": "another"})
+    assert room.installer.preflight(other["preflight.yaml"])["Object store"] == "warn"
+    checks, folder = room.installer.support_bundle(documents["support-bundle.yaml"])
+    assert checks == {(check, "debug") for check in CHECKS | {"Object store"}}
+    assert json.loads((folder / "s3Status/store.json").read_text())["isConnected"]
+    assert keys["AWS_SECRET_ACCESS_KEY"] in hidden(room, kube).values()
+    assert list(holders(folder, hidden(room, kube))) == []
+
+
+def hidden(room: Room, kube: Kube) -> dict[str, str]:
+    """What no support bundle may have: of each Secret that there is, and a token."""
+    public = fixed(room.first)
+    found = {
         f"{space}/{name}/{key}": value
         for space in (SPACE, DEV, TEST, "kube-system")
         for name, keys in secrets(kube, space).items()
         for key, value in keys.items()
         if value not in public
     }
-    assert len(hidden) >= 8
-    assert list(holders(folder, hidden | {"token": door(kube).token})) == []
+    assert len(found) >= 8
+    return {**found, "token": door(kube).token}
 
 
 def fixed(release: Path) -> set[str]:
