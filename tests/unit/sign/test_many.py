@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.release.world import REPO, World, new_world
-from tests.unit.sign.making import signer
-from tests.unit.sign.test_trust import NOW, OURS, check, said, trusting
+from tests.unit.sign.making import NOW, said, signer
+from tests.unit.sign.test_trust import OURS, check, trusting
 from waybill.errors import TooMuchSaid
 from waybill.manifest import PROVENANCE, Manifest
 from waybill.release.evidence import gather

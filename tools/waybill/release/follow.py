@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import takewhile
 from typing import TypeVar
 
 from waybill.deliver import install, metrics, pins
@@ -37,7 +38,6 @@ from waybill.errors import (
 from waybill.manifest import statement
 from waybill.release import move, rollback, steps
 from waybill.release.move import Reason
-from waybill.release.status import Standing
 from waybill.release.steps import Steps
 from waybill.sign.keys import Signer
 from waybill.sign.predicates import Health, moment
@@ -126,14 +126,12 @@ class Follower:
             return "no revision is pinned beside it"
         if self.pin.traffic[_SLOT].weight < 100:
             return ""
-        store = self.environment.connect()
-        if not rollback.came_before(
-            list(store.history(*self._place)), previous.commit, stable.commit
-        ):
+        records = list(self.environment.connect().history(*self._place))
+        if not rollback.came_before(records, previous.commit, stable.commit):
             return f"{previous.short} beside it is no revision that it took over from"
-        standing = Standing.of(store, *self._place)
-        if standing and moment(standing.first.at) < since:
-            return f"it is no new one: it was pinned at {standing.first.at}"
+        standing = list(takewhile(lambda record: record.commit == stable.commit, records))
+        if standing and moment(standing[-1].at) < since:
+            return f"it is no new one: it was pinned at {standing[-1].at}"
         return ""
 
     def run(self, seconds: int, timeout: int | None = None) -> Outcome:
