@@ -7,11 +7,12 @@ import pytest
 
 from tests.unit.bundle.bundles import DECISION, MAIN, REPO, load
 from tests.unit.cli.conftest import Ran
+from tests.unit.store.test_room import disk_with
 from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Check, Loading
 from waybill.cli.main import main
-from waybill.errors import Corrupt
+from waybill.errors import Corrupt, StoreTooSmall
 from waybill.manifest import Descriptor
 from waybill.store import layout
 from waybill.store.audit import audit, inventory
@@ -61,6 +62,25 @@ def test_repair_sends_what_is_damaged_and_nothing_else(
     assert audit(store, inventory(store)).wrong == {}
     assert store.head(REPO, MAIN) == before
     assert plan(bundle, store, Check.DEEP).missing == ()
+
+
+def test_repair_needs_room_for_what_is_written_beside_the_damage(
+    bundle: Path, store: Store, damaged: Descriptor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk_with(monkeypatch, damaged.size - 1)
+    with pytest.raises(StoreTooSmall):
+        plan(bundle, store, Check.REPAIR)
+    disk_with(monkeypatch, damaged.size)
+    plan(bundle, store, Check.REPAIR).run()
+    assert audit(store, inventory(store)).wrong == {}
+
+
+def test_repair_in_place_needs_none(
+    bundle: Path, store: Store, damaged: Descriptor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk_with(monkeypatch, 0)
+    monkeypatch.setattr(store.backend, "in_place", True, raising=False)
+    assert plan(bundle, store, Check.REPAIR).damaged == {damaged.digest}
 
 
 def test_a_bundle_that_is_damaged_too_leaves_it_as_it_was(

@@ -91,7 +91,7 @@ class Loading:
         good = parallel(look, wanted.values(), 16, look.advance.stop)
         missing = tuple(b for b, is_good in zip(wanted.values(), good, strict=True) if not is_good)
         cargo.require(store, missing)
-        store.require_room([blob for blob in missing if blob.digest not in look.damaged])
+        store.require_room(missing, look.damaged)
         heads = {
             (str(one.repo), ref): store.head(one.repo, ref)
             for one in cargo.revisions

@@ -63,6 +63,8 @@ class Backend(Protocol):
     """Keys and bytes. Every method may raise StoreUnreachable, AccessDenied or StoreFull."""
 
     url: str
+    in_place: bool
+    """Whether what replaces an object needs no room beside it, until it is whole."""
 
     @property
     def place(self) -> str:

@@ -39,6 +39,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class FilesystemBackend:
     """Keys are paths below `root`. Many processes may share one root, also over NFS v4."""
 
+    in_place = False
+
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.url = self.place = self.root.as_uri()

@@ -49,6 +49,8 @@ _LOADER = Loader()
 class S3Backend:
     """Keys below `prefix` of one bucket. Clients are made once and shared by all threads."""
 
+    in_place = True
+
     def __init__(
         self,
         bucket: str,

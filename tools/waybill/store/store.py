@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -77,9 +77,14 @@ class Store:
         if not (self.facts["conditionalWrites"] or self._single_writer):
             raise NoConditionalWrites(url=self.url, what="moving a ref")
 
-    def require_room(self, blobs: Sequence[Descriptor]) -> None:
-        """Raises StoreTooSmall when the blobs cannot fit, as far as server and people say."""
-        needed, room = sum(blob.size for blob in blobs), self.backend.room(blobs)
+    def require_room(self, blobs: Sequence[Descriptor], damaged: Container[Digest] = ()) -> None:
+        """Raises StoreTooSmall when the blobs cannot fit, as far as server and people say.
+
+        Those that are `damaged` take the place of what is there.
+        """
+        in_place = damaged if self.backend.in_place else ()
+        needed = sum(blob.size for blob in blobs if blob.digest not in in_place)
+        room = self.backend.room(blobs)
         if self._capacity is not None:
             left = self._capacity - sum(stat.size for stat in self._opened.list(""))
             room = max(0, left if room is None else min(room, left))
