@@ -42,6 +42,16 @@ def test_what_is_served_is_named() -> None:
     assert "Not served" not in said
 
 
+def test_what_an_uninstall_keeps_is_named() -> None:
+    asked = "get persistentvolumeclaims,secrets --selector app.kubernetes.io/instance=t"
+    said = notes("values/dev.yaml")
+    assert "keeps the volumes of MinIO and Keycloak" in said
+    assert f"kubectl --namespace ns {asked}" in said
+    assert "keeps the volumes of MinIO, " in notes(
+        "values/prod.yaml", "values/samples/external-oidc.yaml"
+    )
+
+
 def test_the_test_asks_gateway_and_hub(render: Render) -> None:
     (container,) = named(render(*CASES["test"]), "Pod", "test")["spec"]["containers"]
     assert container["args"] == [

@@ -126,6 +126,12 @@ def test_random_values_alone_become_hidden_options() -> None:
     }
 
 
+def test_the_form_says_that_models_outlive_an_uninstall() -> None:
+    groups = config.config(Plan({}, {}))["spec"]["groups"]
+    items = {item["name"]: item for group in groups for item in group["items"]}
+    assert "Uninstalling keeps the volume." in items["storage_size"]["help_text"]
+
+
 def test_expressions_stand_without_quotes_and_texts_come_back() -> None:
     document = {
         "a": 'repl{{ ConfigOption "x" | toJson }}',
