@@ -20,6 +20,7 @@ from tests.unit.bundle.bundles import (
     sound,
     write,
 )
+from tests.unit.release.test_sync import Overtaken
 from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
 from waybill.bundle.pack import Packing
@@ -186,6 +187,13 @@ def test_a_blob_that_is_wrong_in_the_store_is_not_blamed_on_the_bundle(
     (Path(store.backend.root) / layout.blob(blob)).write_bytes(b"short")  # type: ignore[attr-defined]
     with pytest.raises(Corrupt, match=f"{blob} in file://.*/store is corrupt: expected 23 bytes"):
         load(store, bundle)
+
+
+def test_what_another_wrote_wrong_meanwhile_is_not_blamed_on_the_bundle(
+    bundle: Path, store: Store
+) -> None:
+    with pytest.raises(Corrupt, match=f" in {store.url} is corrupt: .* found 5 bytes"):
+        load(Store(Overtaken(store.backend)), bundle)
 
 
 def test_an_interruption_stops_all_workers_and_a_rerun_completes(

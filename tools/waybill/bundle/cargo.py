@@ -19,13 +19,20 @@ from waybill.store.base import Advance, Content
 from waybill.store.store import Store
 
 
+class Load(Content, Protocol):
+    """A content that knows whose it is."""
+
+    def blame(self, error: Corrupt) -> WaybillError:
+        """What to say when it was not what its digest names."""
+
+
 class Cargo(Protocol):
     """`content` of a blob can be had for each that `require` was told of."""
 
     @property
     def revisions(self) -> Sequence[Revision]: ...
 
-    def content(self, blob: Digest) -> Content: ...
+    def content(self, blob: Digest) -> Load: ...
 
     def trust(self, policy: Policy | None) -> Cargo:
         """The same, as far as the policy lets it in. Raises Unsigned, UntrustedSignature."""
@@ -39,9 +46,6 @@ class Cargo(Protocol):
     def stoppable(self, advance: Advance) -> Cargo:
         """The same, but where it waits for people, `advance` may end the waiting."""
 
-    def blame(self, error: Corrupt, blob: Digest) -> WaybillError:
-        """What to say when a content was not what its digest names."""
-
 
 @dataclass(frozen=True)
 class BundleCargo:
@@ -53,7 +57,7 @@ class BundleCargo:
     def revisions(self) -> Sequence[Revision]:
         return self.bundle.index.revisions
 
-    def content(self, blob: Digest) -> Content:
+    def content(self, blob: Digest) -> Load:
         return self.bundle.content(blob)
 
     def trust(self, policy: Policy | None) -> BundleCargo:
@@ -113,9 +117,6 @@ class BundleCargo:
         if tray is None:
             return self
         return BundleCargo(replace(self.bundle, tray=replace(tray, advance=advance)))
-
-    def blame(self, error: Corrupt, blob: Digest) -> WaybillError:
-        return Corrupt(**{**error.facts, "what": self.bundle.content(blob).name})
 
 
 def _device(path: Path | None) -> int:

@@ -26,7 +26,7 @@ from waybill.sign.keys import Signer
 from waybill.sign.trust import Policy
 from waybill.source.base import Source, SourceFile
 from waybill.source.select import Choice, Selection, select
-from waybill.store.base import Advance, Content, Limited, no_progress
+from waybill.store.base import Advance, Limited, no_progress
 from waybill.store.layout import RepoId
 from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
@@ -52,6 +52,13 @@ class SourceContent:
 
     def open(self, offset: int, length: int) -> IO[bytes]:
         return Limited(self.source.open(self.file, offset), length)  # type: ignore[return-value]
+
+    def blame(self, error: Corrupt) -> WaybillError:
+        try:
+            _unchanged(self.source, self.file)
+        except SourceChanged as changed:
+            return changed
+        return Corrupt(**{**error.facts, "what": f"{self.file.path} from {self.source}"})
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class SourceCargo:
         repo = repo_of(origin, repo)
         selection = select(source.files(), str(source), allow_pickle=allow_pickle, choice=choice)
         look(repo, sum(file.size for file in selection.kept))
-        read = _Look(source, Stoppable(advance))
+        read = _Known(source, Stoppable(advance))
         known = dict[str, Finished]()
         for files in _batches(selection.kept):
             found = parallel(read, files, _FILES_AT_ONCE, read.advance.stop)
@@ -106,7 +113,7 @@ class SourceCargo:
     def _files(self) -> dict[Digest, SourceFile]:
         return {self.known[file.path].digest: file for file in self.selection.kept}
 
-    def content(self, blob: Digest) -> Content:
+    def content(self, blob: Digest) -> SourceContent:
         return SourceContent(self.source, self._files[blob])
 
     def trust(self, policy: Policy | None) -> SourceCargo:
@@ -119,7 +126,7 @@ class SourceCargo:
     def require(self, store: Store, missing: Sequence[Descriptor]) -> None:  # noqa: ARG002
         """Raises SourceChanged when a file is another one than it was."""
         for blob in missing:
-            self._unchanged(blob.digest)
+            _unchanged(self.source, self._files[blob.digest])
 
     def batches(self, missing: Iterable[Descriptor]) -> Iterator[Sequence[Descriptor]]:
         blobs = {self._files[blob.digest].path: blob for blob in missing}
@@ -129,18 +136,10 @@ class SourceCargo:
     def stoppable(self, advance: Advance) -> SourceCargo:  # noqa: ARG002 - it waits for nobody
         return self
 
-    def blame(self, error: Corrupt, blob: Digest) -> WaybillError:
-        path = self._files[blob].path
-        try:
-            self._unchanged(blob)
-        except SourceChanged as changed:
-            return changed
-        return Corrupt(**{**error.facts, "what": f"{path} from {self.source}"})
 
-    def _unchanged(self, blob: Digest) -> None:
-        file = self._files[blob]
-        if not self.source.is_unchanged(file):
-            raise SourceChanged(path=file.path, source=self.source)
+def _unchanged(source: Source, file: SourceFile) -> None:
+    if not source.is_unchanged(file):
+        raise SourceChanged(path=file.path, source=source)
 
 
 def _batches(files: Sequence[SourceFile]) -> Iterator[Sequence[SourceFile]]:
@@ -151,7 +150,7 @@ def _batches(files: Sequence[SourceFile]) -> Iterator[Sequence[SourceFile]]:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Known:
     """What has to be known of a file. Reads those that need it."""
 
     source: Source

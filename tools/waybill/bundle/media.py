@@ -15,6 +15,7 @@ from waybill.bundle.tray import Tray
 from waybill.digest import Digest
 from waybill.errors import (
     BadFile,
+    Corrupt,
     ForeignBundle,
     ForeignPart,
     NotABundle,
@@ -144,6 +145,9 @@ class BundleContent:
         file = first.member if first.length == self.size else first.member.rpartition(".")[0]
         numbers = sorted({part.number for part in self.parts})
         return f"{file} of {spans(numbers)}"
+
+    def blame(self, error: Corrupt) -> Corrupt:
+        return Corrupt(**{**error.facts, "what": self.name})
 
     def open(self, offset: int, length: int) -> IO[bytes]:
         spans = []

@@ -87,7 +87,7 @@ class Loading:
         cargo = cargo.trust(policy)
         store.require_writable()
         wanted = {d: blob for one in cargo.revisions for d, blob in one.manifest.blobs.items()}
-        since, look = last_prune(store), _Look(store, check, Stoppable(advance))
+        since, look = last_prune(store), _Present(store, check, Stoppable(advance))
         good = parallel(look, wanted.values(), 16, look.advance.stop)
         missing = tuple(b for b, is_good in zip(wanted.values(), good, strict=True) if not is_good)
         cargo.require(store, missing)
@@ -110,13 +110,8 @@ class Loading:
         cargo = self.cargo.stoppable(stoppable)
 
         def send(blob: Descriptor) -> None:
-            content = cargo.content(blob.digest)
-            try:
-                self.store.upload(blob, content, stoppable, blob.digest in self.damaged)
-            except Corrupt as error:
-                if self.store.url in str(error.facts["what"]):
-                    raise
-                raise cargo.blame(error, blob.digest) from error
+            content, replace = cargo.content(blob.digest), blob.digest in self.damaged
+            self.store.upload(blob, content, stoppable, replace, content.blame)
 
         def send_all(blobs: Sequence[Descriptor]) -> None:
             cargo.require(self.store, blobs)
@@ -160,7 +155,7 @@ class Loading:
 
 
 @dataclass
-class _Look:
+class _Present:
     """Whether a blob need not be sent. Raises Corrupt where damage is not to be repaired."""
 
     store: Store

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -28,6 +28,7 @@ from waybill.errors import (
     RevisionNotFound,
     StoreFormatUnknown,
     StoreTooSmall,
+    WaybillError,
 )
 from waybill.manifest import CONFIG_TYPE, MANIFEST_TYPE, Descriptor, Manifest, canonical
 from waybill.store import layout
@@ -140,14 +141,20 @@ class Store:
         content: Content,
         advance: Advance = no_progress,
         replace: bool = False,
+        blame: Callable[[Corrupt], WaybillError] = lambda error: error,
     ) -> None:
         """Write a blob, checked, unless it is here; with `replace` even then.
 
-        Raises Corrupt, StoreFull.
+        Raises StoreFull; Corrupt for what another writer left here, and for a content that is not
+        the blob, which `blame` puts into its own words.
         """
-        what = f"the content of {blob.digest}"
-        digests.check(blob.digest, blob.size, blob.digest, content.size, what)
-        if not self.backend.upload(layout.blob(blob.digest), blob, content, advance, replace):
+        what, key = f"the content of {blob.digest}", layout.blob(blob.digest)
+        try:
+            digests.check(blob.digest, blob.size, blob.digest, content.size, what)
+            written = self.backend.upload(key, blob, content, advance, replace)
+        except Corrupt as error:
+            raise blame(error) from error
+        if not written:
             self.has(blob)
 
     def copy(self, blob: Descriptor, origin: Store, advance: Advance = no_progress) -> bool:

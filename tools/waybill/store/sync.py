@@ -41,6 +41,10 @@ class StoreContent:
     def open(self, offset: int, length: int) -> IO[bytes]:
         return self.store.open(self.blob, offset, length)
 
+    def blame(self, error: Corrupt) -> Corrupt:
+        what = f"{self.blob.digest} in {self.store.backend.place}"
+        return Corrupt(**{**error.facts, "what": what})
+
 
 @dataclass(frozen=True)
 class Copied:
@@ -105,11 +109,5 @@ def send(source: Store, target: Store, advance: Advance, blob: Descriptor) -> No
     """By the server itself where it can. Raises BlobMissing or Corrupt, which say where."""
     if target.copy(blob, source, advance):
         return
-    try:
-        target.upload(blob, StoreContent(source, blob), advance)
-    except Corrupt as error:
-        # Another writer's object in the target is no fault of the source.
-        if target.url in str(error.facts["what"]):
-            raise
-        facts = {**error.facts, "what": f"{blob.digest} in {source.backend.place}"}
-        raise Corrupt(**facts) from error
+    content = StoreContent(source, blob)
+    target.upload(blob, content, advance, blame=content.blame)
