@@ -278,6 +278,27 @@ def test_https_is_never_left_for_http(site: Website, sums: Path, authority: Path
     assert not site.asked
 
 
+@pytest.mark.parametrize("kind", ["hf", "hub"])
+def test_neither_is_it_by_a_hub(kind: str, site: Website, sums: Path, authority: Path) -> None:
+    ca_bundle = str(authority / "ca.crt")
+    with website(sums, authority / "server") as safe:
+        safe.moved_to = site.url
+        hub = f"{safe.url}/moved"
+        source = (
+            open_source("hf://acme/demo", Reach(endpoint=hub, ca_bundle=ca_bundle))
+            if kind == "hf"
+            else open_source(f"hub+{hub}#acme/demo", Reach(ca_bundle=ca_bundle))
+        )
+        with pytest.raises(SourceUnreachable, match="it redirects from https to http"):
+            source.files()
+        assert safe.asked
+    site.moved_to = f"{site.url}/there"
+    with pytest.raises(SourceUnreachable, match="answered 404"):
+        open_source(f"hub+{site.url}/moved#acme/demo").files()
+    assert site.asked[-1][1] == "/there/api/models/acme/demo/revision/main"
+    assert len(site.asked) == 2
+
+
 def test_a_client_certificate_opens_and_is_shown_to_its_server_alone(
     sums: Path, authority: Path
 ) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +35,7 @@ from waybill.manifest import safe_path
 from waybill.sign import dsse, trust
 from waybill.source.base import Origin, SourceFile
 from waybill.source.card import license_of
+from waybill.source.web import no_redirect
 from waybill.store.connect import check_endpoint, trusting
 
 _TRIES = 5
@@ -212,13 +214,24 @@ def _why(error: Exception, response: httpx2.Response) -> str:
 
 def _trust(ca_bundle: str) -> None:
     """Let the library trust these authorities alone, in all of this process."""
-    context = trusting(ca_bundle)
+    set_client_factory(partial(_client, trusting(ca_bundle)))
 
-    def client() -> httpx2.Client:
-        hooks = {"request": [hf_request_event_hook]}
-        return httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=None, verify=context)
 
-    set_client_factory(client)
+def _client(context: ssl.SSLContext | bool = True) -> httpx2.Client:
+    """What the library makes by itself, but for whom it trusts and where it follows to."""
+    hooks = {"request": [hf_request_event_hook], "response": [_stay]}
+    return httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=None, verify=context)
+
+
+def _stay(response: httpx2.Response) -> None:
+    """Raises ValueError for an answer that leads from https to http."""
+    if response.has_redirect_location:
+        target = response.url.join(response.headers["location"])
+        if why := no_redirect(response.url, target):
+            raise ValueError(why)
+
+
+set_client_factory(_client)
 
 
 class _Stream(io.RawIOBase):

@@ -83,11 +83,8 @@ class Web:
             # A name and a password in there would be sent on as credentials.
             last, target = target, target.join(response.headers["location"])
             target = target.copy_with(username=None, password=None)
-            if target.scheme not in ("http", "https") or (last.scheme, target.scheme) == (
-                "https",
-                "http",
-            ):
-                raise self._unreachable(f"it redirects from {last.scheme} to {target.scheme}")
+            if why := no_redirect(last, target):
+                raise self._unreachable(why)
         raise self._unreachable(f"it redirects more than {_REDIRECTS} times")
 
     def post(self, url: str, form: Mapping[str, str]) -> httpx2.Response:
@@ -173,6 +170,13 @@ class Web:
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
             why = next(iter(str(error).splitlines()), type(error).__name__)
             raise self._unreachable(why) from error
+
+
+def no_redirect(last: httpx2.URL, target: httpx2.URL) -> str:
+    """Why it is not followed; nothing where it may be."""
+    allowed = {"http": ("http", "https"), "https": ("https",)}
+    followed = target.scheme in allowed.get(last.scheme, ())
+    return "" if followed else f"it redirects from {last.scheme} to {target.scheme}"
 
 
 def from_byte(offset: int) -> dict[str, str]:
