@@ -27,6 +27,8 @@ MADE_BY = {
     "WAYBILL_TEST_COMPOSE": "ci/tools compose",
     "WAYBILL_TEST_KUBERNETES": "ci/tools kubernetes",
     "WAYBILL_TEST_SKOPEO": "ci/tools skopeo",
+    "WAYBILL_TEST_PODMAN": "ci/tools podman",
+    "WAYBILL_TEST_IMAGES": "ci/tools images",
     "WAYBILL_TEST_HELM3": "ci/tools helm3",
     "WAYBILL_TEST_HELM4": "ci/tools helm4",
     "WAYBILL_TEST_REPLICATED": "ci/tools replicated",
