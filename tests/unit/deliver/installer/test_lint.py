@@ -82,7 +82,10 @@ def test_no_rule_stumbles_over_nonsense(rule: str) -> None:
         list(RULES[rule].check(Folder(NONSENSE)))
 
 
-@pytest.mark.parametrize("pattern", [r"^\++[0-9]+$", r"^[*+]+$", r"^\\1$", r"^[]+]+$", "^a{1000}$"])
+@pytest.mark.parametrize(
+    "pattern",
+    [r"^\++[0-9]+$", r"^[*+]+$", r"^\\1$", r"^[]+]+$", "^a{1000}$", "^a{,9999999999}$"],
+)
 def test_a_pattern_that_go_takes_breaks_no_rule(pattern: str) -> None:
     assert not found_in(pattern)
 

@@ -99,6 +99,9 @@ def _unreadable(pattern: str) -> str:
         re.compile(pattern)
     except (re.error, RecursionError) as error:
         return f"is no pattern: {error}"
+    except OverflowError:
+        # Of `{,n}` alone, which Go takes for letters.
+        pass
     return ""
 
 
