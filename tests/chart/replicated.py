@@ -22,7 +22,7 @@ from tests.services import needs
 from waybill.deliver import helm
 from waybill.deliver.installer.charts import Chart
 from waybill.deliver.installer.release import Order, Release, build
-from waybill.deliver.installer.rendering import Place, defaults, render
+from waybill.deliver.installer.rendering import Site, defaults, render
 from waybill.deliver.installer.targets import TARGETS
 from waybill.deliver.pins import Pins, Revision
 from waybill.digest import from_hex
@@ -120,7 +120,7 @@ def documents(
 ) -> dict[str, list[Object]]:
     """A release's documents by file, rendered; `host` is the registry that the installer keeps."""
     texts = {name: data.decode() for name, data in files.items() if name.endswith(".yaml")}
-    place = Place({**defaulted(texts["config.yaml"]), **chosen}, host, namespace)
+    place = Site({**defaulted(texts["config.yaml"]), **chosen}, host, namespace)
     return {
         name: [dict(each) for each in helm.documents(text)]
         for name, text in render(texts, place).items()
@@ -130,7 +130,7 @@ def documents(
 @cache
 def defaulted(config: str) -> dict[str, str]:
     """Every option that nobody has chosen; random ones are kept, as an installer keeps them."""
-    return defaults(yaml.safe_load(render({"": config}, Place())[""]))
+    return defaults(yaml.safe_load(render({"": config}, Site())[""]))
 
 
 def values_of(document: Object) -> Object:

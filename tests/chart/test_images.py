@@ -17,6 +17,7 @@ from waybill.deliver.compose.project import Options, project
 from waybill.deliver.environments import Environments
 from waybill.deliver.helm import Helm, of
 from waybill.deliver.images.listing import EVERYTHING, Image, images_of, listed
+from waybill.deliver.installer.images import places
 from waybill.generate import __main__ as generate
 from waybill.generate import images
 
@@ -89,6 +90,16 @@ def test_what_is_at_hand_says_digests_and_sizes(
     assert first["size"] == sum(map(len, built.blobs.values())) - len(built.manifest)
     assert not any(one["digest"] or "size" in one for one in others)
     assert all(one["name"] in said.err for one in others)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_installers_find_images_where_the_list_does(case: str) -> None:
+    one = release(*CASES[case])
+    images = {found.path: found.reference for found in listed(one, everything=True)}
+    for slot in places(one.values()):
+        # Where two are the same, the list names one of their paths.
+        assert slot.name in {found.tagged for found in images.values()}, slot.path
+    assert images.keys() <= {".".join(slot.path) for slot in places(one.values())}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -29,7 +29,7 @@ from waybill.deliver.images.listing import images_of
 from waybill.deliver.installer.charts import unpacked
 from waybill.deliver.installer.lint import Folder, examine
 from waybill.deliver.installer.release import Release
-from waybill.deliver.installer.rendering import Place, render
+from waybill.deliver.installer.rendering import Site, render
 from waybill.deliver.installer.sources import document
 from waybill.deliver.pins import Pins, Revision
 from waybill.digest import from_hex
@@ -230,8 +230,8 @@ def test_the_operator_and_all_that_it_starts_come_out_of_the_installers_registry
     assert examine(Folder(made.files)) == []
     host, _ = LOCAL
     for there, names_there in (
-        (Place(), OPERATOR_IMAGES),
-        (Place(host=host), {f"{host}/{name.partition('/')[2]}" for name in OPERATOR_IMAGES}),
+        (Site(), OPERATOR_IMAGES),
+        (Site(host=host), {f"{host}/{name.partition('/')[2]}" for name in OPERATOR_IMAGES}),
     ):
         text = render({"": made.files["embedded-cluster.yaml"].decode()}, there)[""]
         (chart,) = yaml.safe_load(text)["spec"]["extensions"]["helmCharts"]
@@ -319,3 +319,10 @@ def test_checks_ask_for_the_kubernetes_that_the_chart_asks_for() -> None:
 def test_licenses_are_those_of_the_chart_s_images() -> None:
     listed = yaml.safe_load((CHART / "images.yaml").read_text())
     assert document("licenses").keys() == {each["repository"] for each in listed}
+
+
+def test_the_page_counts_what_is_rendered() -> None:
+    page = Path("tools/docs/replicated.md").read_text()
+    assert f"Rendered: {len(COMBINATIONS)} combinations" in page
+    kots = [each for each in COMBINATIONS if each[0] == "kots" and not each[-1]]
+    assert f"the {len(kots)} of them that `kots` has with a network" in page

@@ -16,7 +16,7 @@ from tests.services import needs
 from tests.unit.deliver.installer.samples import CHART, chart, options
 from tests.unit.deliver.installer.test_lint import NONSENSE, folder
 from waybill.deliver.installer.lint import RULES, Folder
-from waybill.deliver.installer.rendering import Place, render
+from waybill.deliver.installer.rendering import Site, render
 
 STRICT = {
     "waybill.yaml": ("spec", "wieght"),
@@ -194,7 +194,7 @@ def test_the_functions_that_installers_have_are_rendered() -> None:
     given = {"a.version": "1.0", "bool": "1"}
     outside, inside = (
         yaml.safe_load(render({"": KNOWN}, place)[""])
-        for place in (Place(given), Place(given, "registry.local", "apps"))
+        for place in (Site(given), Site(given, "registry.local", "apps"))
     )
     assert outside["tight"] == "ghcr.io" and inside["tight"] == "registry.local/apps"
     assert outside["equals"] is True and outside["differs"] is False

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from waybill.bundle.media import Bundle
 from waybill.deliver.images.archive import Archive
-from waybill.deliver.images.parts import by_part, stack_of
+from waybill.deliver.images.parts import by_part, not_whole, stack_of
 from waybill.deliver.images.push import targets
-from waybill.errors import ArchiveUnwritable, ImagesNotWhole, LoaderFailed
+from waybill.errors import ArchiveUnwritable, LoaderFailed
 from waybill.source.reference import Place
 from waybill.store.base import Advance, no_progress
 
@@ -29,9 +29,7 @@ def archive_of(bundle: Bundle, place: Place | None) -> Archive:
     for image in images:
         for blob in image.blobs:
             if blob.digest not in bundle.index.blobs:
-                base = bundle.index.base.name if bundle.index.base else "nothing"
-                where = "an archive"
-                raise ImagesNotWhole(image=image.name, blob=blob.digest, base=base, where=where)
+                raise not_whole(bundle, image.name, blob, "an archive")
     if place:
         images = tuple(replace(one.image, name=str(one.name)) for one in targets(stack, place))
     blobs = {blob.digest: blob for image in images for blob in image.blobs}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from waybill.bundle.format import INDEX
 from waybill.bundle.media import Bundle
 from waybill.bundle.stack import Stack
-from waybill.errors import NoImages
+from waybill.errors import ImagesNotWhole, NoImages
 from waybill.manifest import Descriptor
 from waybill.sign import trust
 from waybill.sign.trust import Policy
@@ -19,6 +19,12 @@ def stack_of(bundle: Bundle) -> Stack:
     if bundle.index.stack is None:
         raise NoImages(where=", ".join(map(str, bundle.folders)))
     return bundle.index.stack
+
+
+def not_whole(bundle: Bundle, image: str, blob: Descriptor, where: str) -> ImagesNotWhole:
+    """Neither the bundle has it, nor the place that it was to come to."""
+    base = bundle.index.base.name if bundle.index.base else "nothing"
+    return ImagesNotWhole(image=image, blob=blob.digest, base=base, where=where)
 
 
 def by_part(bundle: Bundle, blobs: Iterable[Descriptor]) -> list[Descriptor]:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from waybill.bundle.media import Bundle
 from waybill.bundle.stack import Stack
-from waybill.deliver.images.parts import by_part, stack_of
+from waybill.deliver.images.parts import by_part, not_whole, stack_of
 from waybill.digest import Digest
 from waybill.errors import Corrupt, ImagesNotWhole, SameName
 from waybill.manifest import Descriptor
@@ -23,7 +23,7 @@ from waybill.store.base import Advance, no_progress
 from waybill.store.work import Stoppable, parallel
 
 _BLOBS_AT_ONCE = 4
-_QUESTIONS_AT_ONCE = 8
+QUESTIONS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class Pushing:
         def there(question: tuple[str, Digest]) -> bool:
             return repositories[question[0]].has(question[1])
 
-        tags = parallel(named, wanted, _QUESTIONS_AT_ONCE)
+        tags = parallel(named, wanted, QUESTIONS_AT_ONCE)
         asked = list({(t.repository, b.digest): None for t in wanted for b in t.image.blobs})
-        answers = parallel(there, asked, _QUESTIONS_AT_ONCE)
+        answers = parallel(there, asked, QUESTIONS_AT_ONCE)
         having: dict[Digest, set[str]] = {}
         lacking: dict[Digest, list[str]] = {}
         for (repository, digest), is_there in zip(asked, answers, strict=True):
@@ -116,9 +116,7 @@ class Pushing:
 
     def _not_whole(self, blob: Descriptor) -> ImagesNotWhole:
         image = next(one.image.name for one in self.targets if blob in one.image.blobs)
-        base = self.bundle.index.base
-        name, place = base.name if base else "nothing", str(self.repositories.place)
-        return ImagesNotWhole(image=image, blob=blob.digest, base=name, where=place)
+        return not_whole(self.bundle, image, blob, str(self.repositories.place))
 
     @cached_property
     def missing(self) -> list[Descriptor]:

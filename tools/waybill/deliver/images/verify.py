@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from waybill.deliver.images.push import Repositories, Target
+from waybill.deliver.images.push import QUESTIONS_AT_ONCE, Repositories, Target
 from waybill.digest import Digest
 from waybill.source.reach import Reach
 from waybill.source.reference import Place, Reference
 from waybill.store.work import parallel
-
-_QUESTIONS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ def whole(targets: Sequence[Target], place: Place, reach: Reach) -> list[Finding
         wrong = f"it lacks {len(gone)} of its blobs, {gone[0]} first" if gone else ""
         return Finding(str(one.name), found, wrong)
 
-    return parallel(look, targets, _QUESTIONS_AT_ONCE)
+    return parallel(look, targets, QUESTIONS_AT_ONCE)
 
 
 def named(references: Sequence[Reference], place: Place, reach: Reach) -> list[Finding]:
@@ -50,7 +48,7 @@ def named(references: Sequence[Reference], place: Place, reach: Reach) -> list[F
         wrong = "" if found and found == wanted else _other(found, wanted)
         return Finding(str(one.at(str(place))), found, wrong)
 
-    return parallel(look, references, _QUESTIONS_AT_ONCE)
+    return parallel(look, references, QUESTIONS_AT_ONCE)
 
 
 def _other(found: Digest | None, wanted: Digest | None) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 
 INHERITED = {"profiles": ("vllm", "image"), "pull": ("global", "image")}
 """An image in part -> the one that says the rest, by what stands in its path."""
-_KEYS = ("registry", "repository", "tag")
+KEYS = ("registry", "repository", "tag")
 
 
 @dataclass(frozen=True)
-class Place:
+class Named:
     """An image at a path of the values; `own` are the keys that stand there themselves."""
 
     path: tuple[str, ...]
@@ -31,19 +31,19 @@ class Place:
         return "vllm" not in self.path and "profiles" not in self.path
 
 
-def places(values: Mapping[str, Any]) -> list[Place]:
+def places(values: Mapping[str, Any]) -> list[Named]:
     """Every image that values name, in the order of their paths."""
-    return sorted(_found(values, values, ()), key=lambda place: place.path)
+    return sorted(_found(values, values, ()), key=lambda one: one.path)
 
 
 def _found(
     values: Mapping[str, Any], root: Mapping[str, Any], path: tuple[str, ...]
-) -> Iterator[Place]:
+) -> Iterator[Named]:
     for key, value in values.items():
         if not isinstance(value, Mapping):
             continue
-        if key == "image" and any(part in value for part in (*_KEYS, "digest")):
-            yield Place((*path, key), value, _whole(value, root, path))
+        if key == "image" and any(part in value for part in (*KEYS, "digest")):
+            yield Named((*path, key), value, _whole(value, root, path))
         else:
             yield from _found(value, root, (*path, key))
 
@@ -53,7 +53,7 @@ def _whole(
 ) -> dict[str, str]:
     steps = next((found for part, found in INHERITED.items() if part in path), None)
     base: Any = reduce(lambda found, step: found[step], steps, root) if steps else {}
-    return {key: own.get(key, base.get(key, "")) for key in _KEYS}
+    return {key: own.get(key, base.get(key, "")) for key in KEYS}
 
 
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:

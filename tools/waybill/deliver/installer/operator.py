@@ -16,7 +16,7 @@ from waybill.deliver.images.listing import images_of
 from waybill.deliver.installer import rendering
 from waybill.deliver.installer.charts import Chart, templated, unpacked
 from waybill.deliver.installer.expressions import repl
-from waybill.deliver.installer.images import Place, nested
+from waybill.deliver.installer.images import KEYS, Named, nested
 from waybill.deliver.installer.sources import document
 from waybill.deliver.installer.targets import local
 from waybill.deliver.installer.yamlfile import dump
@@ -26,10 +26,9 @@ from waybill.source.reference import Reference
 _NAME = "gpu-operator"
 """Of its release and of its namespace."""
 _HERE = "registry.local"
-_KEYS = ("registry", "repository", "tag")
 
 
-def images(operator: Chart) -> list[Place]:
+def images(operator: Chart) -> list[Named]:
     """Those of its pods and those that it starts itself. Raises BadFile, BadValue, HelmFailed.
 
     BadFile is for an image that would be looked for elsewhere where nothing else can be reached.
@@ -39,7 +38,7 @@ def images(operator: Chart) -> list[Place]:
         if not name.startswith(f"{_HERE}/"):
             why = f"nothing in its values sets the registry of {name}"
             raise BadFile(path=operator.file, why=why)
-    return [Place((_NAME,), {}, {key: getattr(one, key) for key in _KEYS}) for one in found]
+    return [Named((_NAME,), {}, {key: getattr(one, key) for key in KEYS}) for one in found]
 
 
 def extension(operator: Chart) -> dict[str, Any]:
@@ -62,7 +61,7 @@ def values(operator: Chart) -> dict[str, Any]:
 
 def _inside(operator: Chart) -> Any:
     """The values as they are rendered in a closed room."""
-    place = rendering.Place(host=_HERE)
+    place = rendering.Site(host=_HERE)
     return yaml.safe_load(rendering.render({"": dump(values(operator))}, place)[""])
 
 

@@ -46,7 +46,7 @@ class Release:
     target: Target
     charts: tuple[Chart, ...]
     files: Mapping[str, bytes]
-    images: tuple[images.Place, ...]
+    images: tuple[images.Named, ...]
 
     @property
     def version(self) -> str:
@@ -97,7 +97,7 @@ def _rendered(order: Order) -> tuple[dict[str, Any], list[Manifest], Plan]:
         return own.values(), release.template(), Plan.of(release)
 
 
-def _check(target: Target, found: Iterable[images.Place]) -> None:
+def _check(target: Target, found: Iterable[images.Named]) -> None:
     """Raises ImagesCollide: KOTS keeps the last part of a path alone."""
     known: dict[str, str] = {}
     for place in found if not target.charts_only else ():

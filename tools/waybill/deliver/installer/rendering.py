@@ -25,7 +25,7 @@ _BEGIN = (
 
 
 @dataclass(frozen=True)
-class Place:
+class Site:
     """Where a release is installed: what was chosen, and the registry that the installer keeps."""
 
     options: Mapping[str, str] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Place:
         return {"options": dict(self.options), "registry": registry}
 
 
-def render(texts: Mapping[str, str], place: Place) -> dict[str, str]:
+def render(texts: Mapping[str, str], place: Site) -> dict[str, str]:
     """Each text by its name. Raises HelmMissing, HelmFailed, which names a function not known."""
     names = list(texts)
     with tempfile.TemporaryDirectory() as made:

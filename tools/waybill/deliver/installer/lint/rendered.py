@@ -8,7 +8,7 @@ import yaml
 
 from waybill.deliver.installer.lint.folder import Folder
 from waybill.deliver.installer.lint.rule import Found, rule
-from waybill.deliver.installer.rendering import Place, default, render
+from waybill.deliver.installer.rendering import Site, default, render
 from waybill.errors import HelmFailed
 from waybill.files import NOT_YAML
 
@@ -32,7 +32,7 @@ def invalid_rendered(folder: Folder) -> Found:
                 yield file, "what it renders to is no YAML: " + " ".join(str(error).split())
 
 
-def _places(folder: Folder) -> Iterator[Place]:
+def _places(folder: Folder) -> Iterator[Site]:
     options = {item["name"]: default(item) for _, item in folder.items}
-    yield Place(options)
-    yield Place(options, "registry.local:5000", "apps")
+    yield Site(options)
+    yield Site(options, "registry.local:5000", "apps")
