@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -219,7 +219,10 @@ def _trust(ca_bundle: str) -> None:
 
 def _client(context: ssl.SSLContext | bool = True) -> httpx2.Client:
     """What the library makes by itself, but for whom it trusts and where it follows to."""
-    hooks = {"request": [hf_request_event_hook], "response": [_stay]}
+    hooks: dict[str, list[Callable[..., object]]] = {
+        "request": [hf_request_event_hook],
+        "response": [_stay],
+    }
     return httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=None, verify=context)
 
 
