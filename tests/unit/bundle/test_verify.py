@@ -52,7 +52,7 @@ def assert_found(path: Path, flips: Iterable[int]) -> None:
 def test_wherever_a_byte_is_flipped_that_part_and_no_other_is_wrong(
     number: int, bundle: Path
 ) -> None:
-    """A byte of each kind; tests/integration/bundle/test_flips.py goes through them all."""
+    """A byte of each kind; tests/integration/faults/test_wrong_media.py flips a thousand."""
     part = Bundle.open([bundle]).index.parts[number - 1]
     assert_found(bundle / part.name, regions(part))
 

@@ -226,7 +226,7 @@ def assert_harmless(path: Path, flips: Iterable[int], folder: Path) -> None:
 def test_wherever_a_byte_is_flipped_nothing_wrong_is_ever_visible(
     number: int, bundle: Path, tmp_path: Path
 ) -> None:
-    """A byte of each kind; tests/integration/bundle/test_flips.py goes through them all."""
+    """A byte of each kind; tests/integration/faults/test_wrong_media.py flips a thousand."""
     part = Bundle.open([bundle]).index.parts[number - 1]
     assert_harmless(bundle / part.name, regions(part), tmp_path)
 
