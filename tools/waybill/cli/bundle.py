@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from waybill.cli.arguments import (
     policy_of,
 )
 from waybill.cli.output import Console, Report, about, counted, human, table
-from waybill.deliver.images import parts
 from waybill.errors import BadValue, PartMissing, Unsigned, WaybillError
 from waybill.sign import trust
 from waybill.sign.dsse import Envelope
@@ -166,10 +165,19 @@ def _untrusted(store: Store, found: Inventory, policy: Policy | None) -> list[st
     return said
 
 
+def _requirements(bundle: Bundle) -> Iterator[Callable[[Bundle, Policy | None], Bundle]]:
+    yield require_trust
+    if bundle.index.stack:
+        # A bundle of models needs nothing of what reads images.
+        from waybill.deliver.images import parts
+
+        yield parts.require_trust
+
+
 def _distrusted(bundle: Bundle, policy: Policy | None) -> list[str]:
     """Why the policy refuses the bundle's models, or its images."""
     said = []
-    for require in (require_trust, parts.require_trust)[: 2 if bundle.index.stack else 1]:
+    for require in _requirements(bundle):
         try:
             require(bundle, policy)
         except UNTRUSTED as error:

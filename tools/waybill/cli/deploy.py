@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
-from waybill.bundle.direct import SourceCargo
 from waybill.bundle.sideload import Decision
 from waybill.cli.arguments import (
     Commands,
@@ -19,7 +19,7 @@ from waybill.cli.arguments import (
 )
 from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted, human
-from waybill.cli.sources import FORMS, add_source, source_of
+from waybill.cli.sources import FORMS, add_source, read, source_of
 from waybill.deliver import pins
 from waybill.deliver.environments import Environment, Environments
 from waybill.release import deploy
@@ -100,17 +100,10 @@ def _plan(
     args: argparse.Namespace, console: Console, environment: Environment, kept: str | None
 ) -> Deployment:
     signer, wanted = signer_of(args, console), source_of(args)
-    with console.progress("read", 0) as advance:
-        cargo = SourceCargo.plan(
-            wanted.source,
-            wanted.repo or _pinned(environment, args.model, wanted.source.origin.repo),
-            allow_pickle=wanted.allow_pickle,
-            choice=wanted.choice,
-            signer=signer,
-            advance=advance,
-        )
-    for path, why in cargo.selection.dropped.items():
-        console.note(f"dropped {path}: {why}")
+    if not wanted.repo:
+        said = wanted.source.origin.repo
+        wanted = replace(wanted, repo=_pinned(environment, args.model, said))
+    cargo = read(wanted, console, signer)
     entry: dict[str, Any] = {"enabled": True}
     entry |= {"source": kept} if kept else {}
     entry |= {"profile": args.hardware} if args.hardware else {}

@@ -127,13 +127,22 @@ def cargo_of(
 
     Raises BadValue for several, and what both cannot be read for.
     """
-    from waybill.bundle.direct import SourceCargo
-
     if len(args.what) > 1:
         why = "one source at a time; the media of a bundle are directories with its bundle.json"
         raise BadValue(what="source", value=" ".join(args.what), why=why)
     args.source = args.what[0] if args.what else None
-    wanted = source_of(args)
+    return read(source_of(args), console, signer, look)
+
+
+def read(
+    wanted: Wanted,
+    console: Console,
+    signer: Signer | None = None,
+    look: Callable[[RepoId, int], None] = lambda _repo, _size: None,
+) -> SourceCargo:
+    """As `SourceCargo.plan`, with its progress, and what it dropped told."""
+    from waybill.bundle.direct import SourceCargo
+
     with console.progress("read", 0) as advance:
         cargo = SourceCargo.plan(
             wanted.source,
