@@ -233,11 +233,6 @@ class Index:
         models = [f"{one.repo} at {one.manifest.commit}" for one in self.revisions]
         return [*models, *([self.stack.title] if self.stack else [])]
 
-    @property
-    def size(self) -> int:
-        """Bytes of all blobs."""
-        return sum(blob.size for blob in self.blobs.values())
-
     @cached_property
     def places(self) -> dict[Digest, list[tuple[Part, Extent]]]:
         """Where each blob's extents are, in order of offset, each byte once."""

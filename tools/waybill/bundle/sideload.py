@@ -51,7 +51,6 @@ class Loaded:
 
     repo: str
     commit: str
-    upstream: str | None
     moved: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -137,7 +136,6 @@ class Loading:
         return Loaded(
             str(repo),
             manifest.commit,
-            revision.upstream,
             tuple(str(ref) for ref in self.decision.refs),
             tuple(notes),
         )

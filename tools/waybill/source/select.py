@@ -58,10 +58,6 @@ class Selection:
     kept: tuple[SourceFile, ...]
     dropped: dict[str, str]
 
-    @property
-    def size(self) -> int:
-        return sum(file.size for file in self.kept)
-
 
 def select(
     files: Sequence[SourceFile],
