@@ -116,22 +116,34 @@ def routes(contents: Mapping[str, str], places: Places) -> dict[str, str]:
     return {name: places.text(contents[name]) for name in ("clusters.yaml", "routes.yaml")}
 
 
-def write(contents: Mapping[str, str], places: Places) -> Path:
+def asking(name_server: int, bootstrap: str) -> str:
+    """The same configuration, with a name server at that port of the loopback."""
+    told = json.loads(bootstrap)
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": name_server}}
+    told["typed_dns_resolver_config"]["typed_config"]["resolvers"] = [address]
+    return json.dumps(told)
+
+
+def write(contents: Mapping[str, str], places: Places, name_server: int | None = None) -> Path:
     """Both ConfigMaps as folders; returns the bootstrap's path."""
     mount(places.folder / "routes", routes(contents, places))
     rest = {name: text for name, text in contents.items() if name not in routes(contents, places)}
     fixed = {
         name: places.text(text) if name.endswith(".yaml") else text for name, text in rest.items()
     }
+    if name_server:
+        fixed["bootstrap.yaml"] = asking(name_server, fixed["bootstrap.yaml"])
     mount(places.folder / "gateway", fixed)
     return places.folder / "gateway" / "bootstrap.yaml"
 
 
 @contextmanager
-def gateway(values: Values, engines: Mapping[str, int], folder: Path) -> Iterator[Gateway]:
+def gateway(
+    values: Values, engines: Mapping[str, int], folder: Path, name_server: int | None = None
+) -> Iterator[Gateway]:
     """Envoy as the chart configures it, from its first Ready to the end of the block."""
     places = Places(folder, {port: free_port() for port in (8080, 9901, 9902)}, engines)
-    bootstrap = write(config([values, ALONE], folder / "values"), places)
+    bootstrap = write(config([values, ALONE], folder / "values"), places, name_server)
     command = [needs("WAYBILL_TEST_ENVOY"), "--config-path", str(bootstrap)]
     command += ["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"]
     # The log is written in time for a test that reads it.

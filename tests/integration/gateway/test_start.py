@@ -1,10 +1,11 @@
 """A gateway that has just begun: what it may answer once it says that it is Ready."""
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
-from tests.integration.gateway.conftest import values
+from tests.integration.gateway.conftest import CHAT, values
 from tests.integration.gateway.peers import Issuer, eventually, issuer
 from tests.integration.gateway.process import Gateway, gateway
 from tests.services import free_port
@@ -28,6 +29,19 @@ def test_an_issuer_that_is_away_does_not_keep_the_others_out(tmp_path: Path) -> 
             for signer, status in ((here, 200), (away, 401)):
                 with begun.client(signer.token()) as client:
                     assert client.get("/v1/models").status_code == status
+
+
+def test_a_name_server_that_says_nothing_does_not_keep_it_away(tmp_path: Path) -> None:
+    """It is Ready before `gateway` gives it up, and says of the engines what is true."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent, issuer("here") as here:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        with (
+            gateway(values([here]), {}, tmp_path, name_server=port) as begun,
+            begun.client(here.token()) as client,
+        ):
+            assert client.post(CHAT, json={"model": "chat"}).status_code == 503
+        assert silent.recv(512), "it was asked"
 
 
 def test_a_pod_has_not_started_before_it_has_the_main_issuers_keys(tmp_path: Path) -> None:

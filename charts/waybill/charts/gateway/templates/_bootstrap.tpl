@@ -8,6 +8,14 @@ admin:
 dynamic_resources:
   cds_config:
     {{- include "gateway.watched" "clusters.yaml" | nindent 4 }}
+typed_dns_resolver_config:
+  name: envoy.network.dns_resolver.cares
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig
+    # A gateway is Ready once it has asked for each engine. Where the name servers of a closed room say
+    # nothing to a name they do not know, Envoy's own patience would be two minutes.
+    query_timeout_seconds: 2
+    query_tries: 2
 overload_manager:
   resource_monitors:
     - name: envoy.resource_monitors.global_downstream_max_connections
