@@ -23,9 +23,11 @@ from waybill.errors import (
     RepoNotFound,
     RevisionNotFound,
     SourceUnreachable,
+    TooMuchSaid,
     WaybillError,
 )
 from waybill.manifest import Manifest, git_blob_id
+from waybill.sign import trust
 from waybill.source.base import Origin
 from waybill.source.connect import open_source
 from waybill.source.reach import Reach
@@ -188,6 +190,9 @@ def test_who_signed_a_revision_of_a_hub_is_asked_for_where_it_goes(
         Process(("sideload", f"hub+{hub.url}#acme/demo@v1", *to), home).run()
         known = [set(open_source(f"store+{url}#acme/demo").origin.signed) for url in (there, here)]
         assert known[0] == known[1] and len(known[0]) == 4
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(TooMuchSaid):
+            patch.setattr(trust, "ENVELOPES", 3)
+            _ = open_source(f"hub+{hub.url}#acme/demo@v1").origin
         plain = ("sideload", "hf://acme/demo@v1", "--source-endpoint", hub.url, *to)
         with Process(plain, home).start() as process:
             _, said = process.communicate()

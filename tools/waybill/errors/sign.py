@@ -28,7 +28,7 @@ class Unsigned(WaybillError):
 
 
 class TooMuchSaid(WaybillError):
-    """There are more statements about a revision than are read, so nobody can tell what they say."""
+    """More is said of a revision than is read, so nobody can tell what the rest says."""
 
     sentence = "more than {limit} statements are kept about {what}, and no more are read"
     hint = "find out who writes them; what is packed anew with other files is another revision"

@@ -28,6 +28,7 @@ from waybill.errors import (
     RevisionNotFound,
     SourceRefused,
     SourceUnreachable,
+    TooMuchSaid,
     Unsigned,
     WaybillError,
 )
@@ -104,7 +105,10 @@ class HuggingFaceSource:
     @cached_property
     def _signed(self) -> tuple[bytes, ...]:
         told = self._signatures("") if self._may_be_signed else None
-        each = (self._signatures(f"/{one}") for one in _named(told or b"{}"))
+        named = _named(told or b"{}")
+        if len(named) > trust.ENVELOPES:
+            raise TooMuchSaid(what=f"{self._repo}@{self._info.sha}", limit=trust.ENVELOPES)
+        each = (self._signatures(f"/{one}") for one in named)
         return tuple(one for one in each if one is not None)
 
     def _signatures(self, path: str) -> bytes | None:
@@ -199,8 +203,7 @@ def _named(told: bytes) -> list[str]:
     with suppress(ValueError):
         match json.loads(told):
             case {"signatures": [*named]}:
-                known = [one for one in named if digests.is_digest(str(one))]
-                return known[: trust.ENVELOPES]
+                return [one for one in named if digests.is_digest(str(one))]
     return []
 
 

@@ -238,7 +238,7 @@ class Store:
     def referrers(self, repo: RepoId, commit: str) -> list[Descriptor]:
         """Statements about a revision."""
         keys = [stat.key for stat in self._opened.list(layout.referrers(repo, commit))]
-        return [blob for key in keys if (blob := self.descriptor(key))]
+        return [blob for blob in parallel(self.descriptor, keys) if blob]
 
     def add_referrer(self, repo: RepoId, commit: str, data: bytes, media_type: str) -> None:
         blob = self.write(data, media_type)
