@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +53,17 @@ def arguments() -> argparse.Namespace:
 
 def grown(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Label -> step -> cost."""
-    found = {human(one): growth.into_minio(folder / "grow", one) for one in given.grow}
-    small = given.grow[0]
-    found[f"10,000 files, {human(small)}"] = growth.into_minio(folder / "grow", small, 9_999)
+    into, small = folder / "grow", given.grow[0]
+    cases = {human(one): partial(growth.into_minio, into, one) for one in given.grow}
+    cases[f"10,000 files, {human(small)}"] = partial(growth.into_minio, into, small, 9_999)
     if given.sink:
-        found[f"{human(given.sink)}, sink"] = growth.into_sink(folder / "grow", given.sink)
-    rows = []
-    for label, costs in found.items():
-        for step, cost in costs.items():
-            cells = (f"{cost.wall:.1f} s", f"{cost.user:.1f} s", human(cost.peak))
-            rows.append([label, step, *cells])
+        cases[f"{human(given.sink)}, sink"] = partial(growth.into_sink, into, given.sink)
+    found, rows = {}, []
+    for label, case in cases.items():
+        found[label] = case()
+        for step, cost in found[label].items():
+            rows.append([label, step, f"{cost.wall:.1f} s", f"{cost.user:.1f} s", human(cost.peak)])
+            print("growth:", *rows[-1], file=sys.stderr)
     print("growth (time linear; memory within 10 % of each other, below 200 MB)")
     print(table(["size", "step", "wall", "user CPU", "peak"], rows), end="\n\n")
     return {label: {step: asdict(one) for step, one in costs.items()}
