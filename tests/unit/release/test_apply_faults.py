@@ -112,15 +112,20 @@ def stopped_between(site: Site, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> 
         apply.carry_out(site.take(plan))
 
 
-def test_promote_goes_on_with_the_plan_that_was_begun(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its approvals are of that one; whoever wants more than it makes another."""
+def approved_and_begun(site: Site, monkeypatch: pytest.MonkeyPatch) -> Plan:
     site.policy(approvals={"count": 1, "of": ["alice"]})
     embed(site)
     plan = saved(site)
     site.approve(plan)
     stopped_between(site, plan, monkeypatch)
+    return plan
+
+
+def test_promote_goes_on_with_the_plan_that_was_begun(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its approvals are of that one; whoever wants more than it makes another."""
+    plan = approved_and_begun(site, monkeypatch)
     assert site.prepare(None, "chat").plan.digest != plan.digest
     again = site.prepare(by="dave")
     assert (again.plan.digest, again.begun, again.plan.by) == (plan.digest, True, "carol")
@@ -134,11 +139,7 @@ def test_promote_goes_on_with_the_plan_that_was_begun(
 def test_promote_goes_on_with_nothing_that_was_decided_otherwise(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.policy(approvals={"count": 1, "of": ["alice"]})
-    embed(site)
-    plan = saved(site)
-    site.approve(plan)
-    stopped_between(site, plan, monkeypatch)
+    plan = approved_and_begun(site, monkeypatch)
     site.world.pin("test", site.world.revision("test", 9, OTHER).commit, "embed", OTHER)
     assert site.prepare().plan.digest != plan.digest
     with pytest.raises(PromotionDenied):
