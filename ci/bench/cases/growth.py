@@ -10,7 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from ci.bench.cases.measure import Cost, python, shell, waybill
+from ci.bench.cases.measure import MEASURED, Cost, python, shell, waybill
 from ci.bench.cases.stage import REPO, model, server
 
 SINK = """
@@ -43,14 +43,10 @@ Loading.plan(BundleCargo(Bundle.open([Path(sys.argv[1])])), store, decision).run
 print(open("/proc/self/status").read(), file=sys.stderr, flush=True)
 """
 # A disk that seems to have room: what is dug out of a part while it is written needs none.
-PACK = """
-import os, sys
+PACK = f"""
 from waybill.bundle import outputs
-from waybill.cli.main import main
 outputs._free = lambda outs: 1 << 60
-code = main(["pack", sys.argv[1], "--as", sys.argv[2], "--out", sys.argv[3], "--quiet"])
-print(open("/proc/self/status").read(), file=sys.stderr, flush=True)
-os._exit(code)
+{MEASURED}
 """
 # Zeros are written like other bytes; what is finished gives its room back.
 DIG = 'while sleep 1; do fallocate --dig-holes "$1"/part-*.tar 2>/dev/null; done'
@@ -79,7 +75,7 @@ def into_sink(folder: Path, size: int) -> dict[str, Cost]:
     os.truncate(source / "model.safetensors", size)
     digger = subprocess.Popen(["bash", "-c", DIG, "dig", str(bundle)])
     try:
-        packed = python(PACK, source, REPO, bundle)
+        packed = python(PACK, "pack", source, "--as", REPO, "--out", bundle, "--quiet")
     finally:
         digger.kill()
     read = python(SINK, bundle, folder / "store")

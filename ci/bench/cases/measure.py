@@ -18,7 +18,7 @@ from waybill.cli.output import human, table
 
 # Of the process itself: what the kernel tells its parent counts the parent's own memory, too. It
 # ends as the command does.
-_MEASURED = """
+MEASURED = """
 import os, sys
 from waybill.cli.main import main
 code = main(sys.argv[1:])
@@ -44,7 +44,7 @@ def shell(script: str, *arguments: object) -> Cost:
 
 def waybill(*arguments: object) -> Cost:
     """One command in a process of its own."""
-    return _cost([sys.executable, "-c", _MEASURED, *map(str, arguments), "--quiet"])
+    return _cost([sys.executable, "-c", MEASURED, *map(str, arguments), "--quiet"])
 
 
 def python(script: str, *arguments: object) -> Cost:
