@@ -286,7 +286,16 @@ class RefContract:
         overwrite(layout.blob(first.digest), forged.data)
         assert store.head(REPO, MAIN) == second
         with pytest.raises(Corrupt, match=f"{first.digest} in .* is corrupt"):
-            list(store.history(REPO, MAIN))
+            list(Store(store.backend).history(REPO, MAIN))
+
+    def test_what_was_read_is_not_read_again_by_the_same_process(
+        self, store: Store, overwrite: Overwrite
+    ) -> None:
+        first = move(store, add(store, b"one"))
+        move(store, add(store, b"two"))
+        before = list(store.history(REPO, MAIN))
+        overwrite(layout.blob(first.digest), b"junk")
+        assert list(store.history(REPO, MAIN)) == before
 
     def test_a_ref_to_a_record_that_is_gone_is_said(
         self, store: Store, overwrite: Overwrite

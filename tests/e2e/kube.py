@@ -33,6 +33,9 @@ class Kube:
         with made_once():
             self.core.create_namespace({"metadata": {"name": name, "labels": labels}})
 
+    def namespaces(self) -> set[str]:
+        return {each.metadata.name for each in self.core.list_namespace().items}
+
     def apply(self, text: str) -> None:
         """Make the objects of a YAML text."""
         for each in yaml.safe_load_all(text):

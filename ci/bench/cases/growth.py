@@ -49,7 +49,11 @@ outputs._free = lambda outs: 1 << 60
 {MEASURED}
 """
 # Zeros are written like other bytes; what is finished gives its room back.
-DIG = 'while sleep 1; do fallocate --dig-holes "$1"/part-*.tar 2>/dev/null; done'
+DIG = """
+while sleep 1; do
+    for part in "$1"/part-*.tar; do fallocate --dig-holes "$part" 2>/dev/null || :; done
+done
+"""
 
 
 def into_minio(folder: Path, size: int, files: int = 4) -> dict[str, Cost]:

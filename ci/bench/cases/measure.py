@@ -94,6 +94,7 @@ class Race:
     def run(self, rounds: int) -> Race:
         for number in range(rounds):
             for name, way in self.ways.items():
+                os.sync()  # What the way before has left to the disk is not of this one.
                 cost = way()
                 self.costs.setdefault(name, []).append(cost)
                 print(f"{self.title}, {number + 1}: {name} {cost.wall:.2f} s", file=sys.stderr)

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
-from tests.images import archive, build, layer
-from tests.integration.source.registry import Registry
+from tests.images import Built, archive, build, layer
+from tests.integration.source.registry import MANIFEST, Registry
 from tests.services import needs
 from tests.unit.bundle.bundles import FILES, write
 from tests.unit.cli.conftest import Waybill
@@ -20,38 +21,66 @@ REPO = Path(__file__).resolve().parents[3]
 GUIDE = REPO / "tools/docs/images.md"
 
 
-def test_the_guide_works_as_written(empty: Registry, tmp_path: Path) -> None:
+def small_images() -> dict[str, Built]:
+    """All that the chart may run, by name, with a layer that they share."""
     listed = yaml.safe_load((REPO / "charts/waybill/images.yaml").read_text())
     base = layer({"bin/sh": b"the same"})
-    images = {one["name"]: build([base, layer({"n": one["name"].encode()})]) for one in listed}
-    archive(tmp_path / "images.tar", images)
-    write(tmp_path / "model", FILES)
-    blocks = re.findall(r"^```sh\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(blocks) > 4
-    program = tmp_path / "bin/waybill"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m waybill "$@"\n')
-    program.chmod(0o755)
+    return {one["name"]: build([base, layer({"n": one["name"].encode()})]) for one in listed}
+
+
+def shell(home: Path, script: str, **more: str) -> str:
+    """What the commands print, in one shell."""
     env = {
-        "PATH": f"{program.parent}:{os.environ['PATH']}",
-        "REGISTRY": empty.host,
+        "HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "WAYBILL_HELM": needs("WAYBILL_TEST_HELM4"),
-        "WAYBILL_PROJECT": str(REPO),
     }
     ran = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
-        cwd=tmp_path,
-        env={**os.environ, **env},
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=home,
+        env={**os.environ, **env, **more},
         capture_output=True,
         text=True,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    assert "of them from an earlier run" in ran.stdout
+    return ran.stdout
+
+
+def test_the_guide_works_as_written(empty: Registry, tmp_path: Path) -> None:
+    images = small_images()
+    archive(tmp_path / "images.tar", images)
+    write(tmp_path / "model", FILES)
+    blocks = re.findall(r"^```sh\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) > 4
+    said = shell(tmp_path, "\n".join(blocks), REGISTRY=empty.host, WAYBILL_PROJECT=str(REPO))
+    assert "of them from an earlier run" in said
     count = len(images)
-    assert f"{count} of {count} images are good" in ran.stdout
-    assert ran.stdout.count("acme/demo at") == 2
-    assert all(f"{one.digest}" in ran.stdout for one in images.values())
+    assert f"{count} of {count} images are good" in said
+    assert said.count("acme/demo at") == 2
+    assert all(f"{one.digest}" in said for one in images.values())
+
+
+def test_the_first_pages_images_reach_the_registry_of_the_room(
+    empty: Registry, tmp_path: Path
+) -> None:
+    page = (REPO / "tools/docs/closed-room.md").read_text()
+    (project,) = re.findall(r"^```sh\n(mkdir -p project.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (save,) = re.findall(r"^waybill images save .*$", page, re.MULTILINE)
+    (push,) = re.findall(r"^waybill images push .*$", page, re.MULTILINE)
+    images, carry = small_images(), tmp_path / "carry"
+    (carry / "media").mkdir(parents=True)
+    archive(carry / "waybill.tar", images)
+    shutil.copy(carry / "waybill.tar", carry / "minio.tar")
+    lines = ["cd carry", project, "mv ../*.tar .", save, "media=$HOME/carry/media", push]
+    text = "\n".join(lines).replace("$clone", str(REPO))
+    shell(tmp_path, text.replace("registry.example.internal", empty.host))
+    kinds = {"accept": f"{MANIFEST}, application/vnd.docker.distribution.manifest.v2+json"}
+    url = f"http://{empty.host}"
+    with httpx.Client(base_url=url, trust_env=False, headers=kinds) as client:
+        for name in images:
+            path, _, tag = name.partition("/")[2].rpartition(":")
+            assert client.head(f"/v2/{path}/manifests/{tag}").status_code == 200, name
 
 
 def test_the_chart_comes_along_as_helm_reads_it(

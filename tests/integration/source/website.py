@@ -18,7 +18,8 @@ from urllib.parse import unquote, urlsplit
 class Website:
     """`asked`: method, path, Range and Authorization of each request, in order.
 
-    `accepts`: the header that opens it, if it is closed. Below /moved/ it sends to `moved_to`.
+    `accepts`: the header that opens it, if it is closed. Below /moved/ it sends to `moved_to` what
+    it has not itself.
     `plain`: without ranges, and without a word about what may have changed.
     """
 
@@ -49,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE)
         elif site.accepts and told["Authorization"] != site.accepts:
             self._answer(HTTPStatus.UNAUTHORIZED)
-        elif self.path.startswith("/moved/"):
+        elif self.path.startswith("/moved/") and not path.is_file():
             target = site.moved_to + self.path.removeprefix("/moved")
             self._answer(HTTPStatus.TEMPORARY_REDIRECT, Location=target)
         elif not path.is_file():

@@ -176,7 +176,7 @@ def test_who_only_asks_is_told_soon_but_in_the_midst_of_loading(
     assert proxy.times == 0
     proxy.next(BROKEN, anything, times=8)
     with pytest.raises(StoreUnreachable):
-        ask(store)
+        ask(Store(store.backend))
     assert proxy.times == 3, "as often as botocore asks"
 
 

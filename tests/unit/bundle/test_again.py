@@ -3,16 +3,21 @@
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.unit.bundle.bundles import FILES, REPO, load, new_store, pack, plan, write
 from tests.unit.bundle.test_pull import contents
+from waybill.bundle import sideload
 from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Decision, Loading
-from waybill.errors import BadValue, ForeignBundle, RefMoved, SourceChanged
+from waybill.errors import BadValue, Corrupt, ForeignBundle, RefMoved, SourceChanged
+from waybill.store import layout
+from waybill.store.base import Stat
+from waybill.store.filesystem import FilesystemBackend
 from waybill.store.layout import Ref
 from waybill.store.pull import pull
 
@@ -140,3 +145,32 @@ def test_an_interrupt_while_the_program_starts_is_no_traceback() -> None:
         130,
         b"error: interrupted\nhint: run the same command again\n",
     )
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("few", [0, 1_000])
+def test_what_is_there_is_found_one_by_one_or_in_a_list(
+    few: int, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sideload, "_FEW", few)
+    asked, stat = Counter[str](), FilesystemBackend.stat
+
+    def counted(backend: FilesystemBackend, key: str) -> Stat | None:
+        asked[key] += 1
+        return stat(backend, key)
+
+    monkeypatch.setattr(FilesystemBackend, "stat", counted)
+    pack(model, tmp_path / "one")
+    first = loading(tmp_path / "one", tmp_path / "store", "a")
+    assert {blob.size for blob in first.missing} == set(map(len, FILES.values()))
+    assert bool(asked) is (few > 0)
+    first.run()
+    pack(write(model, {"config.json": b"{}"}), tmp_path / "other")
+    assert [blob.size for blob in loading(tmp_path / "other", tmp_path / "store", "b").missing] == [
+        2
+    ]
+    # What the list has is looked at all the same.
+    damaged = tmp_path / "store" / layout.blob(first.missing[0].digest)
+    damaged.write_bytes(damaged.read_bytes() + b"more")
+    with pytest.raises(Corrupt):
+        loading(tmp_path / "one", tmp_path / "store", "c")

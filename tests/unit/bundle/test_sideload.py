@@ -22,9 +22,11 @@ from tests.unit.bundle.bundles import (
 )
 from tests.unit.release.test_sync import Overtaken
 from waybill.bundle.cargo import BundleCargo
+from waybill.bundle.format import Extent, Part
 from waybill.bundle.media import Bundle
 from waybill.bundle.pack import Packing
 from waybill.bundle.sideload import Decision, Loading
+from waybill.digest import of
 from waybill.errors import (
     Corrupt,
     Interrupted,
@@ -252,3 +254,11 @@ def test_a_rerun_may_use_another_copy_of_the_bundle_elsewhere(
     upstream.rename(copy)
     load(store, copy)
     assert files_of(store) == FILES
+
+
+def test_a_part_is_told_from_others_without_a_look_at_all_that_it_holds() -> None:
+    """It is looked up once for each blob: with thousands in it that would be millions of looks."""
+    held = Extent("a/b", of(b"one"), 0, 1, 512)
+    parts = [Part(1, 10_240, of(b"part"), extents) for extents in ((held,), ())]
+    assert hash(parts[0]) == hash(parts[1])
+    assert parts[0] != parts[1]

@@ -173,7 +173,7 @@ def test_a_damaged_store_is_not_pruned(world: World, dev: Store) -> None:
         data = path.read_bytes()
         path.write_bytes(b"junk")
         with pytest.raises(WaybillError, match=r"damaged|corrupt|not a model manifest"):
-            prune(dev)
+            prune(Store(dev.backend))
         path.write_bytes(data)
     (folder(world) / layout.revision(REPO, COMMITS[5])).rename(folder(world) / "away")
     with pytest.raises(RevisionNotFound):

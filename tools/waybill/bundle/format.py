@@ -29,7 +29,7 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -115,7 +115,8 @@ class Part:
     number: int
     size: int
     digest: Digest
-    extents: tuple[Extent, ...]
+    extents: tuple[Extent, ...] = field(hash=False)
+    """Left out of the hash, which is asked for once for each blob: a part may hold thousands."""
 
     @property
     def name(self) -> str:

@@ -6,10 +6,11 @@ come after their blobs, and the ref moves last.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from waybill import digest as digests
 from waybill.bundle.cargo import Cargo
 from waybill.bundle.format import Revision
 from waybill.digest import Digest
@@ -17,6 +18,7 @@ from waybill.errors import Corrupt, RefMoved
 from waybill.manifest import STATEMENT_TYPE, Descriptor
 from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.trust import Policy
+from waybill.store import layout
 from waybill.store.base import Advance, no_progress
 from waybill.store.layout import Ref
 from waybill.store.lease import last_prune
@@ -26,6 +28,8 @@ from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
 
 _BLOBS_AT_ONCE = 4
+_FEW = 1_000
+"""As many as S3 lists in one answer."""
 
 
 class Check(StrEnum):
@@ -86,7 +90,8 @@ class Loading:
         cargo = cargo.trust(policy)
         store.require_writable()
         wanted = {d: blob for one in cargo.revisions for d, blob in one.manifest.blobs.items()}
-        since, look = last_prune(store), _Present(store, check, Stoppable(advance))
+        since = last_prune(store)
+        look = _Present(store, check, Stoppable(advance), _listed(store, wanted))
         good = parallel(look, wanted.values(), 16, look.advance.stop)
         missing = tuple(b for b, is_good in zip(wanted.values(), good, strict=True) if not is_good)
         cargo.require(store, missing)
@@ -152,6 +157,15 @@ class Loading:
                 raise
 
 
+def _listed(store: Store, wanted: Collection[Digest]) -> Collection[Digest]:
+    """Of what is wanted, all that may be there: few are asked for one by one, many are looked up
+    in a list."""
+    if len(wanted) <= _FEW:
+        return wanted
+    there = (stat.key.rsplit("/", 1)[1] for stat in store.backend.list(layout.BLOBS))
+    return {digest for name in there if (digest := digests.from_hex(name)) in wanted}
+
+
 @dataclass
 class _Present:
     """Whether a blob need not be sent. Raises Corrupt where damage is not to be repaired."""
@@ -159,9 +173,12 @@ class _Present:
     store: Store
     check: Check
     advance: Stoppable
+    listed: Collection[Digest]
     damaged: set[Digest] = field(default_factory=set)
 
     def __call__(self, blob: Descriptor) -> bool:
+        if blob.digest not in self.listed:
+            return False
         try:
             if not self.store.has(blob):
                 return False

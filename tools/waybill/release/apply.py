@@ -34,7 +34,7 @@ from waybill.sign.keys import Signer
 from waybill.sign.predicates import Promotion as Promoted
 from waybill.sign.trust import now
 from waybill.store.base import Advance, no_progress
-from waybill.store.publish import Statements, hold
+from waybill.store.publish import Statements
 from waybill.store.sync import Copied
 
 FRESH = timedelta(seconds=2)
@@ -248,17 +248,16 @@ def carry_out(application: Application, advance: Advance = no_progress) -> list[
             plan=application.plan.digest,
             evidence=_evidence(application),
         )
-        _keep(application)
-        move.carry_out([step.move for step in promotion.steps], reason=reason)
+        moves = [step.move for step in promotion.steps]
+        move.carry_out(moves, reason, _said(application))
     return copied
 
 
-def _keep(application: Application) -> None:
-    """The plan, and who says that it was carried out, beside each revision."""
+def _said(application: Application) -> dict[str, Statements]:
+    """By model: the plan, and who says that it was carried out."""
     agreed = (application.plan.data, PLAN_TYPE)
-    for step in application.promotion.steps:
-        said = application.signed.get(step.move.model, ())
-        hold(step.move.store, step.move.repo, step.move.revision.commit, (agreed, *said))
+    models = [step.move.model for step in application.promotion.steps]
+    return {model: (agreed, *application.signed.get(model, ())) for model in models}
 
 
 def _evidence(application: Application) -> dict[str, list[Digest]]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from waybill import files
 from waybill.deliver import pins
@@ -22,7 +23,7 @@ from waybill.release import steps
 from waybill.store import evidence
 from waybill.store.layout import Ref, RepoId
 from waybill.store.mirror import bring_records
-from waybill.store.publish import hold
+from waybill.store.publish import Statements, hold
 from waybill.store.record import Head
 from waybill.store.store import Store
 
@@ -97,16 +98,20 @@ class Reason:
     hold: bool | None = None
 
 
-def carry_out(moves: Sequence[Move], reason: Reason) -> None:
-    """Move each ref, then write their pins in one rename.
+def carry_out(
+    moves: Sequence[Move], reason: Reason, said: Mapping[str, Statements] = MappingProxyType({})
+) -> None:
+    """Keep what is `said` by model beside each revision, move each ref, then write their pins in
+    one rename.
 
     Raises RefMoved when another writer was first: that model's pin is not written, and of a plan
     the others go back to where they were, but for those that were nowhere; BlobMissing,
     RevisionNotFound or BeingPruned before any move.
     """
     for move in moves:
-        if move.seen is None or move.seen.commit != move.revision.commit:
-            hold(move.store, move.repo, move.revision.commit)
+        statements = said.get(move.model, ())
+        if statements or move.seen is None or move.seen.commit != move.revision.commit:
+            hold(move.store, move.repo, move.revision.commit, statements)
     moved: list[tuple[Move, Head]] = []
     lost: RefMoved | None = None
     for move in moves:

@@ -37,7 +37,7 @@ from waybill.sign.keys import Signer
 from waybill.sign.predicates import History
 from waybill.sign.trust import now
 from waybill.store.layout import Ref, RepoId
-from waybill.store.publish import complete, hold
+from waybill.store.publish import Statements, complete
 from waybill.store.record import Head, Record
 from waybill.store.store import Store
 
@@ -302,18 +302,17 @@ def carry_out(replay: Replay) -> list[Digest]:
     if now() - replay.case.at > FRESH:
         replay = replay.later(now()).allowed()
     if replay.changes:
-        _keep(replay)
-        move.carry_out([_adopting(replay, each) for each in replay.moves], reason=_reason(replay))
+        moves = [_adopting(replay, each) for each in replay.moves]
+        move.carry_out(moves, _reason(replay), _said(replay))
     heads = (each.store.head(each.repo, each.ref) for each in replay.moves)
     return [head.digest for head in heads if head]
 
 
-def _keep(replay: Replay) -> None:
-    """The plan, and who makes it so on this side, beside each revision."""
+def _said(replay: Replay) -> dict[str, Statements]:
+    """By model: the plan, and who makes it so on this side."""
     case, plan = replay.case, (replay.plan.data, PLAN_TYPE)
     said = said_by(case.promotion, replay.plan, replay.person, case.at)
-    for each in replay.moves:
-        hold(each.store, each.repo, each.revision.commit, (plan, *said[each.model]))
+    return {each.model: (plan, *said[each.model]) for each in replay.moves}
 
 
 def _adopting(replay: Replay, each: Move) -> Move:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+from urllib.request import getproxies
 
 import httpx2
+import urllib3
 from huggingface_hub import HfApi, hf_hub_url, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.hf_api import ModelInfo
@@ -36,12 +38,45 @@ from waybill.manifest import safe_path
 from waybill.sign import dsse, trust
 from waybill.source.base import Origin, SourceFile
 from waybill.source.card import license_of
-from waybill.source.web import no_redirect
+from waybill.source.redirected import Body, Redirected
+from waybill.source.streams import Chunked, resumed, skip
+from waybill.source.web import from_byte, no_redirect, place_of
 from waybill.store.connect import check_endpoint, trusting
 
-_TRIES = 5
+_REDIRECTS = 10
+_TIMEOUT = 30
 _GATE = "what it asks for: a hub of ours for a signature, others for their terms to be accepted"
 _CREDENTIALS = "that HF_TOKEN, or the file HF_TOKEN_PATH, holds a token that it trusts"
+
+
+@dataclass(frozen=True)
+class _Answer:
+    place: str
+    """The server, as people are shown it."""
+    status: int
+    headers: Mapping[str, str]
+    body: IO[bytes]
+
+    @property
+    def location(self) -> str | None:
+        """Where it leads to, if it does."""
+        leads = self.status in (301, 302, 303, 307, 308)
+        return self.headers.get("location") if leads else None
+
+    def begins(self, asked: int) -> int:
+        """The first byte that it has."""
+        return asked if self.status == httpx2.codes.PARTIAL_CONTENT else 0
+
+    def wrong(self, size: int, asked: int) -> str:
+        """Why these are not the bytes of a file of that size from there on, if they are not."""
+        if self.status not in (httpx2.codes.OK, httpx2.codes.PARTIAL_CONTENT):
+            # What the hub redirects to may refuse, too: its link is out of date then.
+            return f"{self.place} answered {self.status}"
+        if "content-encoding" in self.headers:
+            return "it sends another encoding than it was asked for"
+        told = self.headers.get("content-length", "")
+        sent = self.begins(asked) + int(told) if told.isascii() and told.isdecimal() else size
+        return f"it sends {sent} bytes of a file of {size}" if sent != size else ""
 
 
 class HuggingFaceSource:
@@ -63,7 +98,7 @@ class HuggingFaceSource:
         Raises BadValue for the endpoint, BadFile for the CA bundle.
         """
         self._repo, self._revision = repo, revision
-        self._may_be_signed = signed
+        self._may_be_signed, self._ca_bundle = signed, ca_bundle
         if ca_bundle:
             _trust(ca_bundle)
         self._api = HfApi(endpoint=endpoint)
@@ -155,7 +190,75 @@ class HuggingFaceSource:
         url = hf_hub_url(
             self._repo, file.path, revision=self._info.sha, endpoint=self._api.endpoint
         )
-        return io.BufferedReader(_Stream(self, url, offset, file.size), CHUNK)
+        return resumed(partial(self._open, url, file.size), offset, file.size, self)
+
+    def _open(self, url: str, size: int, at: int) -> IO[bytes]:
+        """The file's bytes from there on. Raises SourceUnreachable unless those are sent."""
+        answer = self._followed(url, {"Accept-Encoding": "identity", **from_byte(at)})
+        if why := answer.wrong(size, at):
+            answer.body.close()
+            raise SourceUnreachable(source=self, why=why)
+        skip(answer.body, at - answer.begins(at))
+        return answer.body
+
+    def _followed(self, url: str, headers: Mapping[str, str]) -> _Answer:
+        """The answer of the last place."""
+        for _ in range(_REDIRECTS):
+            with self._errors():
+                answer = self._ask(url, headers)
+                if answer.location is None:
+                    return answer
+                # Read, so that the connection can be used again.
+                skip(answer.body, CHUNK)
+                answer.body.close()
+                last, target = httpx2.URL(url), httpx2.URL(url).join(answer.location)
+                if why := no_redirect(last, target):
+                    raise SourceUnreachable(source=self, why=why)
+                # A name and a password in there would be sent on as credentials.
+                url = str(target.copy_with(username=None, password=None))
+        raise SourceUnreachable(source=self, why=f"it redirects more than {_REDIRECTS} times")
+
+    def _ask(self, url: str, headers: Mapping[str, str]) -> _Answer:
+        """What is not the endpoint's gets no credentials."""
+        if self._is_own(url):
+            return self._by_httpx(url, {**build_hf_headers(), **headers})
+        if {"all", httpx2.URL(url).scheme} & getproxies().keys():
+            return self._by_httpx(url, headers)
+        answer = self._elsewhere.get(url, headers)
+        body: Any = Body(answer, self._errors)
+        return _Answer(_shown(url), answer.status, answer.headers, body)
+
+    def _is_own(self, url: str) -> bool:
+        own, there = place_of(self._api.endpoint), place_of(url)
+        # It may want to be asked by https.
+        return there == own or (own[::2] == ("http", 80) and there == ("https", own[1], 443))
+
+    def _by_httpx(self, url: str, headers: Mapping[str, str]) -> _Answer:
+        with ExitStack() as stack:
+            asked = http_stream_backoff(
+                "GET",
+                url,
+                # Who asks too often is told when to come again; all else is tried again by us.
+                retry_on_status_codes=httpx2.codes.TOO_MANY_REQUESTS,
+                retry_on_exceptions=(),
+                headers=dict(headers),
+                follow_redirects=False,
+                timeout=_TIMEOUT,
+            )
+            response = stack.enter_context(asked)
+            if response.is_error:
+                response.raise_for_status()
+            body: Any = Chunked(self._chunks(response), stack.pop_all().close)
+            return _Answer(_shown(url), response.status_code, response.headers, body)
+
+    def _chunks(self, response: httpx2.Response) -> Iterator[bytes]:
+        with self._errors():
+            yield from response.iter_raw()
+
+    @cached_property
+    def _elsewhere(self) -> Redirected:
+        context = trusting(self._ca_bundle) if self._ca_bundle else httpx2.create_ssl_context()
+        return Redirected(context)
 
     def is_unchanged(self, file: SourceFile) -> bool:  # noqa: ARG002
         """A commit does not change."""
@@ -171,6 +274,9 @@ class HuggingFaceSource:
         except (
             HfHubHTTPError,
             httpx2.HTTPError,
+            httpx2.InvalidURL,
+            httpx2.StreamError,
+            urllib3.exceptions.HTTPError,
             OfflineModeIsEnabled,
             OSError,
             ValueError,
@@ -210,9 +316,13 @@ def _named(told: bytes) -> list[str]:
 def _why(error: Exception, response: httpx2.Response) -> str:
     """What the server said. Never the whole URL: one that S3 signed is as good as a password."""
     told = getattr(error, "server_message", None) or response.headers.get("x-error-message")
-    place = f"{response.url.scheme}://{response.url.host}"
-    said = f"{place} answered {response.status_code} {response.reason_phrase}"
+    said = f"{_shown(str(response.url))} answered {response.status_code} {response.reason_phrase}"
     return f"{said}: {'; '.join(told.splitlines())}" if told else said
+
+
+def _shown(url: str) -> str:
+    place = httpx2.URL(url)
+    return f"{place.scheme}://{place.netloc.decode()}"
 
 
 def _trust(ca_bundle: str) -> None:
@@ -238,68 +348,3 @@ def _stay(response: httpx2.Response) -> None:
 
 
 set_client_factory(_client)
-
-
-class _Stream(io.RawIOBase):
-    """A file's bytes by ranged GET; a broken connection goes on where it stopped."""
-
-    def __init__(self, source: HuggingFaceSource, url: str, offset: int, size: int) -> None:
-        self._source, self._url, self._at, self._size = source, url, offset, size
-        self._stack = ExitStack()
-        self._chunks: Iterator[bytes] | None = None
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        if not self._rest and self._at < self._size:
-            self._rest = memoryview(self._next())
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def _next(self) -> bytes:
-        with self._source._errors():
-            for left in reversed(range(_TRIES)):
-                chunks = self._open()  # Waits and tries again by itself.
-                try:
-                    chunk = next(chunks, b"")
-                    self._at += len(chunk)
-                    return chunk
-                except httpx2.HTTPError:
-                    self._disconnect()
-                    if not left:
-                        raise
-        return b""
-
-    def _open(self) -> Iterator[bytes]:
-        if self._chunks is None:
-            headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
-            response = self._stack.enter_context(
-                http_stream_backoff(
-                    "GET",
-                    self._url,
-                    headers={**headers, "Range": f"bytes={self._at}-"} if self._at else headers,
-                    follow_redirects=True,
-                    timeout=30,
-                )
-            )
-            response.raise_for_status()
-            if self._at and response.status_code != httpx2.codes.PARTIAL_CONTENT:
-                raise SourceUnreachable(source=self._url, why="it does not serve ranges")
-            sent = int(response.headers.get("Content-Length", self._size - self._at))
-            if sent != self._size - self._at:
-                why = f"it sends {self._at + sent} bytes of a file of {self._size}"
-                raise SourceUnreachable(source=self._url, why=why)
-            self._chunks = response.iter_bytes(CHUNK)
-        return self._chunks
-
-    def _disconnect(self) -> None:
-        self._stack.close()
-        self._chunks = None
-
-    def close(self) -> None:
-        self._disconnect()
-        super().close()

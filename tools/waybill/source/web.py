@@ -101,7 +101,7 @@ class Web:
         authorization: str | None,
         content: Iterable[bytes] | None,
     ) -> httpx2.Response:
-        own = _place(url) == _place(self._origin)
+        own = place_of(url) == place_of(self._origin)
         client = self._known if own else self._stranger
         if own and authorization:
             headers["Authorization"] = authorization
@@ -125,7 +125,7 @@ class Web:
         place = f"{response.url.scheme}://{response.url.netloc.decode()}"
         why = f"{place} answered {code} {response.reason_phrase}".rstrip()
         # Where we were sent on to may refuse too: its link is out of date then, not our token.
-        if _place(response.url) == _place(self._origin):
+        if place_of(response.url) == place_of(self._origin):
             if code in (401, 403):
                 return SourceRefused(source=source, why=why, credentials=self._asker.credentials)
             if code in (404, 410):
@@ -191,7 +191,8 @@ def total_size(response: httpx2.Response) -> int | None:
     return int(total) if total.isascii() and total.isdecimal() else None
 
 
-def _place(url: httpx2.URL) -> tuple[str, str, int | None]:
+def place_of(url: httpx2.URL | str) -> tuple[str, str, int | None]:
+    url = httpx2.URL(url)
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 
-from waybill import digest as digests
 from waybill.digest import Digest
 from waybill.errors import BadFile, BlobMissing, Corrupt, TooMuchSaid
 from waybill.manifest import PROVENANCE, STATEMENT_TYPE, Descriptor, Manifest, provenance
@@ -19,7 +18,6 @@ from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.keys import Signer
 from waybill.sign.statements import Statement
 from waybill.sign.trust import Policy
-from waybill.store import layout
 from waybill.store.layout import RepoId
 from waybill.store.publish import hold
 from waybill.store.store import Store
@@ -39,22 +37,20 @@ def envelopes(store: Store, repo: RepoId, commit: str) -> Iterator[bytes]:
 
 def signed(store: Store, repo: RepoId, commit: str) -> list[Descriptor]:
     """The same before they are read, the oldest first: who packs a model signs it then."""
-    listed = store.backend.list(layout.referrers(repo, commit))
-    written = {stat.key.rsplit("/", 1)[1]: stat.modified for stat in listed}
-    found = [
+    named = sorted(store.said(repo, commit), key=lambda stat: (stat.modified, stat.key))
+    return [
         one
-        for one in store.referrers(repo, commit)
+        for one in store.descriptors(stat.key for stat in named)
         if one.media_type == ENVELOPE_TYPE and one.size <= dsse.LIMIT
     ]
-    return sorted(found, key=lambda one: written.get(digests.hex_of(one.digest), 0.0))
 
 
 def kept(store: Store, repo: RepoId, commit: str) -> list[Descriptor]:
     """All that is kept with a revision, signed or not. Raises TooMuchSaid before any is read."""
-    listed = store.backend.list(layout.referrers(repo, commit))
-    if sum(1 for _ in listed) > trust.ENVELOPES:
+    named = store.said(repo, commit, trust.ENVELOPES + 1)
+    if len(named) > trust.ENVELOPES:
         raise _too_much(store, repo, commit)
-    return store.referrers(repo, commit)
+    return store.descriptors(stat.key for stat in named)
 
 
 def _too_much(store: Store, repo: RepoId, commit: str) -> TooMuchSaid:

@@ -33,6 +33,7 @@ from waybill.manifest import canonical
 from waybill.store import layout
 from waybill.store.base import Backend, Stat
 from waybill.store.store import Store
+from waybill.store.work import parallel
 
 RENEWED = 60.0
 """Seconds between two renewals."""
@@ -55,7 +56,7 @@ def settle(store: Store, write: Callable[[], object], keys: Sequence[str]) -> st
     backend = store.backend
 
     def look() -> list[Stat | None]:
-        return [backend.stat(key) for key in keys]
+        return parallel(backend.stat, keys)
 
     free = wait(store)
     write()

@@ -45,8 +45,7 @@ class Publication:
     def say(self, store: Store) -> None:
         """All but the revision itself."""
         repo, commit = self.repo, self.manifest.commit
-        for data, media_type in self.statements:
-            store.add_referrer(repo, commit, data, media_type)
+        parallel(lambda said: store.add_referrer(repo, commit, *said), self.statements)
         for upstream in self.upstreams:
             store.add_alias(repo, upstream, commit)
 
@@ -102,19 +101,22 @@ def hold(store: Store, repo: RepoId, commit: str, statements: Statements = ()) -
 
 
 def complete(store: Store, repo: RepoId, commit: str) -> Manifest:
-    """The manifest, once every blob is known to be there and checked.
+    """The manifest, once it and the files' blobs are known to be there and checked.
 
     Raises RepoNotFound, RevisionNotFound, BlobMissing, Corrupt.
     """
     manifest = store.manifest(repo, commit)
-    for blob in missing(manifest, store)[:1]:
+    for blob in _lacking(store, [manifest.descriptor, *manifest.blobs.values()])[:1]:
         raise BlobMissing(url=store.url, digest=blob.digest, needed_by=f"{repo}@{commit}")
     return manifest
 
 
 def missing(manifest: Manifest, store: Store) -> list[Descriptor]:
     """The contents of a revision that `store` lacks. Raises Corrupt for a wrong size."""
-    blobs = list(manifest.blobs.values())
+    return _lacking(store, list(manifest.blobs.values()))
+
+
+def _lacking(store: Store, blobs: Sequence[Descriptor]) -> list[Descriptor]:
     return [blob for blob, here in zip(blobs, parallel(store.has, blobs), strict=True) if not here]
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from itertools import islice
 from typing import IO, Any
 
 from waybill import digest as digests
@@ -34,6 +35,7 @@ from waybill.manifest import CONFIG_TYPE, MANIFEST_TYPE, Descriptor, Manifest, c
 from waybill.store import layout
 from waybill.store.base import Advance, Backend, BytesContent, Content, Stat, no_progress
 from waybill.store.layout import Ref, RepoId
+from waybill.store.recent import Recent
 from waybill.store.record import RECORD_TYPE, Head, Record
 from waybill.store.work import parallel
 
@@ -50,6 +52,7 @@ class Store:
         self._capacity = capacity
         self.url = backend.url
         self._single_writer = single_writer
+        self._recent = Recent()
 
     # The store itself.
 
@@ -162,12 +165,18 @@ class Store:
         return self.backend.copy(layout.blob(blob.digest), blob, origin.backend, advance)
 
     def read(self, digest: Digest) -> bytes:
-        """A small blob, whole and verified. Raises BlobMissing or Corrupt."""
+        """A small blob, whole and verified; what this process read lately is not asked for again.
+
+        Raises BlobMissing or Corrupt.
+        """
+        if known := self._recent.get(digest):
+            return known
         data = self.backend.read(layout.blob(digest))
         if data is None:
             raise self._lacking(digest)
         if digests.of(data) != digest:
             raise Corrupt(what=self._name(digest), expected=digest, found=digests.of(data))
+        self._recent.keep(digest, data)
         return data
 
     def write(self, data: bytes, media_type: str) -> Descriptor:
@@ -237,7 +246,14 @@ class Store:
 
     def referrers(self, repo: RepoId, commit: str) -> list[Descriptor]:
         """Statements about a revision."""
-        keys = [stat.key for stat in self._opened.list(layout.referrers(repo, commit))]
+        return self.descriptors(stat.key for stat in self.said(repo, commit))
+
+    def said(self, repo: RepoId, commit: str, most: int | None = None) -> list[Stat]:
+        """Where they are named, before any is read; no more of them than that are looked at."""
+        return list(islice(self._opened.list(layout.referrers(repo, commit)), most))
+
+    def descriptors(self, keys: Iterable[str]) -> list[Descriptor]:
+        """What keys of statements hold, of those that are still there."""
         return [blob for blob in parallel(self.descriptor, keys) if blob]
 
     def add_referrer(self, repo: RepoId, commit: str, data: bytes, media_type: str) -> None:

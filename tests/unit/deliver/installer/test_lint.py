@@ -84,14 +84,37 @@ def test_no_rule_stumbles_over_nonsense(rule: str) -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    [r"^\++[0-9]+$", r"^[*+]+$", r"^\\1$", r"^[]+]+$", "^a{1000}$", "^a{,9999999999}$"],
+    [
+        r"^\++[0-9]+$",
+        r"^[*+]+$",
+        r"^\\1$",
+        r"^[]+]+$",
+        "^a{1000}$",
+        "^a{,9999999999}$",
+        r"\A\pL+\z",
+        r"\x{41}",
+        r"^\\C$",
+        r"^[\p{L}\p{N}]{1,1000}$",
+    ],
 )
 def test_a_pattern_that_go_takes_breaks_no_rule(pattern: str) -> None:
     assert not found_in(pattern)
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"^(a)\1$", "^a++$", "^a{2000}$", "^a{2,1001}$", "^a{9999999999}$"]
+    "pattern",
+    [
+        r"^(a)\1$",
+        "^a++$",
+        "^a{2000}$",
+        "^a{2,1001}$",
+        "^a{9999999999}$",
+        "^a{1,9999999999}$",
+        r"^\C$",
+        r"^\p{Nope}$",
+        "[[:nope:]]",
+        "\ud800",
+    ],
 )
 def test_a_pattern_that_go_refuses_does(pattern: str) -> None:
     assert found_in(pattern)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import re2
+
 from waybill.deliver.installer.lint.folder import Folder, maps, options_in, strings
 from waybill.deliver.installer.lint.rule import Found, rule
 
@@ -15,14 +17,9 @@ TYPES = (
 _CHECKED = ("file", "password", "text", "textarea")
 _TEMPLATE = re.compile(r"repl\{\{.*\}\}|\{\{repl.*\}\}", re.DOTALL)
 _SECRET = re.compile(r"password|secret|token")
+_NOT_GO = re.compile(r"(?<!\\)(?:\\\\)*(?:\\C|\{(?:\d+,)?\d{9,}(?:,\d*)?\})")
+"""A byte of no character, and a count of more digits than Go reads."""
 _SUB = re.compile(r'(?:repl\[\[|\[\[repl)\s*ConfigOption\w*\s+"([^"]+)"')
-_PLAIN = re.compile(r"\\[^1-9]|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]")
-"""An escape or a class: no letter in it is an operator."""
-_NOT_RE2 = re.compile(r"\(\?(?:[=!>]|<[=!]|P=)|\\[1-9]|[*+?}]\+")
-"""What other engines know and Go's does not: looking around, references back, possession."""
-_COUNT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
-_MOST = 1000
-"""Go repeats nothing more often."""
 
 
 @rule("config-option-invalid-type", "error")
@@ -90,23 +87,20 @@ def invalid_regex(folder: Folder) -> Found:
 
 
 def _unreadable(pattern: str) -> str:
-    plain = _PLAIN.sub("x", pattern)
-    if _NOT_RE2.search(plain):
-        return "RE2 does not know: leave out looking around and references back"
-    if any(len(count) > 4 or int(count) > _MOST for count in _counts(plain)):
-        return f"repeats more than {_MOST} times"
+    """RE2 has Go's syntax, but for what is looked for first."""
+    if _NOT_GO.search(pattern):
+        return "Go does not know"
+    options = re2.Options()
+    options.log_errors = False
+    # Go asks for no room in advance.
+    options.max_mem = 256 << 20
     try:
-        re.compile(pattern)
-    except (re.error, RecursionError) as error:
-        return f"is no pattern: {error}"
-    except OverflowError:
-        # Of `{,n}` alone, which Go takes for letters.
-        pass
+        re2.compile(pattern, options)
+    except re2.error as error:
+        return f"RE2 does not know: {error.args[0].decode(errors='replace')}"
+    except UnicodeEncodeError:
+        return "is no text"
     return ""
-
-
-def _counts(plain: str) -> list[str]:
-    return [count.lstrip("0") or "0" for pair in _COUNT.findall(plain) for count in pair if count]
 
 
 @rule("config-option-regex-validator-invalid-type", "error")
