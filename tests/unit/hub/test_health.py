@@ -1,9 +1,12 @@
-"""Alive at once; ready when the store has been reached, and from then on."""
+"""Alive at once; ready when the store has been reached, and from then on; what it gives."""
 
 from pathlib import Path
 
+import pytest
+from starlette.testclient import TestClient
+
 from tests.unit.hub.conftest import Serve, Watched
-from tests.unit.hub.models import REPO
+from tests.unit.hub.models import REPO, UPSTREAM
 from waybill.errors import StoreUnreachable
 from waybill.manifest import Manifest
 from waybill.store.store import Store
@@ -54,3 +57,27 @@ def test_a_directory_that_is_no_longer_mounted(
     root.rmdir()
     (tmp_path / "away").rename(root)
     assert hub.get(config).status_code == 200
+
+
+def test_who_knows_commit_and_digest_is_told_without_a_token(
+    guarded: TestClient, tiny: Manifest
+) -> None:
+    place, digest = f"/readyz/{REPO}/{tiny.commit}", tiny.descriptor.digest
+    assert guarded.get(f"{place}/{digest}").json() == {"status": "ready"}
+    assert guarded.get(f"/readyz/{REPO}/{UPSTREAM}/{digest}").status_code == 200
+    other = digest[:-1] + ("0" if digest[-1] != "0" else "1")
+    for path in (
+        f"{place}/{other}",
+        f"{place}/",
+        f"/readyz/{REPO}/main/{digest}",
+        f"/readyz/{REPO}/{'0' * 40}/{digest}",
+        f"/readyz/acme/other/{tiny.commit}/{digest}",
+    ):
+        assert guarded.get(path).status_code == 404, path
+
+
+@pytest.mark.parametrize("path", ["//api/models", "/../api/models", "/%2e%2e/api/models"])
+def test_nothing_else_is_open_below_it(guarded: TestClient, path: str, tiny: Manifest) -> None:
+    answer = guarded.get(f"/readyz{path}/{REPO}")
+    assert answer.status_code in (401, 404)
+    assert tiny.commit not in answer.text

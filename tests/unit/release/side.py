@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.unit.clock import Time
-from tests.unit.release.world import World
-from waybill.deliver.live import DIGEST
+from tests.unit.release.world import REPO, World
+from waybill.deliver.live import DIGEST, GATEWAY, HUB
 from waybill.deliver.rollout import Object
 from waybill.errors import PodSilent
 
@@ -19,6 +19,7 @@ class Side:
     """Two revisions behind one gateway, which asks the new one by its weight in the pins.
 
     `failing` says of a time which share of its answers fail, `silent` which pods say nothing.
+    `hub` is what it gives, where that is not what is pinned.
     """
 
     world: World
@@ -31,6 +32,7 @@ class Side:
     wanted: dict[str, int] = field(default_factory=dict)
     available: Callable[[str, float], int] = lambda _commit, _now: 1
     models: str = ""
+    hub: list[str] = field(default_factory=list)
     asked: int = 1
     healthy: Callable[[float], int] = lambda _: 1
     ready: Callable[[float], bool] = lambda _: True
@@ -64,7 +66,10 @@ class Side:
             commit = next(each for each in self.commits if each[:8] == pod[-8:])
             root = {"id": f"chat@{commit[:8]}", "root": f"/models/{commit}"}
             return self.models or json.dumps({"data": [root]})
-        return self._gateway() if port == 9902 else ""
+        has = self.hub or [f"{REPO}/{self.commits[-1]}/{self.digest}"]
+        if port == HUB and path.removeprefix("/readyz/") not in has:
+            raise PodSilent(pod=pod, path=path, port=port, why="it says 404")
+        return self._gateway() if port == GATEWAY else ""
 
     def _gateway(self) -> str:
         """100 requests a second, shared by weight since the last look."""

@@ -153,6 +153,15 @@ def test_no_traffic_moves_to_an_engine_of_another_digest(scene: Scene) -> None:
     assert scene.weights == []
 
 
+def test_no_traffic_moves_to_what_a_hub_does_not_give(scene: Scene) -> None:
+    scene.side.hub = ["Acme/Chat/another/one"]
+    commit, digest = scene.side.commits[1], scene.side.digest
+    said = f"the hub w-model-hub does not give Acme/Chat@{commit} as {digest}"
+    with pytest.raises(NotServed, match=said):
+        scene.run()
+    assert scene.weights == []
+
+
 @pytest.mark.parametrize("page", ["<html>busy</html>", "[]", '{"data": [{}]}'])
 def test_an_engine_that_answers_something_else_is_told(scene: Scene, page: str) -> None:
     scene.side.models = page

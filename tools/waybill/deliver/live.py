@@ -17,8 +17,8 @@ from waybill.errors import PodSilent
 DIGEST = "waybill.dev/digest"
 """What the chart writes on an engine's pods: the digest of the manifest that they were made for."""
 COMPONENT = "app.kubernetes.io/component"
-ENGINE, GATEWAY = 8000, 9902
-"""Ports of an engine's API and metrics, and of a gateway's metrics."""
+ENGINE, GATEWAY, HUB = 8000, 9902, 8080
+"""Ports of an engine's API and metrics, of a gateway's metrics, and of a hub."""
 _HEALTHY = "envoy_cluster_membership_healthy"
 _SHOWN = 80
 
@@ -74,8 +74,11 @@ class Engines:
     def gateways(self) -> list[Object]:
         return _staying(self.cluster.listed("pods", self._selector("gateway")))
 
+    def hubs(self) -> list[Object]:
+        return _staying(self.cluster.listed("pods", self._selector("model-hub")))
+
     def objections(self) -> Iterator[str]:
-        """Why this is not what the pin says: by annotation, by the engines, by the gateways.
+        """Why this is not what the pin says: by annotation, by engines, by gateways, by hubs.
 
         Raises PodSilent.
         """
@@ -84,6 +87,8 @@ class Engines:
         for pod in self.pods():
             yield from self._of_pod(pod)
         yield from self.unheard()
+        for name in _ready(self.hubs()):
+            yield from self._of_hub(name)
 
     def unheard(self) -> Iterator[str]:
         """Which gateways send requests to fewer of them than there are. Raises PodSilent."""
@@ -106,6 +111,14 @@ class Engines:
             raise PodSilent(pod=name, path=path, port=ENGINE, why=why) from error
         if not roots.get(self.name, "").endswith(f"/{self.revision.commit}"):
             yield f"the engine {name} serves {', '.join(map(str, roots.values()))}"
+
+    def _of_hub(self, name: str) -> Iterator[str]:
+        """What it gives to engines that start is asked of itself: it may read another store."""
+        repo, commit, digest = self.revision.repo, self.revision.commit, self.revision.digest
+        try:
+            self.cluster.fetched(name, HUB, f"/readyz/{repo}/{commit}/{digest}")
+        except PodSilent as error:
+            yield f"the hub {name} does not give {repo}@{commit} as {digest} ({error})"
 
     def look(self, slot: str, *, whole: bool) -> Look:
         """The counters as they stand, of all pods that are ready; where not `whole`, of those that

@@ -43,6 +43,7 @@ def _routes_of(repo: str) -> list[Route]:
 ROUTES = [
     Route("/healthz", health.alive),
     Route("/readyz", health.ready),
+    Route("/readyz/{owner}/{name}/{revision}/{digest}", health.gives),
     Route("/metrics", metrics),
     Route("/api/whoami-v2", whoami.whoami),
     *_routes_of("{owner}/{name}"),

@@ -24,6 +24,8 @@ log = logging.getLogger("waybill.hub")
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked by the kubelet and by Prometheus, who have no token for us."""
+KNOWN = "/readyz/"
+"""Below it is said whether what the asker knows is there."""
 LEEWAY = 60
 """Seconds that clocks may differ."""
 LONGEST = 16 << 10
@@ -157,7 +159,8 @@ class Gate:
         self._app, self._auth = app, auth
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in OPEN:
+        path = scope.get("path", "")
+        if scope["type"] == "http" and path not in OPEN and not path.startswith(KNOWN):
             try:
                 scope["subject"] = await self._auth.subject(Headers(scope=scope))
             except WaybillError as error:
