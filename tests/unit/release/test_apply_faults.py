@@ -253,7 +253,7 @@ def test_first_promotion_has_nothing_before_it(site: Site) -> None:
     assert site.world.stable("test", "draft") == site.world.stable("test") == commit
 
 
-def test_first_pin_of_a_plan_that_lost_another_model_stays(site: Site) -> None:
+def test_first_pin_is_not_made_by_a_plan_that_lost_another_model(site: Site) -> None:
     site.policy()
     world = site.world
     world.pin("dev", world.revision("dev", 5, OTHER).commit, "a", OTHER)
@@ -263,5 +263,23 @@ def test_first_pin_of_a_plan_that_lost_another_model_stays(site: Site) -> None:
     world.pin("test", seven)
     with pytest.raises(RefMoved, match=r"pins/test.chat.stable"):
         apply.carry_out(late)
-    assert world.stable("test", "a") == world.ref("test", "a", OTHER) == world.stable("dev", "a")
+    assert (world.stable("test", "a"), world.ref("test", "a", OTHER)) == (None, None)
     assert world.stable("test") == seven
+
+
+def test_of_two_first_pins_the_one_that_nobody_else_made_stays(site: Site) -> None:
+    """A store takes no ref away; the model that was lost is whose it is."""
+    site.policy()
+    world = site.world
+    five = world.revision("dev", 5, OTHER).commit
+    for model in ("a", "b"):
+        world.pin("dev", five, model, OTHER)
+    promote.copy(site.prepare().promotion)
+    late, before = site.take(saved(site)), world.stable("test")
+    seven = world.revision("test", 7, OTHER).commit
+    world.pin("test", seven, "b", OTHER)
+    with pytest.raises(RefMoved, match=r"pins/test.b.stable"):
+        apply.carry_out(late)
+    assert world.stable("test", "a") == world.ref("test", "a", OTHER) == five
+    assert world.stable("test", "b") == seven
+    assert world.stable("test") == world.ref("test") == before

@@ -114,7 +114,8 @@ def carry_out(
             hold(move.store, move.repo, move.revision.commit, statements)
     moved: list[tuple[Move, Head]] = []
     lost: RefMoved | None = None
-    for move in moves:
+    # First pins come last: a store takes no ref away, so nothing else must be lost after them.
+    for move in sorted(moves, key=lambda move: move.seen is None):
         try:
             moved.append((move, _move_ref(move, reason)))
         except RefMoved as error:
