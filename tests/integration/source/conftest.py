@@ -1,10 +1,12 @@
 """A model's files, a command that packs them, and credentials that are nobody's."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import set_client_factory
+from huggingface_hub.utils._http import default_client_factory
 
 from tests.integration.bundle.conftest import Process
 from tests.store_contents import noise
@@ -43,6 +45,13 @@ def sums(model: Path) -> Path:
     lines = [f"{hashlib.sha256(data).hexdigest()}  ./{path}" for path, data in FILES.items()]
     (model / "SHA256SUMS").write_text("\n".join(lines) + "\n")
     return model
+
+
+@pytest.fixture
+def default_client() -> Iterator[None]:
+    """What one source trusts, the client library trusts for the whole process."""
+    yield
+    set_client_factory(default_client_factory)
 
 
 @pytest.fixture(autouse=True)

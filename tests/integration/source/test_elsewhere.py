@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import set_client_factory
-from huggingface_hub.utils._http import default_client_factory
 
 from tests.faults import BROKEN, NOT_HERE, faulty
 from tests.integration.bundle.conftest import Process
@@ -128,7 +126,8 @@ def test_a_bundle_is_not_written_into_the_store_it_comes_from(store: str) -> Non
     assert source.holds(Path(store.removeprefix("file://")) / "out")
 
 
-def test_a_hub_has_to_be_trusted(tmp_path: Path, default_client: None) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("default_client")
+def test_a_hub_has_to_be_trusted(tmp_path: Path) -> None:
     authority, commit = Authority.new(), "c" * 40
     authority.context("localhost", tmp_path / "server")
     (tmp_path / "ca.crt").write_text(authority.pem)
@@ -146,13 +145,6 @@ def test_a_hub_has_to_be_trusted(tmp_path: Path, default_client: None) -> None: 
             open_source(url).files()
         trusting = Reach(ca_bundle=str(tmp_path / "ca.crt"))
         assert contents(open_source(url, trusting)) == {"config.json": b"{}"}
-
-
-@pytest.fixture
-def default_client() -> Iterator[None]:
-    """What one source trusts, the client library trusts for the whole process."""
-    yield
-    set_client_factory(default_client_factory)
 
 
 def test_a_revision_of_a_hub_is_read_and_stays_the_same(

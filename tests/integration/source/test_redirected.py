@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import set_client_factory
-from huggingface_hub.utils._http import close_session, default_client_factory
+from huggingface_hub.utils._http import close_session
 
 from tests.faults import BROKEN, CUT, faulty
 from tests.integration.gateway.certificates import Authority
@@ -125,12 +124,12 @@ def test_circles_are_left(hub: Website) -> None:
 def test_a_proxy_of_the_environment_is_used_unless_it_is_passed_by(
     hub: Website, elsewhere: Website, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, file = at(hub)
     hub.moved_to = "http://files.example"
     with faulty(elsewhere.url) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.endpoint.replace("//", "//robot:secret@"))
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         close_session()  # It has read the environment when it began.
+        source, file = at(hub)
         with source.open(file) as stream:
             assert stream.read() == DATA
         assert proxy.count(lambda _, path: path.endswith(FILE)) == 1
@@ -138,24 +137,16 @@ def test_a_proxy_of_the_environment_is_used_unless_it_is_passed_by(
         monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
         close_session()
         hub.moved_to = elsewhere.url
+        source, file = at(hub)
         with source.open(file) as stream:
             assert stream.read() == DATA
         assert proxy.count(lambda _, path: path.endswith(FILE)) == 1
     close_session()
 
 
-@pytest.fixture
-def default_client() -> Iterator[None]:
-    """What one source trusts, the client library trusts for the whole process."""
-    yield
-    set_client_factory(default_client_factory)
-
-
+@pytest.mark.usefixtures("default_client")
 def test_it_has_to_be_trusted_and_https_is_never_left_for_http(
-    hub: Website,
-    elsewhere: Website,
-    tmp_path: Path,
-    default_client: None,  # noqa: ARG001
+    hub: Website, elsewhere: Website, tmp_path: Path
 ) -> None:
     for name in ("ours", "others"):
         authority = Authority.new()

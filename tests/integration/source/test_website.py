@@ -17,6 +17,7 @@ from tests.integration.source.conftest import (
 )
 from tests.integration.source.website import Website, website
 from tests.store_contents import noise
+from tests.unit.clock import Time
 from waybill.digest import PIECE
 from waybill.errors import (
     BadFile,
@@ -27,7 +28,7 @@ from waybill.errors import (
     SourceRefused,
     SourceUnreachable,
 )
-from waybill.source import streams
+from waybill.source import streams, web
 from waybill.source.base import Origin
 from waybill.source.connect import open_source
 from waybill.source.credentials import basic
@@ -135,6 +136,24 @@ def test_a_busy_server_is_asked_again(site: Website) -> None:
     site.busy = 100
     with pytest.raises(SourceUnreachable, match="answered 503 Service Unavailable"):
         open_source(f"{site.url}/config.json").files()
+
+
+def test_a_server_that_says_when_to_come_again_is_asked_then(
+    site: Website, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retry-After, or RateLimit as Hugging Face has it; what says nothing of that is only busy."""
+    clock = Time()
+    monkeypatch.setattr(web, "time", clock)
+    site.tired = [{"Retry-After": "3"}, {"RateLimit": '"resolvers";r=0;t=40'}]
+    source = open_source(f"{site.url}/config.json")
+    assert source.files()
+    assert (clock.now, len(site.asked)) == (43, 3)
+    site.tired = [{"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, {}]
+    assert open_source(f"{site.url}/config.json").files()
+    site.tired = [{"Retry-After": "1"}] * 100
+    with pytest.raises(SourceUnreachable, match="answered 429 Too Many Requests"):
+        open_source(f"{site.url}/config.json").files()
+    assert clock.now <= 43 + 2 * 5 * (1 + len(streams.ASKING)), "HEAD and GET, each five times"
 
 
 def test_a_connection_that_breaks_is_gone_on_with_by_range(site: Website) -> None:
@@ -293,7 +312,7 @@ def test_neither_is_it_by_a_hub(kind: str, site: Website, sums: Path, authority:
             source.files()
         assert safe.asked
     site.moved_to = f"{site.url}/there"
-    with pytest.raises(SourceUnreachable, match="answered 404"):
+    with pytest.raises(SourceNotFound, match="answered 404"):
         open_source(f"hub+{site.url}/moved#acme/demo").files()
     assert site.asked[-1][1] == "/there/api/models/acme/demo/revision/main"
     assert len(site.asked) == 2

@@ -20,6 +20,7 @@ class Website:
 
     `accepts`: the header that opens it, if it is closed. Below /moved/ it sends to `moved_to` what
     it has not itself.
+    `tired`: headers of answers that say that these are too many requests, the next first.
     `plain`: without ranges, and without a word about what may have changed.
     """
 
@@ -28,6 +29,7 @@ class Website:
     accepts: str | None = None
     moved_to: str = ""
     busy: int = 0
+    tired: list[dict[str, str]] = field(default_factory=list)
     plain: bool = False
     asked: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)
 
@@ -48,6 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
         if site.busy:
             site.busy -= 1
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE)
+        elif site.tired:
+            self._answer(HTTPStatus.TOO_MANY_REQUESTS, **site.tired.pop(0))
         elif site.accepts and told["Authorization"] != site.accepts:
             self._answer(HTTPStatus.UNAUTHORIZED)
         elif self.path.startswith("/moved/") and not path.is_file():

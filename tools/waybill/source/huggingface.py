@@ -5,26 +5,20 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, Any
-from urllib.request import getproxies
+from typing import IO
 
 import httpx2
-import urllib3
 from huggingface_hub import HfApi, hf_hub_url, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.hf_api import ModelInfo
-from huggingface_hub.utils import (  # type: ignore[attr-defined]
-    build_hf_headers,
-    http_stream_backoff,
-)
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from huggingface_hub.utils._http import hf_request_event_hook
 
 from waybill import digest as digests
-from waybill.digest import CHUNK, is_commit
+from waybill.digest import is_commit
 from waybill.errors import (
     RepoNotFound,
     RevisionNotFound,
@@ -38,45 +32,13 @@ from waybill.manifest import safe_path
 from waybill.sign import dsse, trust
 from waybill.source.base import Origin, SourceFile
 from waybill.source.card import license_of
-from waybill.source.redirected import Body, Redirected
-from waybill.source.streams import Chunked, resumed, skip
-from waybill.source.web import from_byte, no_redirect, place_of
+from waybill.source.reach import Reach
+from waybill.source.streams import patiently, resumed
+from waybill.source.web import Asker, Web, from_byte, no_redirect, refusal, total_size
 from waybill.store.connect import check_endpoint, trusting
 
-_REDIRECTS = 10
-_TIMEOUT = 30
 _GATE = "what it asks for: a hub of ours for a signature, others for their terms to be accepted"
 _CREDENTIALS = "that HF_TOKEN, or the file HF_TOKEN_PATH, holds a token that it trusts"
-
-
-@dataclass(frozen=True)
-class _Answer:
-    place: str
-    """The server, as people are shown it."""
-    status: int
-    headers: Mapping[str, str]
-    body: IO[bytes]
-
-    @property
-    def location(self) -> str | None:
-        """Where it leads to, if it does."""
-        leads = self.status in (301, 302, 303, 307, 308)
-        return self.headers.get("location") if leads else None
-
-    def begins(self, asked: int) -> int:
-        """The first byte that it has."""
-        return asked if self.status == httpx2.codes.PARTIAL_CONTENT else 0
-
-    def wrong(self, size: int, asked: int) -> str:
-        """Why these are not the bytes of a file of that size from there on, if they are not."""
-        if self.status not in (httpx2.codes.OK, httpx2.codes.PARTIAL_CONTENT):
-            # What the hub redirects to may refuse, too: its link is out of date then.
-            return f"{self.place} answered {self.status}"
-        if "content-encoding" in self.headers:
-            return "it sends another encoding than it was asked for"
-        told = self.headers.get("content-length", "")
-        sent = self.begins(asked) + int(told) if told.isascii() and told.isdecimal() else size
-        return f"it sends {sent} bytes of a file of {size}" if sent != size else ""
 
 
 class HuggingFaceSource:
@@ -149,24 +111,17 @@ class HuggingFaceSource:
     def _signatures(self, path: str) -> bytes | None:
         """What the hub says of them; None where it does not know."""
         place = f"{self._api.endpoint}/api/models/{self._repo}/signatures/{self._info.sha}{path}"
-        data = bytearray()
-        with (
-            self._errors(),
-            http_stream_backoff("GET", place, headers=build_hf_headers(), timeout=30) as response,
-        ):
-            # A hub of another kind may say anything of what it does not know.
-            code = response.status_code
-            unknown = not path and response.is_client_error
-            if code == httpx2.codes.NOT_FOUND or (
-                unknown and code != httpx2.codes.TOO_MANY_REQUESTS
-            ):
-                return None
-            response.raise_for_status()
-            for chunk in response.iter_bytes(CHUNK):
-                data += chunk
-                if len(data) > dsse.LIMIT:
-                    raise SourceUnreachable(source=self, why="a signature of it is too long")
-        return bytes(data)
+        return patiently(lambda: self._said(place, whatever=not path))
+
+    def _said(self, place: str, *, whatever: bool) -> bytes | None:
+        """A hub of another kind may say anything, `whatever` it is, of what it does not know."""
+        response = self._ask(place)
+        code = response.status_code
+        unknown = whatever and response.is_client_error
+        if code == httpx2.codes.NOT_FOUND or (unknown and code != httpx2.codes.TOO_MANY_REQUESTS):
+            response.close()
+            return None
+        return self._web.read(self._web.checked(response), dsse.LIMIT)
 
     def files(self) -> Sequence[SourceFile]:
         found = []
@@ -194,71 +149,30 @@ class HuggingFaceSource:
 
     def _open(self, url: str, size: int, at: int) -> IO[bytes]:
         """The file's bytes from there on. Raises SourceUnreachable unless those are sent."""
-        answer = self._followed(url, {"Accept-Encoding": "identity", **from_byte(at)})
-        if why := answer.wrong(size, at):
-            answer.body.close()
+        response = self._get(url, from_byte(at))
+        sent = total_size(response)
+        if sent not in (None, size):
+            response.close()
+            why = f"it sends {sent} bytes of a file of {size}"
             raise SourceUnreachable(source=self, why=why)
-        skip(answer.body, at - answer.begins(at))
-        return answer.body
-
-    def _followed(self, url: str, headers: Mapping[str, str]) -> _Answer:
-        """The answer of the last place."""
-        for _ in range(_REDIRECTS):
-            with self._errors():
-                answer = self._ask(url, headers)
-                if answer.location is None:
-                    return answer
-                # Read, so that the connection can be used again.
-                skip(answer.body, CHUNK)
-                answer.body.close()
-                last, target = httpx2.URL(url), httpx2.URL(url).join(answer.location)
-                if why := no_redirect(last, target):
-                    raise SourceUnreachable(source=self, why=why)
-                # A name and a password in there would be sent on as credentials.
-                url = str(target.copy_with(username=None, password=None))
-        raise SourceUnreachable(source=self, why=f"it redirects more than {_REDIRECTS} times")
-
-    def _ask(self, url: str, headers: Mapping[str, str]) -> _Answer:
-        """What is not the endpoint's gets no credentials."""
-        if self._is_own(url):
-            return self._by_httpx(url, {**build_hf_headers(), **headers})
-        if {"all", httpx2.URL(url).scheme} & getproxies().keys():
-            return self._by_httpx(url, headers)
-        answer = self._elsewhere.get(url, headers)
-        body: Any = Body(answer, self._errors)
-        return _Answer(_shown(url), answer.status, answer.headers, body)
-
-    def _is_own(self, url: str) -> bool:
-        own, there = place_of(self._api.endpoint), place_of(url)
-        # It may want to be asked by https.
-        return there == own or (own[::2] == ("http", 80) and there == ("https", own[1], 443))
-
-    def _by_httpx(self, url: str, headers: Mapping[str, str]) -> _Answer:
-        with ExitStack() as stack:
-            asked = http_stream_backoff(
-                "GET",
-                url,
-                # Who asks too often is told when to come again; all else is tried again by us.
-                retry_on_status_codes=httpx2.codes.TOO_MANY_REQUESTS,
-                retry_on_exceptions=(),
-                headers=dict(headers),
-                follow_redirects=False,
-                timeout=_TIMEOUT,
-            )
-            response = stack.enter_context(asked)
-            if response.is_error:
-                response.raise_for_status()
-            body: Any = Chunked(self._chunks(response), stack.pop_all().close)
-            return _Answer(_shown(url), response.status_code, response.headers, body)
-
-    def _chunks(self, response: httpx2.Response) -> Iterator[bytes]:
-        with self._errors():
-            yield from response.iter_raw()
+        return self._web.body(response, at)
 
     @cached_property
-    def _elsewhere(self) -> Redirected:
-        context = trusting(self._ca_bundle) if self._ca_bundle else httpx2.create_ssl_context()
-        return Redirected(context)
+    def _web(self) -> Web:
+        reach = Reach(ca_bundle=self._ca_bundle)
+        return Web(Asker(self, _CREDENTIALS), self._api.endpoint, reach)
+
+    def _ask(self, url: str, headers: Mapping[str, str] | None = None) -> httpx2.Response:
+        known = build_hf_headers()
+        authorization = known.pop("authorization", None)
+        return self._web.ask("GET", url, {**known, **(headers or {})}, authorization)
+
+    def _get(self, url: str, headers: Mapping[str, str] | None = None) -> httpx2.Response:
+        response = self._ask(url, headers)
+        if response.is_success:
+            return response
+        response.close()
+        raise self._refused(response)
 
     def is_unchanged(self, file: SourceFile) -> bool:  # noqa: ARG002
         """A commit does not change."""
@@ -276,7 +190,6 @@ class HuggingFaceSource:
             httpx2.HTTPError,
             httpx2.InvalidURL,
             httpx2.StreamError,
-            urllib3.exceptions.HTTPError,
             OfflineModeIsEnabled,
             OSError,
             ValueError,
@@ -285,23 +198,25 @@ class HuggingFaceSource:
 
     def _failure(self, error: Exception) -> WaybillError:
         response = getattr(error, "response", None)
-        if response is None:
-            why = next(iter(str(error).splitlines()), type(error).__name__)
-            return SourceUnreachable(source=self, why=why)
-        why = _why(error, response)
-        # What the hub redirects to may refuse too: its link is out of date then, not our token.
-        if str(response.url).startswith(self._api.endpoint):
-            code = response.headers.get("x-error-code")
-            if response.status_code in (401, 403):
-                asked = _GATE if code == Unsigned.hf_code else _CREDENTIALS
-                return SourceRefused(source=self, why=why, credentials=asked)
-            if code == RepoNotFound.hf_code:
-                return RepoNotFound(repo=self._repo, url=self._api.endpoint)
-            if code == RevisionNotFound.hf_code:
-                return RevisionNotFound(
-                    repo=self._repo, revision=self._revision, url=self._api.endpoint
-                )
+        if response is not None:
+            return self._refused(response, getattr(error, "server_message", None))
+        why = next(iter(str(error).splitlines()), type(error).__name__)
         return SourceUnreachable(source=self, why=why)
+
+    def _refused(self, response: httpx2.Response, said: str | None = None) -> WaybillError:
+        """By Hugging Face's codes, where the hub itself says them; `said` explains it."""
+        said = said or response.headers.get("x-error-message")
+        why = f"{refusal(response)}: {'; '.join(said.splitlines())}" if said else refusal(response)
+        code = response.headers.get("x-error-code") if self._web.is_own(response.url) else None
+        if code == Unsigned.hf_code and response.status_code in (401, 403):
+            return SourceRefused(source=self, why=why, credentials=_GATE)
+        if code == RepoNotFound.hf_code:
+            return RepoNotFound(repo=self._repo, url=self._api.endpoint)
+        if code == RevisionNotFound.hf_code:
+            return RevisionNotFound(
+                repo=self._repo, revision=self._revision, url=self._api.endpoint
+            )
+        return self._web.failure(response, why)
 
 
 def _named(told: bytes) -> list[str]:
@@ -311,18 +226,6 @@ def _named(told: bytes) -> list[str]:
             case {"signatures": [*named]}:
                 return [one for one in named if digests.is_digest(str(one))]
     return []
-
-
-def _why(error: Exception, response: httpx2.Response) -> str:
-    """What the server said. Never the whole URL: one that S3 signed is as good as a password."""
-    told = getattr(error, "server_message", None) or response.headers.get("x-error-message")
-    said = f"{_shown(str(response.url))} answered {response.status_code} {response.reason_phrase}"
-    return f"{said}: {'; '.join(told.splitlines())}" if told else said
-
-
-def _shown(url: str) -> str:
-    place = httpx2.URL(url)
-    return f"{place.scheme}://{place.netloc.decode()}"
 
 
 def _trust(ca_bundle: str) -> None:

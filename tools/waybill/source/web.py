@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import IO
+from urllib.request import getproxies
 
 import httpx2
 
@@ -21,12 +24,15 @@ from waybill.errors import (
 )
 from waybill.source.reach import Reach
 from waybill.source.streams import Chunked, skip
+from waybill.source.transport import Transport
 from waybill.store.connect import trusting
 
 _REDIRECTS = 10
 _TIMEOUT = 30
 _STORING = 300
 """Seconds to wait for an answer; who was sent gigabytes may copy them before giving one."""
+_TRIES = 5
+"""How often a server is asked that says when it wants to be asked again."""
 _PLAIN = {"Accept-Encoding": "identity"}
 """Bytes as they are stored: ranges of a body that was compressed on the way mean nothing."""
 
@@ -57,7 +63,10 @@ class Web:
         return self._client(trusting(self._ca_bundle))
 
     def _client(self, context: ssl.SSLContext) -> httpx2.Client:
-        client = httpx2.Client(verify=context, timeout=_TIMEOUT)
+        # httpx knows the rules of proxies.
+        proxied = getproxies().keys() & {"all", "http", "https"}
+        transport = None if proxied else Transport(context)
+        client = httpx2.Client(verify=context, timeout=_TIMEOUT, transport=transport)
         weakref.finalize(self, client.close)
         return client
 
@@ -71,8 +80,26 @@ class Web:
     ) -> httpx2.Response:
         """The answer, its body not read yet, redirects followed. Raises SourceUnreachable.
 
-        Content is sent once, and follows no redirect; `headers` say its length.
+        Content is sent once, and follows no redirect; `headers` say its length. A server that has
+        been asked too often, and says for how long, is asked again after that.
         """
+        for _ in range(_TRIES):
+            response = self._followed(method, url, headers, authorization, content)
+            pause = _pause(response)
+            if pause is None or content is not None:
+                return response
+            response.close()
+            time.sleep(pause)
+        return self._followed(method, url, headers, authorization, content)
+
+    def _followed(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        authorization: str | None,
+        content: Iterable[bytes] | None,
+    ) -> httpx2.Response:
         target, last = httpx2.URL(url), httpx2.URL(url)
         for _ in range(_REDIRECTS):
             told = {**_PLAIN, **(headers or {})}
@@ -101,7 +128,7 @@ class Web:
         authorization: str | None,
         content: Iterable[bytes] | None,
     ) -> httpx2.Response:
-        own = place_of(url) == place_of(self._origin)
+        own = self.is_own(url)
         client = self._known if own else self._stranger
         if own and authorization:
             headers["Authorization"] = authorization
@@ -112,6 +139,11 @@ class Web:
             )
             return client.send(request, stream=True)
 
+    def is_own(self, url: httpx2.URL) -> bool:
+        """Whether credentials go there: the server may want to be asked by https."""
+        own, there = _place(self._origin), _place(url)
+        return there == own or (own[::2] == ("http", 80) and there == ("https", own[1], 443))
+
     def checked(self, response: httpx2.Response) -> httpx2.Response:
         """The answer if it is a good one. Raises SourceRefused, SourceNotFound, -Unreachable."""
         if response.is_success:
@@ -119,13 +151,11 @@ class Web:
         response.close()
         raise self.failure(response)
 
-    def failure(self, response: httpx2.Response) -> WaybillError:
-        source, code = self._asker.source, response.status_code
-        # Never the whole URL: one that S3 signed is as good as a password.
-        place = f"{response.url.scheme}://{response.url.netloc.decode()}"
-        why = f"{place} answered {code} {response.reason_phrase}".rstrip()
+    def failure(self, response: httpx2.Response, why: str = "") -> WaybillError:
+        """`why`: more than that it refused."""
+        source, code, why = self._asker.source, response.status_code, why or refusal(response)
         # Where we were sent on to may refuse too: its link is out of date then, not our token.
-        if place_of(response.url) == place_of(self._origin):
+        if self.is_own(response.url):
             if code in (401, 403):
                 return SourceRefused(source=source, why=why, credentials=self._asker.credentials)
             if code in (404, 410):
@@ -179,6 +209,24 @@ def no_redirect(last: httpx2.URL, target: httpx2.URL) -> str:
     return "" if followed else f"it redirects from {last.scheme} to {target.scheme}"
 
 
+def refusal(response: httpx2.Response) -> str:
+    """Who refused how. Never the whole URL: one that S3 signed is as good as a password."""
+    place = f"{response.url.scheme}://{response.url.netloc.decode()}"
+    return f"{place} answered {response.status_code} {response.reason_phrase}".rstrip()
+
+
+def _pause(response: httpx2.Response) -> float | None:
+    """Seconds that a server wants not to be asked, where it says so (RFC 9110, 10.2.3, and the
+    IETF's draft on RateLimit header fields, as Hugging Face sends them)."""
+    if response.status_code != httpx2.codes.TOO_MANY_REQUESTS:
+        return None
+    headers = response.headers
+    told = re.fullmatch(r"(\d{1,3})", headers.get("retry-after", "")) or re.search(
+        r";\s*t=(\d{1,3})\b", headers.get("ratelimit", "")
+    )
+    return float(told[1]) if told else None
+
+
 def from_byte(offset: int) -> dict[str, str]:
     return {"Range": f"bytes={offset}-"} if offset else {}
 
@@ -191,8 +239,7 @@ def total_size(response: httpx2.Response) -> int | None:
     return int(total) if total.isascii() and total.isdecimal() else None
 
 
-def place_of(url: httpx2.URL | str) -> tuple[str, str, int | None]:
-    url = httpx2.URL(url)
+def _place(url: httpx2.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
