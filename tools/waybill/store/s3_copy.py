@@ -9,7 +9,6 @@ ETags may be no MD5s, as with keys of one's own, and the blob is sent and checke
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import wait
 from typing import Any
 
 import botocore.exceptions
@@ -20,9 +19,12 @@ from waybill.manifest import Descriptor
 from waybill.store.base import Advance
 from waybill.store.s3_errors import code_of
 from waybill.store.s3_upload import CHECKED, Target
+from waybill.store.work import parallel
 
 SMALLEST = 8 << 20
 """Bytes below which a blob is sent with fewer requests than it is copied."""
+_AT_ONCE = 4
+"""Parts of a blob; nothing of them is held here."""
 _CANNOT = frozenset({
     "403", "404", "AccessDenied", "AllAccessDisabled", "InvalidArgument", "InvalidRequest",
     "MethodNotAllowed", "NoSuchBucket", "NoSuchKey", "NotImplemented",
@@ -78,7 +80,8 @@ def _fill(
 ) -> None:
     """Have the parts copied that are not there, and note their ETags."""
 
-    def one(number: int, offset: int, length: int) -> tuple[int, int, str]:
+    def one(number: int) -> None:
+        offset, length = spans[number]
         answer: Any = target.call(
             "upload_part_copy",
             UploadId=upload,
@@ -86,20 +89,12 @@ def _fill(
             CopySource=origin,
             CopySourceRange=f"bytes={offset}-{offset + length - 1}",
         )
-        return number, length, answer["CopyPartResult"]["ETag"].strip('"')
+        etags[number] = answer["CopyPartResult"]["ETag"].strip('"')
+        advance(length)
 
-    spans = list(enumerate(digests.piece_spans(blob.size), 1))
-    advance(sum(length for number, (_, length) in spans if number in etags))
-    futures = [target.pool.submit(one, n, *span) for n, span in spans if n not in etags]
-    try:
-        for future in futures:
-            number, length, etag = future.result()
-            etags[number] = etag
-            advance(length)
-    finally:
-        for future in futures:
-            future.cancel()
-        wait(futures)
+    spans = dict(enumerate(digests.piece_spans(blob.size), 1))
+    advance(sum(length for number, (_, length) in spans.items() if number in etags))
+    parallel(one, [number for number in spans if number not in etags], _AT_ONCE)
 
 
 def _length(blob: Descriptor, number: int) -> int:
