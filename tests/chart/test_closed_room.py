@@ -3,10 +3,6 @@
 How it ends with an answered chat: tests/integration/compose and tests/e2e.
 """
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +11,7 @@ import yaml
 from tests.chart import replicated
 from tests.chart.rendering import HELM
 from tests.chart.replicated import installed
+from tests.pages import DOCS, blocks, shell
 from tests.services import needs
 from waybill.deliver.images.listing import images_of
 from waybill.deliver.installer.lint import Folder
@@ -23,44 +20,25 @@ from waybill.deliver.installer.targets import TARGETS
 from waybill.deliver.pins import Pins, Revision
 from waybill.digest import from_hex
 
-REPO = Path(__file__).resolve().parents[2]
-PAGE = (REPO / "tools/docs/closed-room.md").read_text()
-
-
-def blocks(section: str) -> list[str]:
-    (found,) = re.findall(rf"^## {section}$(.*?)(?=^## )", PAGE, re.DOTALL | re.MULTILINE)
-    return re.findall(r"^```sh\n(.*?)^```$", found, re.DOTALL | re.MULTILINE)
+PAGE = (DOCS / "closed-room.md").read_text()
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """What the first part of the page leaves, without a model."""
-    (project,) = (each for each in blocks("Outside") if "values/room.yaml" in each)
+    (project,) = (each for each in blocks(PAGE, "Outside") if "values/room.yaml" in each)
     (tmp_path / "carry/media").mkdir(parents=True)
-    shell(tmp_path, "cd ~/carry", project, "cp -r values charts ../media")
+    run(tmp_path, "cd ~/carry", project, "cp -r values charts ../media")
     return tmp_path
 
 
-def shell(home: Path, *commands: str, helm: str = "") -> str:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        [
-            "bash",
-            "-c",
-            "\n".join(["set -euo pipefail; clone=$PWD; media=~/carry/media", *commands]),
-        ],
-        cwd=REPO,
-        env={**os.environ, "HOME": str(home), "PATH": path, "WAYBILL_HELM": helm or needs(HELM[4])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def run(home: Path, *commands: str, helm: str = "") -> str:
+    begin = "clone=$PWD; media=~/carry/media"
+    return shell(home, begin, *commands, WAYBILL_HELM=helm or needs(HELM[4]))
 
 
 def test_what_helm_installs_comes_from_the_registry_of_the_room(home: Path) -> None:
-    shell(home, *blocks("Inside, with Helm"))
+    run(home, *blocks(PAGE, "Inside, with Helm"))
     objects = [one for one in yaml.safe_load_all((home / "inside/objects.yaml").read_text()) if one]
     found = images_of(objects)
     assert found
@@ -70,14 +48,14 @@ def test_what_helm_installs_comes_from_the_registry_of_the_room(home: Path) -> N
 
 
 def test_the_release_for_an_installer_breaks_no_rule(home: Path) -> None:
-    said = shell(home, *blocks("Inside, with Replicated"))
+    said = run(home, *blocks(PAGE, "Inside, with Replicated"))
     assert "the release breaks no rule" in said
     assert (home / "carry/release/release/config.yaml").is_file()
 
 
 def test_what_it_installs_serves_the_model_that_the_page_pins(home: Path) -> None:
     """Its own registry for each image that nobody else has, and an engine once pins are pasted."""
-    shell(home, *blocks("Inside, with Replicated"))
+    run(home, *blocks(PAGE, "Inside, with Replicated"))
     folder = Folder.read(home / "carry/release/release")
     packed = {chart.name: chart for chart in folder.charts.values()}
     charts = (packed["waybill"], packed["waybill-settings"])

@@ -1,27 +1,21 @@
 """The first page, inside with Helm, as it is written: from a medium to an answered chat."""
 
-import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.e2e.conftest import ROOT, Clock, engine_volume
+from tests.e2e.conftest import Clock, engine_volume
 from tests.e2e.kube import Kube, until
+from tests.pages import DOCS, blocks, shell
 from tests.services import free_port, needs
 from waybill.deliver.helm import overlay
 
 SPACE = "waybill-page"
-PAGE = (ROOT / "tools/docs/closed-room.md").read_text()
-INSTALL = (ROOT / "tools/docs/install.md").read_text()
-
-
-def blocks(page: str, section: str) -> list[str]:
-    (found,) = re.findall(rf"^## {section}$(.*?)(?=^## )", page, re.DOTALL | re.MULTILINE)
-    return re.findall(r"^```(?:sh)?\n(.*?)^```$", found, re.DOTALL | re.MULTILINE)
+PAGE = (DOCS / "closed-room.md").read_text()
+INSTALL = (DOCS / "install.md").read_text()
 
 
 @pytest.fixture
@@ -36,28 +30,11 @@ def home(tmp_path: Path, kube: Kube, chat_models: list[Path]) -> Iterator[Path]:
     until("it is gone", lambda: SPACE not in kube.namespaces(), 180)
 
 
-def shell(home: Path, *commands: str) -> str:
-    """What they print, in one shell; what goes on beside them ends with it."""
-    path = [ROOT / ".venv/bin", needs("WAYBILL_TEST_KUBERNETES")]
-    begin = (
-        "set -euo pipefail; clone=$PWD; media=~/carry/media; trap 'jobs -p | xargs -r kill' EXIT"
-    )
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    more = {
-        "HOME": str(home),
-        "PATH": os.pathsep.join([*map(str, path), os.environ["PATH"]]),
-        "WAYBILL_HELM": needs("WAYBILL_TEST_HELM4"),
-    }
-    done = subprocess.run(
-        ["bash", "-c", "\n".join([begin, *commands])],
-        cwd=ROOT,
-        env={**clean, **more},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def run(home: Path, *commands: str) -> str:
+    """What goes on beside them ends with them."""
+    begin = "clone=$PWD; media=~/carry/media; trap 'jobs -p | xargs -r kill' EXIT"
+    kubectl = f"PATH={needs('WAYBILL_TEST_KUBERNETES')}:$PATH"
+    return shell(home, begin, kubectl, *commands, WAYBILL_HELM=needs("WAYBILL_TEST_HELM4"))
 
 
 def adapted(text: str, doors: dict[str, int]) -> str:
@@ -82,27 +59,27 @@ def test_the_first_page_ends_with_an_answered_chat_on_a_cluster(home: Path) -> N
     doors = {"9000": free_port(), "8080": free_port()}
 
     def commands(section: str, page: str = PAGE) -> list[str]:
-        return [adapted(each, doors) for each in blocks(page, section)]
+        return [adapted(each, doors) for each in blocks(page, section, ("", "sh"))]
 
     pack, project, images, carry = commands("Outside")
     assert images.startswith("waybill images save")  # On the node already: nothing is fetched.
-    shell(home, pack, project, carry)
+    run(home, pack, project, carry)
     small(home / "carry/media/values/room.yaml")
-    shell(home, *commands("The medium"))
+    run(home, *commands("The medium"))
 
     look, install, serve = commands("Inside, with Helm")
     push, _, rest = install.partition("\n")
     assert push.startswith("waybill images push")
-    shell(home, look, rest)
+    run(home, look, rest)
     keys, _ = commands("Bring the first model", INSTALL)
-    shell(home, keys)
+    run(home, keys)
 
-    said = shell(home, "cd ~/inside", "waybill inspect $media/bundle --json")
+    said = run(home, "cd ~/inside", "waybill inspect $media/bundle --json")
     commit = re.search(r'"commit": ?"([0-9a-f]{40})"', said)
     assert commit
     ask = commands("Ask it")[0]
     with Clock("the first page's model, from a medium to a chat"):
-        answer = shell(home, "cd ~/inside", serve.replace("<commit>", commit[1]), ask)
+        answer = run(home, "cd ~/inside", serve.replace("<commit>", commit[1]), ask)
     assert '"role":"assistant"' in answer.replace(" ", "")
 
 

@@ -9,18 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.pages import DOCS, REPO, blocks
 from tests.services import free_port, needs
-
-REPO = Path(__file__).resolve().parents[2]
-GUIDE = REPO / "tools/docs/getting-started.md"
 
 
 @pytest.mark.timeout(600)
 def test_getting_started_works_as_written(tmp_path: Path) -> None:
     needs("WAYBILL_TEST_MODEL")
     needs("WAYBILL_TEST_VLLM")
-    blocks = re.findall(r"^```sh\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
-    script = "\n".join(["set -euo pipefail", *blocks])
+    page = (DOCS / "getting-started.md").read_text()
+    script = "\n".join(["set -euo pipefail", *blocks(page)])
     for port in ("8080", "8000", "9000"):
         script = re.sub(rf"\b{port}\b", str(free_port()), script)
     cache = os.environ.get("WAYBILL_CACHE") or str(Path.home() / ".cache/waybill")

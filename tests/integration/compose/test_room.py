@@ -15,11 +15,10 @@ import yaml
 
 from tests.images import archive, build, layer
 from tests.integration.compose.host import host
+from tests.pages import DOCS, REPO, blocks, shell
 from tests.services import free_port, needs, running
 from waybill.cli.main import main
 
-REPO = Path(__file__).resolve().parents[3]
-DOCS = REPO / "tools/docs"
 MODEL = "Qwen/Qwen3-0.6B"
 CHART = str(REPO / "charts/waybill")
 ENGINE = """global:
@@ -56,11 +55,9 @@ def huggingface(tmp_path: Path) -> Iterator[str]:
 
 def script(part: str, port: int) -> str:
     """The blocks of a part of the page that are commands."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", part, re.DOTALL | re.MULTILINE)
-    blocks = [text for language, text in found if language in ("", "sh")]
-    assert blocks
-    text = "\n".join(["set -euo pipefail", *blocks])
-    return re.sub(r"\b8080\b", str(port), text).replace("global:\n", ENGINE)
+    found = blocks(part, languages=("", "sh"))
+    assert found
+    return re.sub(r"\b8080\b", str(port), "\n".join(found)).replace("global:\n", ENGINE)
 
 
 def without(text: str, *sections: str) -> str:
@@ -106,27 +103,12 @@ def loaded(tmp_path: Path) -> set[str]:
     return {name for one in images for name in one["RepoTags"]}
 
 
-def shell(text: str, home: Path, **more: str) -> str:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    done = subprocess.run(
-        ["bash", "-c", text],
-        cwd=REPO,
-        env={**clean, "HOME": str(home), **more},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
 def prepared(text: str, tmp_path: Path, huggingface: str, port: int) -> None:
     """Run the commands of a part of a page."""
     path = f"{tmp_path}/bin:{os.environ['PATH']}"
     told = shell(
-        script(text, port),
         tmp_path,
+        script(text, port),
         PATH=path,
         HF_ENDPOINT=huggingface,
         HF_HUB_DISABLE_TELEMETRY="1",
@@ -149,7 +131,7 @@ def test_the_first_page_ends_with_an_answered_chat(
         assert set(room.services) == {"gateway", "model-hub", engine, pull}
         assert {each["image"] for each in room.services.values()} <= loaded(tmp_path)
         room.up()
-        answered = shell(script(after.partition("## The next release")[0], port), tmp_path)
+        answered = shell(tmp_path, script(after.partition("## The next release")[0], port))
     assert '"role":"assistant"' in answered.replace(" ", "")
 
 
@@ -171,8 +153,8 @@ def test_the_page_on_one_host_ends_with_a_gateway_and_weights(
         (pull,) = (name for name in room.services if name.endswith("-pull"))
         room.up("gateway", pull)
         assert "0 files fetched" in room.said(pull), "they were brought before"
-        ask = re.findall(r"^```sh\n.*?^```$", after, re.DOTALL | re.MULTILINE)[0]
-        answered = shell(script(ask, port), tmp_path)
+        ask = blocks(after)[0].replace("8080", str(port))
+        answered = shell(tmp_path, ask)
     assert '"id":"chat"' in answered.replace(" ", "")
     (weights,) = (tmp_path / "room/compose/data/models").rglob("model.safetensors")
     assert weights.read_bytes() == (tmp_path / "outside/model/model.safetensors").read_bytes()

@@ -1,10 +1,8 @@
 """The guide to images: its commands are run, in its order, in one shell, on a real registry."""
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -13,12 +11,12 @@ import yaml
 
 from tests.images import Built, archive, build, layer
 from tests.integration.source.registry import MANIFEST, Registry
+from tests.pages import DOCS, REPO, blocks, shell
 from tests.services import needs
 from tests.unit.bundle.bundles import FILES, write
 from tests.unit.cli.conftest import Waybill
 
-REPO = Path(__file__).resolve().parents[3]
-GUIDE = REPO / "tools/docs/images.md"
+GUIDE = DOCS / "images.md"
 
 
 def small_images() -> dict[str, Built]:
@@ -28,32 +26,17 @@ def small_images() -> dict[str, Built]:
     return {one["name"]: build([base, layer({"n": one["name"].encode()})]) for one in listed}
 
 
-def shell(home: Path, script: str, **more: str) -> str:
-    """What the commands print, in one shell."""
-    env = {
-        "HOME": str(home),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "WAYBILL_HELM": needs("WAYBILL_TEST_HELM4"),
-    }
-    ran = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=home,
-        env={**os.environ, **env, **more},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+def run(home: Path, *commands: str, **more: str) -> str:
+    return shell(home, *commands, cwd=home, WAYBILL_HELM=needs("WAYBILL_TEST_HELM4"), **more)
 
 
 def test_the_guide_works_as_written(empty: Registry, tmp_path: Path) -> None:
     images = small_images()
     archive(tmp_path / "images.tar", images)
     write(tmp_path / "model", FILES)
-    blocks = re.findall(r"^```sh\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(blocks) > 4
-    said = shell(tmp_path, "\n".join(blocks), REGISTRY=empty.host, WAYBILL_PROJECT=str(REPO))
+    commands = blocks(GUIDE.read_text())
+    assert len(commands) > 4
+    said = run(tmp_path, *commands, REGISTRY=empty.host, WAYBILL_PROJECT=str(REPO))
     assert "of them from an earlier run" in said
     count = len(images)
     assert f"{count} of {count} images are good" in said
@@ -64,8 +47,8 @@ def test_the_guide_works_as_written(empty: Registry, tmp_path: Path) -> None:
 def test_the_first_pages_images_reach_the_registry_of_the_room(
     empty: Registry, tmp_path: Path
 ) -> None:
-    page = (REPO / "tools/docs/closed-room.md").read_text()
-    (project,) = re.findall(r"^```sh\n(mkdir -p project.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    page = (DOCS / "closed-room.md").read_text()
+    (project,) = (each for each in blocks(page) if each.startswith("mkdir -p project"))
     (save,) = re.findall(r"^waybill images save .*$", page, re.MULTILINE)
     (push,) = re.findall(r"^waybill images push .*$", page, re.MULTILINE)
     images, carry = small_images(), tmp_path / "carry"
@@ -74,7 +57,7 @@ def test_the_first_pages_images_reach_the_registry_of_the_room(
     shutil.copy(carry / "waybill.tar", carry / "minio.tar")
     lines = ["cd carry", project, "mv ../*.tar .", save, "media=$HOME/carry/media", push]
     text = "\n".join(lines).replace("$clone", str(REPO))
-    shell(tmp_path, text.replace("registry.example.internal", empty.host))
+    run(tmp_path, text.replace("registry.example.internal", empty.host))
     kinds = {"accept": f"{MANIFEST}, application/vnd.docker.distribution.manifest.v2+json"}
     url = f"http://{empty.host}"
     with httpx.Client(base_url=url, trust_env=False, headers=kinds) as client:

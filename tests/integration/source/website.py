@@ -51,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
             site.busy -= 1
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE)
         elif site.tired:
-            self._answer(HTTPStatus.TOO_MANY_REQUESTS, **site.tired.pop(0))
+            self._answer(HTTPStatus.TOO_MANY_REQUESTS, b"", **site.tired.pop(0))
         elif site.accepts and told["Authorization"] != site.accepts:
             self._answer(HTTPStatus.UNAUTHORIZED)
         elif self.path.startswith("/moved/") and not path.is_file():
