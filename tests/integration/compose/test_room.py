@@ -9,6 +9,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,6 +22,8 @@ from waybill.cli.main import main
 
 MODEL = "Qwen/Qwen3-0.6B"
 CHART = str(REPO / "charts/waybill")
+TOOLS = ("PATH=~/bin:$PATH",)
+"""Docker's stand-in comes first."""
 ENGINE = """global:
   profiles:
     cpu:
@@ -158,6 +161,48 @@ def test_the_page_on_one_host_ends_with_a_gateway_and_weights(
     assert '"id":"chat"' in answered.replace(" ", "")
     (weights,) = (tmp_path / "room/compose/data/models").rglob("model.safetensors")
     assert weights.read_bytes() == (tmp_path / "outside/model/model.safetensors").read_bytes()
+    a_new_version_comes_and_goes(tmp_path, after.replace("8080", str(port)))
+
+
+def a_new_version_comes_and_goes(home: Path, page: str) -> None:
+    """As the end of the page on one host says it; only the medium is elsewhere."""
+    shutil.copytree(home / "outside/model", home / "newer")
+    (home / "newer/README.md").write_text("---\nlicense: mit\n---\n# Newer\n")
+    pack = f"waybill pack ~/newer --as {MODEL} --out ~/disk"
+    told = shell(home, f"{pack} >&2", "waybill inspect ~/disk --json")
+    commit = json.loads(told)["result"]["revisions"][0]["commit"]
+    (new,) = blocks(page, "A new version, and the way back", ("",))
+    new = new.replace("/media/disk", "~/disk").replace("<commit>", commit)
+    *_, write, up = new.splitlines()
+    compose = home / "room/compose/compose.yaml"
+    before = services(compose)
+    shell(home, *TOOLS, "cd ~/room", new)
+    after = services(compose)
+    assert after.keys() - before == {f"vllm-chat-{commit[:8]}", f"vllm-chat-{commit[:8]}-pull"}
+    assert after.items() >= before.items(), "this profile keeps both"
+    routed = routes(compose)
+    with host(compose.parent) as room:
+        room.up(pull := f"vllm-chat-{commit[:8]}-pull")
+        assert " fetched" in room.said(pull)
+    shell(home, *TOOLS, "cd ~/room", "waybill rollback room chat --why worse", write, up)
+    assert services(compose) == after
+    assert routes(compose) != routed
+    with host(compose.parent) as room:
+        (pull,) = (name for name in before if name.endswith("-pull"))
+        room.up(pull)
+        assert "0 files fetched" in room.said(pull), "the weights are there still"
+
+
+def routes(compose: Path) -> dict[str, bytes]:
+    """What the gateway is told."""
+    config = compose.parent / "config"
+    return {each.name: each.read_bytes() for each in config.rglob("*") if each.is_file()}
+
+
+def services(compose: Path) -> dict[str, Any]:
+    """By name."""
+    found: dict[str, Any] = yaml.safe_load(compose.read_text())["services"]
+    return found
 
 
 def test_minio_is_set_up_and_weights_come_by_the_hub(
