@@ -45,6 +45,17 @@ echo ready
 exec "$3" -P
 """
 _GET = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=10).read().decode())"
+_POST = """
+import json, sys, urllib.request as r
+url, body = sys.argv[1:]
+try:
+    asked = r.Request(url, body.encode(), {"Content-Type": "application/json"})
+    answer = r.urlopen(asked, timeout=100)
+except r.HTTPError as error:
+    answer = error
+told = {"status": answer.status, "headers": dict(answer.headers), "body": answer.read().decode()}
+print(json.dumps(told))
+"""
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,12 @@ class Room:
     def get(self, url: str) -> str:
         """What the address answers to somebody on the host."""
         return self.run(sys.executable, "-c", _GET, url).stdout
+
+    def post(self, url: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """`status`, `headers` and `body` of what the address answers to somebody on the host."""
+        told = self.run(sys.executable, "-c", _POST, url, json.dumps(body)).stdout
+        answer: dict[str, Any] = json.loads(told)
+        return answer
 
     def up(self, project: Path, *services: str) -> None:
         """One after the other: podman does not start what depends on containers that ended."""

@@ -1,8 +1,10 @@
-"""The services of a staging environment as real containers, up to weights that come by the hub."""
+"""A staging environment as real containers, up to an answered chat and a new version."""
 
 import json
 import re
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,59 +24,94 @@ VALUES = {
     "global": {
         "imageRegistry": "waybill.local",
         "models": {"chat": {"enabled": True, "profile": "cpu"}},
+        "profiles": {
+            "cpu": {
+                "resources": {"limits": {"memory": "5Gi"}},
+                "shmSize": "256Mi",
+                "env": {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"},
+                "engineArgs": {"enforce-eager": True, "max-model-len": 256, "max-num-seqs": 8},
+            }
+        },
     },
     "keycloak": {"enabled": False},
     "gateway": {"auth": {"enabled": False}},
 }
-SERVERS = ("minio", "model-hub", "gateway")
+CHAT = {"model": "chat", "messages": [{"role": "user", "content": "where to"}], "max_tokens": 4}
+SERVERS = ("minio", "model-hub", "gateway", "vllm-chat")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Staging:
     """What runs: `services` as compose.yaml has them, `pulled` the folder of the weights."""
 
     room: Room
+    project: Path
     services: dict[str, Any]
-    pulled: Path
+    commit: str
+
+    def named(self, server: str) -> str:
+        """The service; engines are called by their revisions, too."""
+        return f"{server}-{self.commit[:8]}" if server.startswith("vllm") else server
 
     @property
-    def pull(self) -> str:
-        return next(name for name in self.services if name.endswith("-pull"))
+    def pulled(self) -> Path:
+        (found,) = (self.project / "out/data/models").glob(f"*/*/{self.commit}")
+        return found
+
+    def asked(self) -> str:
+        """The commit that answered a chat; nothing where none did."""
+        answer = self.room.post("http://127.0.0.1:8080/v1/chat/completions", CHAT)
+        if answer["status"] != 200:
+            return ""
+        assert json.loads(answer["body"])["choices"][0]["message"]["role"] == "assistant"
+        commit: str = answer["headers"]["x-waybill-model-revision"]
+        return commit
+
+    def serve(self, commit: str) -> None:
+        """The weights, then the engine, which answers once it is healthy."""
+        engine = f"vllm-chat-{commit[:8]}"
+        self.room.up(self.project / "out", f"{engine}-pull", engine)
+        self.room.await_health(engine, seconds=240)
 
 
-def override(commit: str = "") -> str:
-    """The page's own file; there is no engine before there is a commit."""
+def override(*commits: str) -> str:
+    """The page's own file, for each engine; its environment is mounted, as no image holds it."""
     section = (REPO / "tools/docs/compose.md").read_text().partition("## Podman\n")[2]
     found = re.search(r"^```yaml\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     assert found
-    lines = found[1].splitlines(keepends=True)
-    kept = "".join(line for line in lines if commit or "vllm" not in line)
-    return kept.replace("XXXXXXXX", commit[:8])
+    content = found[1].splitlines(keepends=True)
+    (engine,) = (line for line in content if "vllm" in line)
+    environment = Path(needs("WAYBILL_TEST_VLLM")).parents[1]
+    mounted = engine.rstrip().removesuffix("}") + f", volumes: ['{environment}:/opt/vllm:ro']}}\n"
+    at = content.index(engine)
+    content[at : at + 1] = [mounted.replace("XXXXXXXX", commit[:8]) for commit in commits]
+    return "".join(content)
 
 
 def carried(found: Room, project: Path, model: Path) -> str:
     """Sideload and pin, with the keys that the project made; the commit."""
+    bundle = f"bundle-{model.name}"
     keys = project / "out/secrets/waybill-objectstore-promote"
     (project / "credentials").write_text(
         f"[staging]\naws_access_key_id = {(keys / 'AWS_ACCESS_KEY_ID').read_text()}\n"
         f"aws_secret_access_key = {(keys / 'AWS_SECRET_ACCESS_KEY').read_text()}\n"
     )
     env = {"AWS_SHARED_CREDENTIALS_FILE": str(project / "credentials")}
-    found.run(WAYBILL, "pack", model, "--as", "acme/minilm", "--out", "bundle", cwd=project)
-    sideload = (WAYBILL, "sideload", "bundle", "--to", "staging", "--json")
+    found.run(WAYBILL, "pack", model, "--as", "acme/chat", "--out", bundle, cwd=project)
+    sideload = (WAYBILL, "sideload", bundle, "--to", "staging", "--json")
     told = json.loads(found.run(*sideload, cwd=project, env=env).stdout)
     commit: str = told["result"]["revisions"][0]["commit"]
-    pin = (WAYBILL, "pin", "staging", "chat", f"acme/minilm@{commit}", "--why", "first")
+    pin = (WAYBILL, "pin", "staging", "chat", f"acme/chat@{commit}", "--why", "tried")
     found.run(*pin, cwd=project, env=env)
     return commit
 
 
-def rendered(found: Room, project: Path, commit: str = "") -> dict[str, Any]:
+def rendered(found: Room, project: Path, *commits: str) -> dict[str, Any]:
     """The services that `waybill compose` writes."""
     doors = ("--publish", "gateway=127.0.0.1:8080", "--publish", "minio=127.0.0.1:9000")
     write = (WAYBILL, "compose", "staging", "--out", "out", "--chart", REPO / "charts/waybill")
     found.run(*write, *doors, cwd=project, env={"WAYBILL_HELM": needs("WAYBILL_TEST_HELM4")})
-    (project / "out/podman.yaml").write_text(override(commit))
+    (project / "out/podman.yaml").write_text(override(*commits))
     services: dict[str, Any] = yaml.safe_load((project / "out/compose.yaml").read_text())[
         "services"
     ]
@@ -82,7 +119,17 @@ def rendered(found: Room, project: Path, commit: str = "") -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def staging(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Iterator[Staging]:
+def versions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Of one chat model."""
+    folder = tmp_path_factory.mktemp("chat")
+    made = [folder / "1", folder / "2"]
+    maker = REPO / "tests/e2e/make_chat_model.py"
+    subprocess.run([needs("WAYBILL_TEST_VLLM"), maker, *made], check=True, capture_output=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def staging(tmp_path_factory: pytest.TempPathFactory, versions: list[Path]) -> Iterator[Staging]:
     project = tmp_path_factory.mktemp("staging")
     (project / "values").mkdir()
     environment = {"store": "s3://waybill", "endpoint": STORE, "profile": "staging"}
@@ -94,13 +141,13 @@ def staging(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Iterator[
             found.podman("load", "--quiet", "--input", archive)
         rendered(found, project)
         found.up(project / "out", "minio", "minio-provision-provision", "minio-provision")
-        commit = carried(found, project, minilm)
+        commit = carried(found, project, versions[0])
         services = rendered(found, project, commit)
         found.up(project / "out", "model-hub", "gateway")
         found.await_health("model-hub", "gateway")
-        found.up(project / "out", f"vllm-chat-{commit[:8]}-pull")
-        (pulled,) = (project / "out/data/models").glob(f"*/*/{commit}")
-        yield Staging(found, services, pulled)
+        begun = Staging(found, project, services, commit)
+        begun.serve(commit)
+        yield begun
 
 
 def test_the_gateway_answers_at_the_published_port(staging: Staging) -> None:
@@ -108,15 +155,19 @@ def test_the_gateway_answers_at_the_published_port(staging: Staging) -> None:
     assert [each["id"] for each in answered["data"]] == ["chat"]
 
 
-def test_weights_come_from_minio_by_the_hub(staging: Staging, minilm: Path) -> None:
+def test_a_chat_is_answered(staging: Staging) -> None:
+    until(lambda: staging.asked() == staging.commit)
+
+
+def test_weights_come_from_minio_by_the_hub(staging: Staging, versions: list[Path]) -> None:
     name = "model.safetensors"
-    assert (staging.pulled / name).read_bytes() == (minilm / name).read_bytes()
+    assert (staging.pulled / name).read_bytes() == (versions[0] / name).read_bytes()
     assert (staging.pulled / name).stat().st_uid == 65532
 
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_service_has_no_rights_but_its_users(staging: Staging, name: str) -> None:
-    told = staging.room.status(name)
+    told = staging.room.status(staging.named(name))
     assert set(told["Uid"].split()) == {"65532"}
     assert "65532" in told["Groups"].split()
     assert {int(told[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
@@ -125,6 +176,7 @@ def test_a_service_has_no_rights_but_its_users(staging: Staging, name: str) -> N
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_service_writes_only_where_it_is_told_to(staging: Staging, name: str) -> None:
+    name = staging.named(name)
     service, mounts = staging.services[name], staging.room.mounts(name)
     assert "ro" in mounts["/"][1]
     for volume in service.get("volumes", ()):
@@ -139,6 +191,7 @@ def test_a_service_writes_only_where_it_is_told_to(staging: Staging, name: str) 
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_service_is_held_to_its_memory(staging: Staging, name: str) -> None:
+    name = staging.named(name)
     limit = staging.services[name]["deploy"]["resources"]["limits"]["memory"]
     assert staging.room.memory(name) == int(limit.removesuffix("m")) * 1024**2
 
@@ -153,4 +206,29 @@ def test_nothing_leaves_an_internal_network(staging: Staging) -> None:
     assert staging.room.get(outside)
     # Podman masquerades what the network of a published service sends: the page says so.
     assert staging.room.reaches("gateway", outside)
-    assert not staging.room.reaches("model-hub", outside)
+    for name in ("model-hub", staging.named("vllm-chat")):
+        assert not staging.room.reaches(name, outside)
+
+
+def test_a_new_version_comes_into_what_runs_and_goes_again(
+    staging: Staging, versions: list[Path]
+) -> None:
+    """Last, as it changes what runs: no service is begun anew, and the gateway takes its routes."""
+    old, before = staging.commit, staging.room.process("gateway")
+    new = carried(staging.room, staging.project, versions[1])
+    rendered(staging.room, staging.project, old, new)
+    staging.serve(new)
+    until(lambda: staging.asked() == new)
+    back = ("rollback", "staging", "chat", "--why", "worse")
+    env = {"AWS_SHARED_CREDENTIALS_FILE": str(staging.project / "credentials")}
+    staging.room.run(WAYBILL, *back, cwd=staging.project, env=env)
+    rendered(staging.room, staging.project, old, new)
+    until(lambda: staging.asked() == old)
+    assert staging.room.process("gateway") == before
+
+
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
