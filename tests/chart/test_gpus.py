@@ -82,4 +82,11 @@ def test_the_page_speaks_of_each_sample() -> None:
     assert {path.stem for path in OPERATORS.iterdir()} == set(WITH_GPUS[:3])
     assert {path.stem for path in SAMPLES.iterdir()} == {*WITH_GPUS, "none"}
     page = PAGE.read_text()
-    assert all(f"samples/gpus/{name}.yaml" in page for name in [*WITH_GPUS, "none"])
+    for name in [*WITH_GPUS, "none"]:
+        own = PAGE.with_name(f"gpus-{name}.md")
+        assert f"samples/gpus/{name}.yaml" in page and f"({own.name})" in page
+        assert f"samples/gpus/{name}.yaml" in own.read_text()
+
+
+def test_the_plugin_alone_is_one_image() -> None:
+    assert ticked(3) == {"nvcr.io/nvidia/k8s-device-plugin"}
