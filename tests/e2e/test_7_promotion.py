@@ -2,17 +2,23 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.e2e.conftest import CHART, DEV, TEST, Clock, Project, gateway
+from tests.e2e.conftest import CHART, DEV, ROOT, TEST, Clock, Project, gateway
 from tests.e2e.kube import Kube, until
 from waybill.deliver import pins
+from waybill.deliver.helm import overlay
 
 PINS = "values/pins/test.yaml"
+QUESTION = "{limits: {seconds: 60}, questions: {any: {ask: Where to?, expect: '(?s).*'}}}"
+"""A model of random weights may say anything."""
 
 
 @pytest.mark.timeout(900)
@@ -25,11 +31,12 @@ def test_of_two_promotions_one_wins_and_what_dev_runs_answers_in_test(
     until("one engine is left in dev", lambda: len(kube.engines(DEV)) == 1, 120)
     with Clock("two planned promotions to an answer in test"):
         name = of_two(project, tmp_path)
-        project.install("test", "--timeout", "600")
+        told = rolled_out(project, kube, tmp_path)
         answer = gateway(kube, TEST).chat("chat")
     assert answer.status_code == 200, answer.text
     commit = pins.load(project.folder / "values/pins/dev.yaml").models["chat"].stable.commit
     assert answer.headers["x-waybill-model-revision"] == commit
+    assert f"every engine serves {commit}" in told
     (record,) = project.waybill("history", "chat", "--env", "test")["environments"]["test"]
     assert (record["by"], record["commit"]) == (name, commit)
 
@@ -54,6 +61,40 @@ def of_two(project: Project, folder: Path) -> str:
     assert not (clones[lost].folder / PINS).exists(), "the loser pins nothing"
     shutil.copy(clones[won].folder / PINS, project.folder / PINS)
     return won
+
+
+def rolled_out(project: Project, kube: Kube, folder: Path) -> str:
+    """By the step of people's pipelines, in a clone of the repository that has the pins now."""
+    place, origin = folder / "runner", folder / "origin.git"
+    shutil.copytree(project.folder, place, ignore=shutil.ignore_patterns("credentials"))
+    files = (place / "values/test.yaml", place / "more-test.yaml")
+    own, more = (yaml.safe_load(file.read_text()) for file in files)
+    files[0].write_text(yaml.safe_dump(overlay(own, more)))
+    (place / "charts").symlink_to(ROOT / "charts")
+    (place / "values/smoke.yaml").write_text(QUESTION)
+    door = gateway(kube, TEST)
+    site = {"WAYBILL_SMOKE": door.url, "WAYBILL_TOKEN": door.token}
+    path = os.pathsep.join([str(ROOT / ".venv/bin"), os.environ["PATH"]])
+    script = f"""
+    set -eu
+    export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+    git init --quiet --bare -b main {origin}
+    git init --quiet -b main .
+    git add --all
+    git commit --quiet --message "Promote chat"
+    git remote add origin {origin}
+    git push --quiet origin main
+    {ROOT}/values/samples/ci/steps/rollout test
+    """
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=place,
+        env={**project.env, **site, "PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def test_a_token_of_one_environment_opens_no_other(kube: Kube) -> None:
