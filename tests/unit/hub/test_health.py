@@ -7,6 +7,7 @@ from starlette.testclient import TestClient
 
 from tests.unit.hub.conftest import Serve, Watched
 from tests.unit.hub.models import REPO, UPSTREAM
+from tests.unit.sign.making import asking, signer
 from waybill.errors import StoreUnreachable
 from waybill.manifest import Manifest
 from waybill.store.store import Store
@@ -66,18 +67,43 @@ def test_who_knows_commit_and_digest_is_told_without_a_token(
     assert guarded.get(f"{place}/{digest}").json() == {"status": "ready"}
     assert guarded.get(f"/readyz/{REPO}/{UPSTREAM}/{digest}").status_code == 200
     other = digest[:-1] + ("0" if digest[-1] != "0" else "1")
-    for path in (
-        f"{place}/{other}",
-        f"{place}/",
-        f"/readyz/{REPO}/main/{digest}",
-        f"/readyz/{REPO}/{'0' * 40}/{digest}",
-        f"/readyz/acme/other/{tiny.commit}/{digest}",
-    ):
-        assert guarded.get(path).status_code == 404, path
+    answers = [
+        guarded.get(path)
+        for path in (
+            f"{place}/{other}",
+            f"/readyz/{REPO}/{'0' * 40}/{digest}",
+            f"/readyz/acme/other/{tiny.commit}/{digest}",
+            f"/readyz/-/-/{tiny.commit}/{digest}",
+        )
+    ]
+    assert {(one.status_code, one.text) for one in answers} == {(404, '{"status":"not given"}')}
+    assert not any(name.startswith("x-error") for one in answers for name in one.headers)
 
 
-@pytest.mark.parametrize("path", ["//api/models", "/../api/models", "/%2e%2e/api/models"])
+def test_who_asks_for_what_is_not_trusted_is_told_nothing_of_it(
+    serve: Serve, tiny: Manifest, tmp_path: Path
+) -> None:
+    hub = serve(trust=str(asking(tmp_path / "trust.yaml", signer())))
+    assert hub.get(f"/api/models/{REPO}/revision/{tiny.commit}").status_code == 403
+    answer = hub.get(f"/readyz/{REPO}/{tiny.commit}/{tiny.descriptor.digest}")
+    assert (answer.status_code, answer.json()) == (404, {"status": "not given"})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/readyz//api/models/{repo}",
+        "/readyz/../api/models/{repo}",
+        "/readyz/%2e%2e/api/models/{repo}",
+        "/readyz/{repo}/main/{digest}",
+        "/readyz/{repo}/{commit}/",
+        "/readyz/m/resolve/main/config.json",
+        "/readyz/m/resolve/main/onnx/model.onnx",
+        "/readyz/m/resolve/{commit}/{digest}/more",
+    ],
+)
 def test_nothing_else_is_open_below_it(guarded: TestClient, path: str, tiny: Manifest) -> None:
-    answer = guarded.get(f"/readyz{path}/{REPO}")
-    assert answer.status_code in (401, 404)
-    assert tiny.commit not in answer.text
+    """Not even where a repo's owner is called like it."""
+    digest = tiny.descriptor.digest
+    answer = guarded.get(path.format(repo=REPO, commit=tiny.commit, digest=digest))
+    assert answer.status_code == 401

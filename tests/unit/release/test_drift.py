@@ -162,6 +162,18 @@ def test_a_pinned_revision_that_the_store_has_lost_is_told(world: World) -> None
     assert (found.expected, found.found) == (made.descriptor.digest, "nothing")
 
 
+def test_a_file_that_the_store_has_lost_is_told(world: World) -> None:
+    commit = world.revision("dev", 1).commit
+    world.pin("dev", commit)
+    assert in_store(world) == []
+    weights = max(world.store("dev").manifest(REPO, commit).blobs)
+    path = world.project / "stores/dev" / layout.blob(weights)
+    path.unlink()
+    (found,) = in_store(world)
+    assert (found.object, found.field) == (f"{REPO}@{commit}", "")
+    assert f"lacks {weights}" in found.found
+
+
 def test_a_model_that_only_the_store_knows_is_told(world: World) -> None:
     commit = world.revision("dev", 1).commit
     world.pin("dev", commit)

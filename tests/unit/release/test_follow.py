@@ -156,7 +156,7 @@ def test_no_traffic_moves_to_an_engine_of_another_digest(scene: Scene) -> None:
 def test_no_traffic_moves_to_what_a_hub_does_not_give(scene: Scene) -> None:
     scene.side.hub = ["Acme/Chat/another/one"]
     commit, digest = scene.side.commits[1], scene.side.digest
-    said = f"the hub w-model-hub does not give Acme/Chat@{commit} as {digest}"
+    said = f"the hub w-model-hub does not say that it gives Acme/Chat@{commit} as {digest}"
     with pytest.raises(NotServed, match=said):
         scene.run()
     assert scene.weights == []

@@ -118,7 +118,7 @@ class Engines:
         try:
             self.cluster.fetched(name, HUB, f"/readyz/{repo}/{commit}/{digest}")
         except PodSilent as error:
-            yield f"the hub {name} does not give {repo}@{commit} as {digest} ({error})"
+            yield f"the hub {name} does not say that it gives {repo}@{commit} as {digest}: {error}"
 
     def look(self, slot: str, *, whole: bool) -> Look:
         """The counters as they stand, of all pods that are ready; where not `whole`, of those that

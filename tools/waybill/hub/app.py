@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,11 +41,15 @@ def _routes_of(repo: str) -> list[Route]:
     ]
 
 
-ROUTES = [
+OPEN = [
     Route("/healthz", health.alive),
     Route("/readyz", health.ready),
-    Route("/readyz/{owner}/{name}/{revision}/{digest}", health.gives),
+    Route("/readyz/{owner}/{name}/{revision:commit}/{digest:digest}", health.gives),
     Route("/metrics", metrics),
+]
+"""Asked by the kubelet, by `waybill watch` and by Prometheus, who have no token for us."""
+ROUTES = [
+    *OPEN,
     Route("/api/whoami-v2", whoami.whoami),
     *_routes_of("{owner}/{name}"),
     # A bare id, as `gpt2`, is no repo of ours: the handlers say so with the right code.
@@ -61,7 +66,7 @@ def create_app(store: Store, settings: Settings, cluster: Cluster | None = None)
     around = [Middleware(RequestLog), Middleware(Measure, counts)]
     if settings.auth == "required":
         auth = Auth(Trust(settings, cluster or Cluster()), counts)
-        around.append(Middleware(Gate, auth))
+        around.append(Middleware(Gate, auth, OPEN))
     app = Starlette(routes=ROUTES, middleware=around)
     app.router.redirect_slashes = False
     failures.install(app)
@@ -69,6 +74,7 @@ def create_app(store: Store, settings: Settings, cluster: Cluster | None = None)
     revisions = Revisions(store, threads, policy=_policy(settings))
     app.state.hub = Hub(store, settings, threads, revisions, counts)
     app.state.reached = False
+    app.state.strangers = asyncio.Semaphore(health.STRANGERS)
     return app
 
 

@@ -6,12 +6,14 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jwt
 from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from waybill.errors import NotSignedIn, WaybillError
@@ -22,10 +24,6 @@ from waybill.hub.metrics import Metrics
 
 log = logging.getLogger("waybill.hub")
 
-OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Asked by the kubelet and by Prometheus, who have no token for us."""
-KNOWN = "/readyz/"
-"""Below it is said whether what the asker knows is there."""
 LEEWAY = 60
 """Seconds that clocks may differ."""
 LONGEST = 16 << 10
@@ -150,17 +148,20 @@ def _is_over(known: _Checked) -> bool:
 
 
 class Gate:
-    """ASGI middleware: lets nobody unknown in, except where the hub says how it is.
+    """ASGI middleware: lets nobody unknown in, except to the open routes.
 
-    Outside of the routes, so that no new one is forgotten.
+    Outside of the routes, so that no new one is forgotten. The open ones have to be the first of
+    them all, so that what is let in comes nowhere else.
     """
 
-    def __init__(self, app: ASGIApp, auth: Auth) -> None:
-        self._app, self._auth = app, auth
+    def __init__(self, app: ASGIApp, auth: Auth, open_to_all: Sequence[BaseRoute]) -> None:
+        self._app, self._auth, self._open = app, auth, open_to_all
+
+    def _is_open(self, scope: Scope) -> bool:
+        return any(route.matches(scope)[0] is Match.FULL for route in self._open)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if scope["type"] == "http" and path not in OPEN and not path.startswith(KNOWN):
+        if scope["type"] == "http" and not self._is_open(scope):
             try:
                 scope["subject"] = await self._auth.subject(Headers(scope=scope))
             except WaybillError as error:

@@ -5,13 +5,37 @@ GET /readyz/{owner}/{name}/{commit}/{digest}: this hub gives that commit with th
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from waybill.digest import is_commit
-from waybill.errors import RevisionNotFound
-from waybill.hub.state import hub_of, repo_of, revision_of, segment
+from waybill.errors import (
+    RepoNotFound,
+    RevisionNotFound,
+    TooMuchSaid,
+    Unsigned,
+    UntrustedSignature,
+)
+from waybill.hub.state import hub_of, revision_of, segment
 from waybill.store.store import Store
+
+STRANGERS = 2
+"""How many who show no token may have the store read for them at one time."""
+_NOT_GIVEN = (RepoNotFound, RevisionNotFound, TooMuchSaid, Unsigned, UntrustedSignature)
+
+
+class _Commit(StringConvertor):
+    regex = "[0-9a-f]{40}"
+
+
+class _Digest(StringConvertor):
+    regex = "sha256(?::|%3[Aa])[0-9a-f]{64}"
+
+
+register_url_convertor("commit", _Commit())
+register_url_convertor("digest", _Digest())
 
 
 async def alive(_: Request) -> Response:
@@ -32,15 +56,16 @@ async def ready(request: Request) -> Response:
 
 
 async def gives(request: Request) -> Response:
-    """Asked without a token: it says nothing to who does not know commit and digest already.
+    """Asked without a token: one answer to all who do not know commit and digest already.
 
-    Raises RevisionNotFound, for another digest too, and what reading a revision raises.
+    Raises what the store raises that cannot be read.
     """
-    asked = segment(request, "revision")
-    revision = await revision_of(request) if is_commit(asked) else None
-    if revision and revision.manifest.descriptor.digest == segment(request, "digest"):
-        return JSONResponse({"status": "ready"})
-    raise RevisionNotFound(repo=repo_of(request), revision=asked, url=hub_of(request).store.url)
+    with suppress(*_NOT_GIVEN):
+        async with request.app.state.strangers:
+            revision = await revision_of(request)
+        if revision.manifest.descriptor.digest == segment(request, "digest"):
+            return JSONResponse({"status": "ready"})
+    return JSONResponse({"status": "not given"}, status_code=404)
 
 
 def _reach(store: Store) -> None:

@@ -13,9 +13,10 @@ from waybill.deliver.helm import Helm
 from waybill.deliver.pins import Pin
 from waybill.deliver.rollout import Object
 from waybill.deliver.secrets import Plan
-from waybill.errors import ClusterForbidden, WaybillError
+from waybill.errors import BlobMissing, ClusterForbidden, Corrupt, WaybillError
 from waybill.release import move
 from waybill.store.layout import Ref, RepoId
+from waybill.store.publish import complete
 from waybill.store.store import Store
 
 KINDS = {
@@ -94,16 +95,28 @@ def in_store(environment: Environment, store: Store, held: Mapping[str, Pin]) ->
             found = stands or NOTHING
             yield Finding(between, where, "", pin.stable.commit, found, advice=said.advice)
         for commit, revision in sorted(pin.revisions.items()):
-            blob = store.revision(repo, commit)
-            if (digest := blob.digest if blob else NOTHING) != revision.digest:
+            if found := _lost(store, repo, commit, revision.digest):
                 advice = "bring it back: waybill sideload or promote; engines that run go on"
                 where = f"{repo}@{commit}"
-                yield Finding(between, where, "", revision.digest, digest, advice=advice)
+                yield Finding(between, where, "", revision.digest, found, advice=advice)
     for _, (repo, ref) in store.ref_keys():
         named = ref.pinned_in(environment.name)
         if named and named not in held and (head := store.head(repo, ref)):
             advice = f"take the newest {environment.pins_path.name}, or pin the model again"
             yield Finding(between, f"{repo} {ref}", "", NOTHING, head.commit, advice=advice)
+
+
+def _lost(store: Store, repo: RepoId, commit: str, wanted: str) -> str:
+    """What a store has in the place of a revision, or what it lacks of it; nothing where all of it
+    is there."""
+    blob = store.revision(repo, commit)
+    if (digest := blob.digest if blob else NOTHING) != wanted:
+        return digest
+    try:
+        complete(store, repo, commit)
+    except (BlobMissing, Corrupt) as error:
+        return str(error)
+    return ""
 
 
 def in_cluster(

@@ -208,8 +208,10 @@ class HuggingFaceSource:
         said = said or response.headers.get("x-error-message")
         why = f"{refusal(response)}: {'; '.join(said.splitlines())}" if said else refusal(response)
         code = response.headers.get("x-error-code") if self._web.is_own(response.url) else None
-        if code == Unsigned.hf_code and response.status_code in (401, 403):
-            return SourceRefused(source=self, why=why, credentials=_GATE)
+        if code and response.status_code in (401, 403):
+            # Whoever is not signed in is told the same of a repo that there is not.
+            asked = _GATE if code == Unsigned.hf_code else _CREDENTIALS
+            return SourceRefused(source=self, why=why, credentials=asked)
         if code == RepoNotFound.hf_code:
             return RepoNotFound(repo=self._repo, url=self._api.endpoint)
         if code == RevisionNotFound.hf_code:

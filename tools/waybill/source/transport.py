@@ -6,6 +6,7 @@ import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 
 import httpx2
 import urllib3
@@ -13,6 +14,8 @@ import urllib3
 from waybill.digest import CHUNK
 
 _CONNECTIONS = 16
+_SHORT = 16 << 10
+"""Bytes that are read so that a connection can be used again, where it is closed for longer."""
 
 # Of a header that it cannot read it tells the URL, which S3 may have signed.
 logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
@@ -75,18 +78,26 @@ class _Body(httpx2.SyncByteStream):
     def close(self) -> None:
         """What is short is read, so that the connection can be used again."""
         left = self._answer.length_remaining
-        if left is not None and left < CHUNK:
+        if left is not None and left <= _SHORT:
             self._answer.drain_conn()
         self._answer.close()
 
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """In the words of the first cause: urllib3's own name objects and URLs."""
+    """In the words of the first cause: urllib3's own name objects, headers and URLs."""
     try:
         yield
+    except urllib3.exceptions.LocationValueError:
+        raise httpx2.NetworkError("its address is none that can be asked") from None
     except urllib3.exceptions.HTTPError as error:
-        cause: BaseException = error
-        while under := cause.__cause__ or cause.__context__:
-            cause = under
+        cause = _first(error)
         raise httpx2.NetworkError(str(cause) or type(cause).__name__) from error
+    except (ValueError, HTTPException):
+        raise httpx2.NetworkError("a header of the request is none, as of a token") from None
+
+
+def _first(error: BaseException) -> BaseException:
+    given = (each for each in error.args if isinstance(each, BaseException))
+    under = error.__cause__ or next(given, None)
+    return _first(under) if under else error

@@ -31,8 +31,8 @@ _REDIRECTS = 10
 _TIMEOUT = 30
 _STORING = 300
 """Seconds to wait for an answer; who was sent gigabytes may copy them before giving one."""
-_TRIES = 5
-"""How often a server is asked that says when it wants to be asked again."""
+_CALM = 300.0
+"""Seconds that a server may want not to be asked, all together, before one answer."""
 _PLAIN = {"Accept-Encoding": "identity"}
 """Bytes as they are stored: ranges of a body that was compressed on the way mean nothing."""
 
@@ -55,12 +55,12 @@ class Web:
         """Raises BadFile for a CA bundle or a client certificate that cannot be used."""
         self._asker, self._origin = asker, httpx2.URL(origin)
         self._ca_bundle = reach.ca_bundle
-        self._known = self._client(_presenting(trusting(reach.ca_bundle), reach))
+        self._known = self._client(_presenting(_trusting(reach.ca_bundle), reach))
 
     @cached_property
     def _stranger(self) -> httpx2.Client:
         """For servers that we are sent on to."""
-        return self._client(trusting(self._ca_bundle))
+        return self._client(_trusting(self._ca_bundle))
 
     def _client(self, context: ssl.SSLContext) -> httpx2.Client:
         # httpx knows the rules of proxies.
@@ -83,14 +83,15 @@ class Web:
         Content is sent once, and follows no redirect; `headers` say its length. A server that has
         been asked too often, and says for how long, is asked again after that.
         """
-        for _ in range(_TRIES):
+        left = _CALM
+        while True:
             response = self._followed(method, url, headers, authorization, content)
             pause = _pause(response)
-            if pause is None or content is not None:
+            if pause is None or pause > left or content is not None:
                 return response
             response.close()
             time.sleep(pause)
-        return self._followed(method, url, headers, authorization, content)
+            left -= pause
 
     def _followed(
         self,
@@ -221,10 +222,11 @@ def _pause(response: httpx2.Response) -> float | None:
     if response.status_code != httpx2.codes.TOO_MANY_REQUESTS:
         return None
     headers = response.headers
-    told = re.fullmatch(r"(\d{1,3})", headers.get("retry-after", "")) or re.search(
-        r";\s*t=(\d{1,3})\b", headers.get("ratelimit", "")
+    told = re.fullmatch(r"(\d{1,6})", headers.get("retry-after", "")) or re.search(
+        r";\s*t=(\d{1,6})\b", headers.get("ratelimit", "")
     )
-    return float(told[1]) if told else None
+    # Never none at all, so that the pauses come to an end.
+    return max(float(told[1]), 1.0) if told else None
 
 
 def from_byte(offset: int) -> dict[str, str]:
@@ -241,6 +243,11 @@ def total_size(response: httpx2.Response) -> int | None:
 
 def _place(url: httpx2.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _trusting(ca_bundle: str | None) -> ssl.SSLContext:
+    """These authorities alone, or those of the machine, as the Hugging Face client finds them."""
+    return trusting(ca_bundle) if ca_bundle else httpx2.create_ssl_context()
 
 
 def _presenting(context: ssl.SSLContext, reach: Reach) -> ssl.SSLContext:

@@ -89,7 +89,7 @@ class WebsiteSource:
         response = self._ask("HEAD", url)
         if response.status_code in (405, 501) or not total_size(response):
             response.close()
-            # The body that comes with this is not read: the connection is closed.
+            # Of the body that comes with this no more is read than a few bytes.
             response = self._ask("GET", url)
         response = self._web.checked(response)
         response.close()
