@@ -1,8 +1,8 @@
 """Writing to an OCI registry (distribution spec 1.1): blobs in pieces, taken over, or gone on with.
 
-Oras for Python sends a blob in one request that begins at zero when it breaks, and reads no
-ranges; the programs in Go would be one more thing to carry. What is missing to the client that
-reads is three requests.
+Oras for Python takes files of the disk, begins anew where an upload breaks, and reads no ranges;
+the programs in Go would be one more thing to carry. What is missing to the client that
+reads are the requests of an upload.
 """
 
 from __future__ import annotations
