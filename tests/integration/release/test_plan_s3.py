@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.unit.bundle.bundles import FILES, write
 from tests.unit.release.site import Site
-from tests.unit.release.world import NAMES, World
+from tests.unit.release.world import NAMES, REPO, World
 from tests.unit.sign.making import policy_file, public_pem, signer, write_key
 from waybill.store.audit import audit, inventory
+from waybill.store.s3 import S3Backend
 
 PEOPLE = ("alice", "bob", "release")
 RULES = {
@@ -113,13 +115,17 @@ def run(project: Path, *words: str, code: int = 0) -> dict[str, object]:
 
 
 def held(world: World) -> dict[str, str]:
-    """Every object of all stores, and every file of the project."""
+    """Every object of all stores, every upload that was begun, and every file of the project."""
     found = {}
     for name in NAMES:
         backend = world.store(name).backend
         for stat in backend.list(""):
             data = backend.read(stat.key) or b""
             found[f"{name}/{stat.key}"] = f"{hashlib.sha256(data).hexdigest()} {stat.modified}"
+        assert isinstance(backend, S3Backend)
+        bucket = world[name].store.removeprefix("s3://").partition("/")[0]
+        begun = backend.client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+        found |= {f"{name}/{one['Key']} {one['UploadId']}": "begun" for one in begun}
     for path in sorted(world.project.rglob("*")):
         if path.is_file() and ".git" not in path.parts:
             found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -153,19 +159,32 @@ def test_plan_is_made_approved_and_applied_by_four_people(team: Team, tmp_path: 
     assert audit(store, inventory(store)).wrong == {}
 
 
-def test_looking_changes_neither_repository_nor_stores(team: Team) -> None:
+def test_looking_changes_neither_repository_nor_stores(team: Team, tmp_path: Path) -> None:
+    place, file = team.world.project, str(tmp_path / "plan.json")
+    run(place, "plan", *SCOPE, "--by=carol", "--out", file)
+    for name in ("alice", "bob"):
+        run(place, "approve", file, "--key", team.key(name), f"--by={name}")
+    model, bundle = write(tmp_path / "model", FILES), str(tmp_path / "bundle")
+    run(place, "pack", str(model), "--as", "acme/new", "--out", bundle)
+    first = team.world.records("dev")[-1].commit
     before = held(team.world)
-    looks = (
-        ("plan", *SCOPE),
-        ("plan", *SCOPE, "--detailed-exitcode"),
-        ("promote", *SCOPE, "--dry-run"),
-    )
-    for words in looks:
-        process = waybill(team.world.project, *words)
-        process.communicate(timeout=120)
-        assert process.returncode in (0, 3)
+    looks = {
+        ("plan", *SCOPE): 0,
+        ("plan", *SCOPE, "--detailed-exitcode"): 3,
+        ("promote", *SCOPE): 3,
+        ("apply", file, "--by=pipeline"): 0,
+        ("pin", "dev", "chat", f"{REPO}@{first}"): 0,
+        ("rollback", "test", "chat"): 0,
+        ("sync", "dev", "prod"): 0,
+        ("prune", "dev"): 0,
+        ("sideload", bundle, "--to", "dev"): 0,
+    }
+    for words, code in looks.items():
+        process = waybill(place, *words, *([] if words[0] == "plan" else ["--dry-run"]))
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == code, (words, said)
     assert held(team.world) == before
-    assert git(team.world.project, "status", "--porcelain") == ""
+    assert git(place, "status", "--porcelain") == ""
 
 
 def test_of_two_pipelines_one_wins(team: Team, tmp_path: Path) -> None:
