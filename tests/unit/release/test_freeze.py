@@ -106,13 +106,24 @@ def test_short_window_in_the_hour_that_comes_twice_stays_short() -> None:
         ("Asia/Kolkata", "2026-12-31T23:30+00:00", False),
         ("America/Los_Angeles", "2027-01-01T07:30+00:00", True),
         ("Pacific/Apia", "2026-12-31T10:30+00:00", True),
-        # Half an hour is what clocks change by there.
         ("Australia/Lord_Howe", "2026-12-31T12:30+00:00", True),
     ],
 )
 def test_each_zone_has_its_own_midnight(zone: str, at: str, frozen: bool) -> None:
     found = window("0 23 31 12 *", "1h", zone).until(datetime.fromisoformat(at))
     assert (found is not None) is frozen
+
+
+@pytest.mark.parametrize(
+    ("at", "frozen"), [("15:29", False), ("15:31", True), ("16:29", True), ("16:31", False)]
+)
+def test_clocks_that_change_by_half_an_hour_skip_a_start_as_others_do(
+    at: str, frozen: bool
+) -> None:
+    """On Lord Howe 02:00 is 02:30 on that Sunday: there is no 02:15, so the hour begins then."""
+    found = window("15 2 4 10 *", "1h", "Australia/Lord_Howe")
+    moment = datetime.fromisoformat(f"2026-10-03T{at}+00:00")
+    assert (found.until(moment) is not None) is frozen
 
 
 @pytest.mark.parametrize("week", ["2026-03-27", "2026-10-23"])
