@@ -198,6 +198,7 @@ def test_images_that_nobody_can_pull_are_named(
     code, _, err = said(capsys, "--target", "kots", "--out", tmp_path / "out")
     assert code == 0
     assert "warning: nobody can pull waybill.local/minio/minio:" in err
+    assert "warning: the list of what is in it is not signed: give --key" in err
 
 
 def test_what_cannot_be_rendered_is_not_written(

@@ -91,6 +91,8 @@ def _package(args: argparse.Namespace, console: Console) -> Report:
     contents = _contents(args.images)
     for line in _notes(images, contents, findings):
         console.note(line)
+    if signer is None:
+        console.note("warning: the list of what is in it is not signed: give --key")
     written = write(release, args.out, signer, contents)
     size = human(written.archive.stat().st_size)
     text = (
