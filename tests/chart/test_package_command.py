@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.chart import replicated
 from tests.chart.rendering import CHART
 from tests.images import archive, build, layer
+from tests.pages import DOCS, REPO, blocks
 from tests.unit.deliver.installer.samples import OPERATOR, OPERATOR_IMAGES, options
 from tests.unit.deliver.installer.test_lint import content
 from tests.unit.sign.test_statements import cyclonedx  # noqa: F401 - a fixture
@@ -280,13 +280,11 @@ def test_a_mistake_is_told_in_a_sentence(
 
 
 def test_the_guide_s_commands_work_as_written(tmp_path: Path) -> None:
-    repo = Path(__file__).resolve().parents[2]
-    page = (repo / "tools/docs/replicated.md").read_text()
-    blocks = re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    commands = blocks((DOCS / "replicated.md").read_text())
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", "\n".join(["set -euo pipefail", *blocks])],
-        cwd=repo,
+        ["bash", "-c", "\n".join(["set -euo pipefail", *commands])],
+        cwd=REPO,
         env={**os.environ, "HOME": str(tmp_path), "PATH": path},
         capture_output=True,
         text=True,

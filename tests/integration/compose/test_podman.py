@@ -1,7 +1,6 @@
 """A staging environment as real containers, up to an answered chat and a new version."""
 
 import json
-import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +12,10 @@ import pytest
 import yaml
 
 from tests.integration.compose.containers import OUTSIDE, Room, room
+from tests.pages import DOCS, REPO, blocks
 from tests.services import needs
 
 pytestmark = pytest.mark.timeout(900)
-REPO = Path(__file__).resolve().parents[3]
 WAYBILL = REPO / ".venv/bin/waybill"
 MINIO = "http://waybill-minio.waybill.svc:9000/minio/health/live"
 STORE = "http://127.0.0.1:9000"
@@ -76,10 +75,8 @@ class Staging:
 
 def override(*commits: str) -> str:
     """The page's own file, for each engine; its environment is mounted, as no image holds it."""
-    section = (REPO / "tools/docs/compose.md").read_text().partition("## Podman\n")[2]
-    found = re.search(r"^```yaml\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
-    assert found
-    content = found[1].splitlines(keepends=True)
+    own, *_ = blocks((DOCS / "compose.md").read_text(), "Podman", ("yaml",))
+    content = own.splitlines(keepends=True)
     (engine,) = (line for line in content if "vllm" in line)
     environment = Path(needs("WAYBILL_TEST_VLLM")).parents[1]
     mounted = engine.rstrip().removesuffix("}") + f", volumes: ['{environment}:/opt/vllm:ro']}}\n"

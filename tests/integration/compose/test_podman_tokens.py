@@ -12,7 +12,7 @@ import yaml
 from tests.integration.compose.containers import Room, room
 from tests.integration.compose.test_podman import WAYBILL
 from tests.integration.gateway.certificates import Authority
-from tests.pages import DOCS, REPO
+from tests.pages import DOCS, REPO, blocks
 from tests.services import needs
 
 pytestmark = pytest.mark.timeout(900)
@@ -51,10 +51,8 @@ class Identity:
 
 def values() -> str:
     """The page's own, for an authority of one's own, and a store without a server."""
-    section = (DOCS / "compose.md").read_text().partition("## Tokens\n")[2]
-    found = re.search(r"^```yaml\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
-    assert found
-    content = yaml.safe_load(found[1])
+    own, *_ = blocks((DOCS / "compose.md").read_text(), "Tokens", ("yaml",))
+    content = yaml.safe_load(own)
     # Debian 12 has this one.
     content["keycloak"]["postgresql"] = {"image": {"tag": "15"}}
     content["global"] |= {
