@@ -291,4 +291,8 @@ def cosine(one: list[float], other: list[float]) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended = main()
+    sys.stdout.flush()
+    # Not sys.exit: where Ctrl-C came during an exec(), as imports of dataclasses run it, CPython
+    # takes the interrupt for unhandled although we handled it, and ends itself by the signal.
+    os._exit(ended)
