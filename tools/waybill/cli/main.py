@@ -133,6 +133,7 @@ def _fail(args: argparse.Namespace, error: WaybillError) -> int:
     advice = error.advice
     if args.json:
         facts = {"code": type(error).__name__, "message": str(error), "hint": advice}
+        facts |= error.details
         print(json.dumps({"schemaVersion": 1, "command": args.command, "error": facts}))
     print(f"error: {error}", file=sys.stderr)
     if advice:

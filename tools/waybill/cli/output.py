@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import threading
 import time
@@ -140,6 +141,11 @@ def about(what: str, error: Exception) -> str:
 def printable(text: str) -> str:
     """What a file or a person named, without what could move a terminal's cursor."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def plain(text: str) -> str:
+    """Text of others that must not become markup."""
+    return re.sub(r"([\\`*_\[\]<>|#!@])", r"\\\1", " ".join(text.split()))
 
 
 def human(size: int) -> str:

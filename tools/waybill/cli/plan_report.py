@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from waybill.cli.output import human
+from waybill.cli.output import human, plain
 from waybill.digest import short_commit
 from waybill.release.gates.case import Result, Verdict
 from waybill.release.plan import Plan
@@ -40,7 +40,7 @@ def markdown(plan: Plan) -> str:
         _gates(verdicts(plan)),
         "### What the cluster would see",
         *_rendered(plan),
-        f"Plan `{plan.digest}`, made by {_plain(plan.by)} at {plan.outlook['at']}.",
+        f"Plan `{plan.digest}`, made by {plain(plan.by)} at {plan.outlook['at']}.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -56,13 +56,13 @@ def _models(plan: Plan) -> str:
     rows = [
         [
             name,
-            _plain(one["repo"]),
+            plain(one["repo"]),
             _commits(one),
             human(one["size"]),
             human(plan.outlook["missing"].get(name, 0)),
-            _plain(", ".join(one["licenses"])) or "?",
-            _plain(", ".join(one["signers"])) or "nobody",
-            _plain(_arguments(one["values"].get("engineArgs"))) or "-",
+            plain(", ".join(one["licenses"])) or "?",
+            plain(", ".join(one["signers"])) or "nobody",
+            plain(_arguments(one["values"].get("engineArgs"))) or "-",
         ]
         for name, one in plan.models.items()
     ]
@@ -114,8 +114,8 @@ def _gates(found: Sequence[Verdict]) -> str:
             f"{_MARKS[_told(one)]} {one.result}",
             one.gate,
             one.model or "",
-            _plain(one.reason),
-            _plain(one.place),
+            plain(one.reason),
+            plain(one.place),
         ]
         for one in found
     ]
@@ -130,7 +130,7 @@ def _told(one: Verdict) -> Result:
 def _rendered(plan: Plan) -> Iterator[str]:
     seen = plan.outlook["rendered"]
     if seen["skipped"] is not None:
-        yield f"Not known: {_plain(seen['skipped'])}"
+        yield f"Not known: {plain(seen['skipped'])}"
     elif not seen["changes"]:
         yield "Nothing changes."
     else:
@@ -152,11 +152,6 @@ def _diff(change: Mapping[str, Any]) -> list[str]:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """Text of others that must not become markup."""
-    return re.sub(r"([\\`*_\[\]<>|#!@])", r"\\\1", " ".join(text.split()))
 
 
 def moves(plan: Plan) -> list[str]:

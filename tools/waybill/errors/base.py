@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class WaybillError(Exception):
@@ -16,6 +16,8 @@ class WaybillError(Exception):
 
     def __init__(self, **facts: object) -> None:
         self.facts = facts
+        self.details: dict[str, Any] = {}
+        """What `--json` gives beside sentence and hint."""
         super().__init__(self.sentence.format(**facts))
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import NoReturn
 
 from waybill.errors import Frozen, PromotionDenied, WaybillError
 from waybill.release.gates import approvals, custom, evidence, stores, times
@@ -60,10 +61,21 @@ def _verdict(
 
 
 def require(case: Case, verdicts: Sequence[Verdict]) -> None:
-    """Raises PromotionDenied, or Frozen where it is the freeze alone that denies."""
+    """Raises PromotionDenied, or Frozen where it is the freeze alone that denies.
+
+    Its details have the plan's digest and all verdicts.
+    """
     denying = [one for one in verdicts if one.denies]
     if not denying:
         return
+    try:
+        _deny(case, denying)
+    except WaybillError as error:
+        error.details = {"plan": case.digest, "gates": [one.as_json() for one in verdicts]}
+        raise
+
+
+def _deny(case: Case, denying: Sequence[Verdict]) -> NoReturn:
     if not case.policy.exists:
         # Trust alone denies, and says it best itself.
         for subject in case.subjects:
