@@ -66,7 +66,20 @@ _AGREED = _object(
     },
 )
 
-_VERDICT = _object(
+_BEFORE = _object(
+    "A revision that the target runs now; what is said of it by its own store.",
+    commit=_COMMIT,
+    digest=_DIGEST,
+    size=_COUNT,
+    licenses=_or_null(_TEXTS, "Null where the store cannot tell."),
+    signers=_or_null(_TEXTS, "Null where the store cannot tell."),
+    values=_or_null(
+        {"type": "object"},
+        "Engine arguments and hardware as the plan says that brought it here; null without one.",
+    ),
+)
+
+VERDICT = _object(
     "What a gate says, of a model or of the whole plan.",
     gate=_TEXT,
     model=_or_null(_TEXT),
@@ -89,6 +102,11 @@ _OUTLOOK = _object(
     "What was seen when it was made.",
     at=_told("When; UTC.", _TEXT),
     changes=_told("Whether it would move anything.", {"type": "boolean"}),
+    before={
+        "description": "What becomes of what, by model; null where the target runs nothing of it.",
+        "type": "object",
+        "additionalProperties": _or_null(_BEFORE),
+    },
     bytes=_told("What the target's store lacks.", _COUNT),
     missing={
         "description": "The same by model; what several share counts for each.",
@@ -102,7 +120,7 @@ _OUTLOOK = _object(
         skipped=_or_null(_TEXT),
         changes={"type": "array", "items": _CHANGE},
     ),
-    gates={"type": "array", "items": _VERDICT},
+    gates={"type": "array", "items": VERDICT},
 )
 
 SCHEMA: dict[str, Any] = {
