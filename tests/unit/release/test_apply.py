@@ -59,6 +59,7 @@ def saved(site: Site, plan: Plan | None = None) -> Plan:
 OUTLOOK: dict[str, Any] = {
     "at": "2026-01-01T00:00:00Z",
     "changes": True,
+    "before": {},
     "bytes": 0,
     "missing": {},
     "rate": 1,

@@ -1,20 +1,30 @@
-"""What a plan shows beside what is agreed to: bytes, time, verdicts, and what the cluster sees."""
+"""What a plan shows beside what is agreed to: what the target runs now, bytes, time, verdicts, and
+what the cluster sees.
+
+Nothing is decided from it, so the plan's digest is not of it. What is said of the revision that the
+target runs now may grow, and that revision may be gone from the store; neither makes another plan.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from waybill.deliver import helm, pins
 from waybill.deliver.changes import changes
 from waybill.deliver.redaction import redacted
-from waybill.errors import BadFile, HelmFailed, HelmMissing
+from waybill.errors import BadFile, HelmFailed, HelmMissing, WaybillError
 from waybill.release.gates.case import Verdict
+from waybill.release.move import Move
+from waybill.release.plan import Plan, said_of
 from waybill.release.promote import Promotion
+from waybill.sign import trust
 from waybill.sign.predicates import stamp
 
 RATE = 100_000_000
@@ -29,9 +39,11 @@ def look(
     rate: int = RATE,
 ) -> dict[str, Any]:
     """The outlook of a plan, as its schema has it."""
+    trusted = promotion.target.policy()
     return {
         "at": stamp(at),
         "changes": any(step.move.changes for step in promotion.steps),
+        "before": {step.move.model: _before(step.move, trusted) for step in promotion.steps},
         "bytes": promotion.bytes,
         "missing": {step.move.model: step.bytes for step in promotion.steps},
         "rate": rate,
@@ -39,6 +51,28 @@ def look(
         "rendered": rendered,
         "gates": [one.as_json() for one in verdicts],
     }
+
+
+def _before(move: Move, trusted: trust.Policy | None) -> dict[str, Any] | None:
+    """What is there now; None where nothing is."""
+    held = move.pinned
+    if held is None:
+        return None
+    said: dict[str, Any] = {"licenses": None, "signers": None}
+    with suppress(WaybillError):
+        said |= said_of(move.store, move.repo, held.commit, trusted)
+    facts = {"commit": held.commit, "digest": held.digest, "size": held.size}
+    return {**facts, **said, "values": _values(move, held.commit)}
+
+
+def _values(move: Move, commit: str) -> Any:
+    """What the target's values said when a plan brought the commit; None where none is known."""
+    with suppress(WaybillError):
+        records = move.store.history(move.repo, move.ref)
+        for record in takewhile(lambda record: record.commit == commit, records):
+            if record.plan:
+                return Plan.kept(move.store, record.plan).models.get(move.model, {}).get("values")
+    return None
 
 
 def render(promotion: Promotion, chart: Path, more: Sequence[Path] = ()) -> dict[str, Any]:

@@ -5,8 +5,8 @@
 `plan` is what is agreed to: which revision of each model becomes the pin, and what it was decided
 from (policy, trust, values, the records that both refs held). The digest is that of its canonical
 JSON (RFC 8785), so the same state gives the same plan with the same digest, and an approval of it
-stays good. `outlook` is what was seen on the way: bytes to send, verdicts, what the cluster would
-see; it may be another one tomorrow.
+stays good. `outlook` is what was seen on the way: what is said of the revision that the target runs
+now, bytes to send, verdicts, what the cluster would see; it may be another one tomorrow.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from waybill.release.policy import Policy
 from waybill.release.promote import Promotion, Step
 from waybill.sign import trust
 from waybill.sign.statements import LICENSE
-from waybill.store.layout import Ref
+from waybill.store.layout import Ref, RepoId
 from waybill.store.record import Head
 from waybill.store.store import Store
 
@@ -154,21 +154,30 @@ def _digest(path: Path | None) -> Digest | None:
 
 def _model(step: Step, source: Environment, trusted: trust.Policy | None) -> dict[str, Any]:
     move, revision = step.move, step.move.revision
-    said = evidence.gather(step.source, move.repo, revision.commit, trusted)
-    stated = [licenses_of(one) for one in said if one.predicate_type == LICENSE]
-    signed = [one for one in said if one.predicate_type == PROVENANCE and one.signed]
-    signers = {name for one in signed for name in one.signers or map(evidence.unknown, one.claims)}
     held = step.source.head(move.repo, Ref.pin(source.name, move.model))
     return {
         "repo": str(move.repo),
         "commit": revision.commit,
         "digest": revision.digest,
         "size": revision.size,
-        "licenses": sorted({" or ".join(names) for names in stated if names}),
-        "signers": sorted(signers),
+        **said_of(step.source, move.repo, revision.commit, trusted),
         "previous": move.pinned.commit if move.pinned else None,
         "records": {"from": _record(held), "to": _record(move.seen)},
         "values": _entry(move.environment, move.model),
+    }
+
+
+def said_of(
+    store: Store, repo: RepoId, commit: str, trusted: trust.Policy | None
+) -> dict[str, list[str]]:
+    """`licenses` and `signers` of a revision, as its store has them; raises what `gather` does."""
+    said = evidence.gather(store, repo, commit, trusted)
+    stated = [licenses_of(one) for one in said if one.predicate_type == LICENSE]
+    signed = [one for one in said if one.predicate_type == PROVENANCE and one.signed]
+    signers = {name for one in signed for name in one.signers or map(evidence.unknown, one.claims)}
+    return {
+        "licenses": sorted({" or ".join(names) for names in stated if names}),
+        "signers": sorted(signers),
     }
 
 
