@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
-from waybill.cli import arguments, plan_report
+from waybill.cli import arguments, plan_report, reports
 from waybill.cli.arguments import Commands
 from waybill.cli.install import add_chart
 from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted, human, table
-from waybill.deliver import helm, values
 from waybill.deliver.environments import Environments
-from waybill.errors import BadFile, BadValue
 from waybill.release import apply, approve, outlook
 from waybill.release.apply import Application, Person
 from waybill.release.plan import Plan
 from waybill.sign import trust
-
-SUMMARY = "GITHUB_STEP_SUMMARY"
-"""The environment variable with the file that GitHub shows of a run."""
 
 
 def register(commands: Commands) -> None:
@@ -29,7 +23,8 @@ def register(commands: Commands) -> None:
         "plan", help="show what a promotion would do, and what every gate says; writes no pin"
     )
     add_scope(parser)
-    _add_reports(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the plan, for apply")
+    reports.add_reports(parser)
     parser.add_argument(
         "--detailed-exitcode",
         action="store_true",
@@ -61,27 +56,6 @@ def add_scope(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="target", metavar="ENV", required=True, help="to the next one")
 
 
-def _add_reports(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the plan, for apply")
-    parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="write a report, as a comment on a change"
-    )
-    parser.add_argument(
-        "--junit", type=Path, metavar="FILE", help="write the gates as test cases (JUnit XML)"
-    )
-    parser.add_argument(
-        "--github-step-summary",
-        action="store_true",
-        help=f"add the report to the file that {SUMMARY} names",
-    )
-    parser.add_argument(
-        "--pull-request",
-        type=Path,
-        metavar="DIR",
-        help="write branch, title, commit and body.md of a change there",
-    )
-
-
 def _add_by(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         "--by",
@@ -92,27 +66,20 @@ def _add_by(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _plan(args: argparse.Namespace, _: Console) -> Report:
-    project = arguments.project(args)
     judged = apply.prepare(
-        Environments.load(project),
+        Environments.load(arguments.project(args)),
         args.source,
         args.target,
         args.models,
         Person(args.by),
         single_writer=args.single_writer,
     )
-    chart = Path(args.chart) if args.chart else project / helm.CHART
-    rendered = outlook.render(judged.promotion, chart, [Path(file) for file in args.values])
-    plan = seen(judged, rendered, args.rate)
-    _write(args, plan)
+    plan = reports.seen(args, judged, args.rate)
+    if args.out:
+        plan.write(args.out)
+    reports.write(args, plan)
     code = _exit_code(judged) if args.detailed_exitcode else 0
     return Report(_text(plan), plan.as_json(), code)
-
-
-def seen(judged: Application, rendered: dict[str, object], rate: int = outlook.RATE) -> Plan:
-    """The plan with what was seen when it was made."""
-    found = outlook.look(judged.promotion, judged.verdicts, judged.case.at, rendered, rate)
-    return Plan(judged.plan.agreed, found)
 
 
 def _exit_code(judged: Application) -> int:
@@ -120,33 +87,6 @@ def _exit_code(judged: Application) -> int:
     if not judged.changes:
         return 0
     return {frozenset(): 5, frozenset({"freeze"}): 6}.get(frozenset(denying), 3)
-
-
-def _write(args: argparse.Namespace, plan: Plan) -> None:
-    """Raises BadFile, BadValue."""
-    if args.out:
-        plan.write(args.out)
-    if args.markdown:
-        values.write(args.markdown, plan_report.markdown(plan))
-    if args.junit:
-        values.write(args.junit, plan_report.junit(plan))
-    if args.pull_request:
-        for name, text in plan_report.pull_request(plan).items():
-            values.write(args.pull_request / name, text)
-    if args.github_step_summary:
-        _summarize(plan_report.markdown(plan))
-
-
-def _summarize(text: str) -> None:
-    path = os.environ.get(SUMMARY)
-    if not path:
-        why = f"{SUMMARY} names no file: this is no run of GitHub Actions"
-        raise BadValue(what="--github-step-summary", value="", why=why)
-    try:
-        with Path(path).open("a", encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise BadFile(path=path, why=error.strerror or str(error)) from error
 
 
 def _text(plan: Plan) -> str:

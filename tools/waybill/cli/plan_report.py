@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
+from waybill.cli.change import Change
 from waybill.cli.output import human, plain
 from waybill.digest import short_commit
 from waybill.release.gates.case import Result, Verdict
@@ -29,11 +30,14 @@ def verdicts(plan: Plan) -> list[Verdict]:
     return [Verdict.from_json(one) for one in plan.outlook["gates"]]
 
 
-def markdown(plan: Plan) -> str:
-    """The report, for a comment on a change or the summary of a run."""
+def markdown(plan: Plan, outcome: str = "") -> str:
+    """The report, for a comment on a change or the summary of a run.
+
+    `outcome` is what came of it; where that is left out, what would come of it.
+    """
     parts = [
         f"<!-- waybill plan {plan.source} {plan.target} -->",
-        f"## {plan.source} → {plan.target}: {headline(plan)}",
+        f"## {plan.source} → {plan.target}: {plain(outcome) or headline(plan)}",
         _models(plan),
         _bytes(plan),
         "### Gates",
@@ -164,9 +168,14 @@ def moves(plan: Plan) -> list[str]:
     return told
 
 
-def junit(plan: Plan) -> str:
-    """A test suite: each gate is a case, by the model that it looks at."""
+def junit(plan: Plan, failure: str = "") -> str:
+    """A test suite: each gate is a case, by the model that it looks at.
+
+    `failure` is why the promotion ended though every gate let it through.
+    """
     found = verdicts(plan)
+    if failure:
+        found.append(Verdict("promotion", None, Result.ERROR, failure, denies=True))
     counts = {
         "tests": len(found),
         "failures": sum(_told(one) is Result.FAIL for one in found),
@@ -194,19 +203,17 @@ def _case(suite: ElementTree.Element, name: str, one: Verdict) -> None:
         told.text = f"{one.reason} ({one.place})" if kind != "skipped" else None
 
 
-def pull_request(plan: Plan) -> dict[str, str]:
-    """File names and texts: what a change that carries the promotion would be called."""
+def pull_request(plan: Plan, outcome: str = "") -> Change:
+    """The change that carries the promotion; `outcome` as in `markdown`."""
     models = ", ".join(plan.models)
-    title = f"Promote {models} from {plan.source} to {plan.target}"
     moved = [
         f"{name}: {short_commit(one['previous'] or 'nothing')} -> {short_commit(one['commit'])}"
         for name, one in plan.models.items()
     ]
-    body = "\n".join([*moved, "", f"Waybill-Plan: {plan.digest}"])
     short = short_commit(plan.digest.partition(":")[2])
-    return {
-        "branch": f"waybill/{plan.source}-{plan.target}-{short}\n",
-        "title": f"{title}\n",
-        "commit": f"{title}\n\n{body}\n",
-        "body.md": markdown(plan),
-    }
+    return Change(
+        branch=f"waybill/{plan.source}-{plan.target}-{short}",
+        title=f"Promote {models} from {plan.source} to {plan.target}",
+        text="\n".join([*moved, "", f"Waybill-Plan: {plan.digest}"]),
+        body=markdown(plan, outcome),
+    )

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from waybill import digest as digests
-from waybill.cli import arguments, plan_report
+from waybill.cli import arguments, plan_report, reports
 from waybill.cli.arguments import Commands, add_rate, paced
+from waybill.cli.install import add_chart
 from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, human
 from waybill.cli.plan import add_scope
@@ -50,6 +51,10 @@ def _add_applying(parser: argparse.ArgumentParser) -> None:
         type=arguments.words,
         help="do it in spite of a freeze window; the reason is kept",
     )
+    reports.add_reports(parser)
+    add_chart(
+        parser, "for the report: a further values file, between the environment's own and its pins"
+    )
     add_key(parser)
     arguments.add_reason(parser)
     arguments.add_single_writer(parser)
@@ -72,11 +77,12 @@ def _promote(args: argparse.Namespace, console: Console) -> Report:
     if application.begun and application.changes:
         digest = digests.short(application.plan.digest)
         console.note(f"going on with the plan {digest} of {application.plan.by}, which was begun")
-    if not args.dry_run and application.allowed().changes and not args.yes:
-        what = "\n".join(plan_report.moves(application.plan))
-        if not console.confirm(f"{what}\npromote? [y/N] "):
-            raise Declined()
-    return _carried_out(args, console, application)
+    with reports.told(args, console, application):
+        if not args.dry_run and application.allowed().changes and not args.yes:
+            what = "\n".join(plan_report.moves(application.plan))
+            if not console.confirm(f"{what}\npromote? [y/N] "):
+                raise Declined()
+        return _carried_out(args, console, application)
 
 
 def _apply(args: argparse.Namespace, console: Console) -> Report:
@@ -89,7 +95,8 @@ def _apply(args: argparse.Namespace, console: Console) -> Report:
         _person(args, console),
         single_writer=args.single_writer,
     )
-    return _carried_out(args, console, application)
+    with reports.told(args, console, application):
+        return _carried_out(args, console, application)
 
 
 def _replay(args: argparse.Namespace, console: Console) -> Report:
@@ -105,10 +112,12 @@ def _replay(args: argparse.Namespace, console: Console) -> Report:
         str(args.plan),
         _person(args, console),
         single_writer=args.single_writer,
-    ).allowed()
-    parted = [each.model for each in found.moves if not found.goes_on(each)]
-    if not args.dry_run:
-        replay.carry_out(found)
+    )
+    with reports.told(args, console, found):
+        found.allowed()
+        parted = [each.model for each in found.moves if not found.goes_on(each)]
+        if not args.dry_run:
+            replay.carry_out(found)
     rows = [told(each, dry=args.dry_run) for each in found.moves]
     rows += [f"  {model}: its history here has gone another way before" for model in parted]
     data = {

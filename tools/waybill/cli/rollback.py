@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from waybill.cli import arguments
+from waybill.cli import arguments, change
 from waybill.cli.arguments import Commands
 from waybill.cli.install import add_chart, release_of
 from waybill.cli.output import Console, Report
@@ -38,6 +38,7 @@ def register(commands: Commands) -> None:
         help="bring it to the cluster, too: within seconds where its engines run already",
     )
     add_writing(parser)
+    change.add_pull_request(parser)
     add_chart(parser)
     parser.set_defaults(run=run_rollback)
 
@@ -51,6 +52,8 @@ def run_rollback(args: argparse.Namespace, console: Console) -> Report:
     console.note(_said(step, wait, ready))
     if args.install and (others := _others(args)):
         console.note(f"it installs what else was edited, too: {others}")
+    if args.pull_request:
+        change.of_rollback(step, args.why).write(args.pull_request)
     if not args.dry_run:
         reason = Reason(args.by, args.why, hold=hold.puts_hold(environments))
         move.carry_out([step], reason=reason)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from waybill.cli import change
 from waybill.cli.arguments import Commands, add_single_writer, project, whoami, words
 from waybill.cli.attest import add_smoke, evaluated, exactly
 from waybill.cli.install import add_release, release_of
@@ -57,6 +58,7 @@ def register(commands: Commands) -> None:
         "--by", default=whoami(), type=words, help="who decides (default: the user)"
     )
     add_smoke(parser, "first ask each revision there, by its own name: the gateway's address")
+    change.add_pull_request(parser)
     add_key(parser)
     add_single_writer(parser)
     parser.set_defaults(run=_watch, name=EVALUATION)
@@ -77,18 +79,20 @@ def _watch(args: argparse.Namespace, console: Console) -> Report:
     if not models:
         raise NothingPinned(environment=environment.name)
     held = hold.puts_hold(Environments.load(project(args)))
-    lines, told = [], []
-    for model in models:
-        follower = Follower(environment, release, cluster, model, console.note, args.by, held)
-        follower = replace(follower, single_writer=args.single_writer)
-        if args.smoke:
-            ask = partial(_ask, args, console, environment, model, signer)
-            follower = replace(follower, evaluate=ask)
-        outcome = follower.run(args.seconds, args.timeout)
-        lines.append(_line(environment, model, outcome))
-        told.append(_json(model, outcome))
-        if signer:
-            follow.attest(follower, outcome, signer)
+    lines: list[str] = []
+    told = []
+    with change.of_rollout(environment, args.pull_request, lines):
+        for model in models:
+            follower = Follower(environment, release, cluster, model, console.note, args.by, held)
+            follower = replace(follower, single_writer=args.single_writer)
+            if args.smoke:
+                ask = partial(_ask, args, console, environment, model, signer)
+                follower = replace(follower, evaluate=ask)
+            outcome = follower.run(args.seconds, args.timeout)
+            lines.append(_line(environment, model, outcome))
+            told.append(_json(model, outcome))
+            if signer:
+                follow.attest(follower, outcome, signer)
     bad = any(each["why"] for each in told)
     return Report("\n".join(lines), {"models": told}, DENIED if bad else 0)
 

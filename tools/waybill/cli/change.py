@@ -1,0 +1,106 @@
+"""The texts of a change that brings new pins to a branch. They ask no forge."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from waybill import digest as digests
+from waybill.cli.output import plain
+from waybill.deliver import pins, values
+from waybill.deliver.environments import Environment
+from waybill.deliver.pins import Pin, Pins
+from waybill.release.move import Move
+
+
+def add_pull_request(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pull-request",
+        type=Path,
+        metavar="DIR",
+        help="write branch, title, commit and body.md of a change there",
+    )
+
+
+@dataclass(frozen=True)
+class Change:
+    """`text` is what the commit says below its title, `body` the description, in Markdown."""
+
+    branch: str
+    title: str
+    text: str
+    body: str
+
+    def write(self, folder: Path) -> None:
+        """Raises BadFile."""
+        texts = {
+            "branch": self.branch,
+            "title": self.title,
+            "commit": f"{self.title}\n\n{self.text}",
+            "body.md": self.body,
+        }
+        for name, text in texts.items():
+            values.write(folder / name, text.rstrip("\n") + "\n")
+
+
+def of_rollback(step: Move, why: str) -> Change:
+    """What a rollback edits."""
+    where, commit = step.environment.name, step.revision.short
+    came = step.pinned.short if step.pinned else "nothing"
+    return _change(
+        f"rollback-{where}-{step.model}-{commit}",
+        f"Roll back {step.model} in {where} to {commit}",
+        [f"{step.model}: {came} -> {commit}"],
+        [why] if why else [],
+    )
+
+
+@contextmanager
+def of_rollout(
+    environment: Environment, folder: Path | None, said: Sequence[str]
+) -> Iterator[None]:
+    """Write what changed in the pins meanwhile, however it ends, and nothing where they stay.
+
+    `said` is what came of it, once this ends. Raises BadFile.
+    """
+    if folder is None:
+        yield
+        return
+    before = pins.load(environment.pins_path)
+    try:
+        yield
+    finally:
+        after = pins.load(environment.pins_path)
+        if after != before:
+            _rolled_out(environment.name, before, after, said).write(folder)
+
+
+def _rolled_out(where: str, before: Pins, after: Pins, said: Sequence[str]) -> Change:
+    was = {name: before.models.get(name) for name in after.models}
+    moved = [name for name, pin in after.models.items() if pin != was[name]]
+    back = [name for name in moved if _went_back(was[name], after.models[name])]
+    title = f"Move the traffic of {', '.join(moved)} in {where}"
+    if back:
+        title = f"Take back {', '.join(back)} in {where}"
+    shares = [f"{name}: {_shares(was[name])} -> {_shares(after.models[name])}" for name in moved]
+    short = digests.short_commit(digests.of(after.text.encode()).partition(":")[2])
+    return _change(f"watch-{where}-{short}", title, shares, said)
+
+
+def _went_back(was: Pin | None, pin: Pin) -> bool:
+    return was is not None and pin.stable == was.previous
+
+
+def _shares(pin: Pin | None) -> str:
+    slots = pin.traffic.values() if pin else ()
+    shares = [f"{digests.short_commit(slot.commit)} {slot.weight} %" for slot in slots]
+    return ", ".join(shares) or "nothing"
+
+
+def _change(name: str, title: str, moved: Sequence[str], said: Sequence[str]) -> Change:
+    text = "\n".join([*moved, *(["", *said] if said else [])])
+    body = [f"## {plain(title)}", *(f"- {plain(line)}" for line in [*moved, *said])]
+    return Change(f"waybill/{name}", title, text, "\n\n".join([body[0], "\n".join(body[1:])]))
