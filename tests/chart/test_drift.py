@@ -4,7 +4,7 @@ from collections import Counter
 
 import yaml
 
-from tests.chart.rendering import CASES, Object, Render, containers, named, of_kind
+from tests.chart.rendering import CASES, PINS, Object, Render, containers, named, of_kind
 
 ON = {"drift": {"enabled": True}}
 COMPARED = ("Deployment", "NetworkPolicy", "StatefulSet")
@@ -52,3 +52,22 @@ def test_it_waits_for_prometheus_only_where_there_is_one(render: Render) -> None
     alone = named(render(ON), "CronJob", "drift")
     assert "--metrics-port=9090" in containers(monitored)[0]["args"]
     assert "--metrics-port=9090" not in containers(alone)[0]["args"]
+
+
+def test_it_asks_the_hub_for_each_pinned_revision(render: Render) -> None:
+    pins = yaml.safe_load(PINS.read_text())["global"]["pins"]
+    wanted = [
+        f"--pinned={revision['repo']}@{revision['digest']}"
+        for pin in pins.values()
+        for revision in pin["revisions"].values()
+    ]
+    objects = render(*CASES["test"], ON)
+    args = containers(named(objects, "CronJob", "drift"))[0]["args"]
+    assert sorted(arg for arg in args if arg.startswith("--pinned")) == sorted(wanted)
+    (hub,) = [arg for arg in args if arg.startswith("--hub=")]
+    pulls = [
+        one["args"]
+        for each in of_kind(objects, "Deployment")
+        for one in each["spec"]["template"]["spec"].get("initContainers", ())
+    ]
+    assert pulls and all(hub in each for each in pulls), "the one that engines ask"

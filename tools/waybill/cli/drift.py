@@ -7,14 +7,17 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from waybill import digest as digests
 from waybill.cli.arguments import Commands
 from waybill.cli.install import add_release, release_of
 from waybill.cli.output import CHANGES, Console, Report, counted
 from waybill.deliver import helm
 from waybill.deliver.cluster import Cluster
+from waybill.deliver.pins import Revision
 from waybill.errors import BadValue, ExtraMissing, Unreadable
 from waybill.release import drift
 from waybill.release.drift import Drift, Finding
+from waybill.store.layout import RepoId
 
 METRICS = {
     "waybill_drift_findings": "Fields and objects that are not as they were rendered.",
@@ -27,7 +30,7 @@ def register(commands: Commands) -> None:
         "drift",
         help="compare pins, store, release and cluster; changes nothing",
         description="Name an environment; or, as the chart's CronJob does, a file of objects, a "
-        "namespace and a release: then the cluster alone is compared.",
+        "namespace and a release: then the cluster is compared, and a hub is asked for the pins.",
     )
     add_release(parser, nargs="?")
     parser.add_argument(
@@ -36,6 +39,14 @@ def register(commands: Commands) -> None:
     parser.add_argument("--expected", type=Path, metavar="FILE", help="the objects, as rendered")
     parser.add_argument("--namespace", help="where the objects of the file are")
     parser.add_argument("--release", help="the release that the objects are of")
+    parser.add_argument("--hub", metavar="URL", help="the model hub of the release")
+    parser.add_argument(
+        "--pinned",
+        action="append",
+        default=[],
+        metavar="REPO@DIGEST",
+        help="a revision that the hub has to give; may be repeated",
+    )
     parser.add_argument(
         "--metrics-port", type=int, metavar="PORT", help="show the result to Prometheus here"
     )
@@ -43,6 +54,12 @@ def register(commands: Commands) -> None:
         "--metrics-seconds", type=int, default=180, metavar="SECONDS", help="for so long"
     )
     parser.set_defaults(run=_drift)
+
+
+def _revision(text: str) -> Revision:
+    """Raises BadValue."""
+    repo, _, digest = text.partition("@")
+    return Revision(str(RepoId.parse(repo)), digests.parse(digest), 0)
 
 
 def _drift(args: argparse.Namespace, console: Console) -> Report:
@@ -89,6 +106,8 @@ def _inside(args: argparse.Namespace) -> Drift:
         raise Unreadable(path=args.expected, why=reason) from error
     found = Drift()
     drift.in_cluster(found, expected, Cluster(args.namespace), args.release)
+    if args.hub:
+        drift.in_hub(found, args.hub, [_revision(each) for each in args.pinned])
     return found
 
 

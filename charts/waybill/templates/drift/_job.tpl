@@ -21,6 +21,14 @@ template:
           - --namespace={{ .Release.Namespace }}
           - --release={{ .Release.Name }}
           - --detailed-exitcode
+          {{- if .Values.modelHub.enabled }}
+          - --hub={{ include "waybill.hub.url" . }}
+          {{- range include "waybill.pins" . | fromJson }}
+          {{- range .revisions }}
+          - --pinned={{ .repo }}@{{ .digest }}
+          {{- end }}
+          {{- end }}
+          {{- end }}
           {{- if .Values.monitoring.podMonitors.enabled }}
           # It stays until Prometheus has come by.
           - --metrics-port=9090
