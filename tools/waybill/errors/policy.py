@@ -15,9 +15,9 @@ class PromotionDenied(WaybillError):
 
 
 class Frozen(WaybillError):
-    """The target is in a freeze window of the policy."""
+    """The target is in a window of the policy that denies, or outside of all that allow."""
 
-    sentence = "{environment} is frozen until {until}, by {window} in {where}"
+    sentence = "{environment} is frozen {until}"
     hint = "wait until then; what cannot wait: --override-freeze REASON, which is kept"
     exit_code = 6
     status = 403

@@ -1,4 +1,7 @@
-"""Freeze windows: from when to when nothing is promoted, by the clock of a place.
+"""Freeze windows: when nothing is promoted, and when alone something is, by the clock of a place.
+
+A window denies from its start to its end. One that allows freezes all the time that neither it nor
+another one of its kind is open; where one denies, none allows.
 
 A window lasts by the clock on the wall: what begins on Friday at 18:00 and lasts 62 hours ends on
 Monday at 08:00, also when clocks change on Sunday. A start that the clocks skip is the moment after
@@ -7,6 +10,7 @@ the skip, an end as much later as the clocks skip, and what comes twice is the f
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,29 +22,42 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Window:
-    """One entry of `freeze`; `environments` is empty where it holds for all."""
+    """One entry of `freeze`; `environments` is empty where it holds for all.
+
+    `allows`: it says when something may be promoted, and not when nothing is.
+    """
 
     name: str
     cron: str
     duration: timedelta
     zone: ZoneInfo
     environments: frozenset[str] = frozenset()
+    allows: bool = False
 
     @classmethod
     def of(
-        cls, name: str, cron: str, duration: timedelta, zone: str, environments: frozenset[str]
+        cls,
+        name: str,
+        cron: str,
+        duration: timedelta,
+        zone: str,
+        environments: frozenset[str],
+        *,
+        allows: bool = False,
     ) -> Window:
         """Raises ValueError, in words for people."""
         try:
             known = ZoneInfo(zone)
-            CronSim(cron, datetime.now(UTC))
+            comes = next(CronSim(cron, datetime.now(UTC)), None)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"timeZone {zone!r} is not known, as Europe/Berlin is") from error
         except CronSimError as error:
             raise ValueError(f"cron {cron!r}: {error}") from error
         if len(cron.split()) != 5:
             raise ValueError(f"cron {cron!r}: it needs five fields")
-        return cls(name, cron, duration, known, environments)
+        if comes is None:
+            raise ValueError(f"cron {cron!r}: there is no such day")
+        return cls(name, cron, duration, known, environments, allows)
 
     def until(self, at: datetime) -> datetime | None:
         """When the window ends that `at` is in, in its own zone; None outside of it."""
@@ -49,6 +66,12 @@ class Window:
             return None
         end = self._end(start)
         return end if at.astimezone(UTC) < end.astimezone(UTC) else None
+
+    def opens(self, at: datetime) -> datetime:
+        """Its first start after `at`, in its own zone."""
+        found = CronSim(self.cron, at.astimezone(self.zone))
+        # What is later on the wall was earlier, where an hour comes twice.
+        return next(start for start in found if start.astimezone(UTC) > at)
 
     def _start(self, at: datetime) -> datetime | None:
         """The last one up to `at`. One is sought from the day after, for near a change of clocks
@@ -68,3 +91,32 @@ class Window:
 
     def holds_for(self, environment: str) -> bool:
         return not self.environments or environment in self.environments
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """Nothing is promoted until then: `window` denies it, or is the next one that allows it."""
+
+    window: Window
+    until: datetime
+
+    def told(self, name: str = "") -> str:
+        """For people; `name` is what they call the window, if not by its own."""
+        name, until = name or self.window.name, self.until.isoformat(timespec="minutes")
+        why = f"when {name} opens" if self.window.allows else f"by {name}"
+        return f"until {until}, {why}"
+
+
+def frozen(windows: Iterable[Window], at: datetime) -> Freeze | None:
+    """By the one that ends last of those that deny, or else the one that allows it first; None
+    where no window denies it, and one allows it or none is there to allow."""
+    known = list(windows)
+    ends = [Freeze(one, until) for one in known if not one.allows and (until := one.until(at))]
+    allowing = [one for one in known if one.allows]
+    if ends or any(one.until(at) for one in allowing):
+        return max(ends, key=_moment, default=None)
+    return min((Freeze(one, one.opens(at)) for one in allowing), key=_moment, default=None)
+
+
+def _moment(one: Freeze) -> float:
+    return one.until.timestamp()

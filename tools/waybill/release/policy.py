@@ -7,6 +7,7 @@
         approvals: {count: 2, of: [alice, bob, carol]}
     freeze:
       weekend: {cron: "0 18 * * FRI", duration: 62h, timeZone: Europe/Berlin}
+      office: {kind: allow, cron: "0 9 * * MON-FRI", duration: 8h, timeZone: Europe/Berlin}
 
 Keys are named and kept in the trust policy of the environment that is promoted to. A project
 without the file has no rules.
@@ -188,9 +189,10 @@ def _command(value: Mapping[str, Any]) -> Command:
 
 
 def _window(name: str, value: Mapping[str, Any]) -> Window:
-    where = frozenset(value.get("environments", ()))
+    where, allows = frozenset(value.get("environments", ())), value.get("kind") == "allow"
+    length = span(value["duration"])
     try:
-        return Window.of(name, value["cron"], span(value["duration"]), value["timeZone"], where)
+        return Window.of(name, value["cron"], length, value["timeZone"], where, allows=allows)
     except ValueError as error:
         raise ValueError(f"freeze.{name}: {error}") from error
 

@@ -145,8 +145,13 @@ _STEP = _object(
 )
 
 _WINDOW = _object(
-    "Nothing is promoted to these environments from each start on, for that long.",
+    "From each start on, for that long, it denies promotions to some environments, or allows them.",
     ["cron", "duration", "timeZone"],
+    kind={
+        "enum": ["deny", "allow"],
+        "description": "`deny`: nothing is promoted while it is open, as where this is left out; "
+        "`allow`: nothing is promoted while no window of this kind is open.",
+    },
     cron={
         "type": "string",
         "description": "When it starts: minute, hour, day of month, month, day of week.",
@@ -163,7 +168,9 @@ SCHEMA: dict[str, Any] = {
         "What has to be so before anything is promoted.",
         [],
         steps=_map("By the environment that is promoted to.", _STEP),
-        freeze=_map("When nothing is promoted, by name; each denies alone.", _WINDOW),
+        freeze=_map(
+            "When promotions may be made, by name; what one window denies, none allows.", _WINDOW
+        ),
     ),
 }
 """The schema of values/policy.schema.json (JSON Schema 2020-12)."""

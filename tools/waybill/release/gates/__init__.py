@@ -81,13 +81,8 @@ def _deny(case: Case, denying: Sequence[Verdict]) -> NoReturn:
         for subject in case.subjects:
             stores.require_signature(subject)
     if {one.gate for one in denying} == {"freeze"} and (frozen := times.frozen(case)):
-        window, until = frozen
-        raise Frozen(
-            environment=case.target,
-            until=until.isoformat(timespec="minutes"),
-            window=window.name,
-            where=denying[0].place,
-        )
+        window = f"{frozen.window.name} in {denying[0].place}"
+        raise Frozen(environment=case.target, until=frozen.told(window))
     raise PromotionDenied(source=case.source, target=case.target, why="; ".join(_told(denying)))
 
 

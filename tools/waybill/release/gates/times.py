@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from waybill.release.freeze import Window
+from waybill.release.freeze import Freeze, Window
+from waybill.release.freeze import frozen as frozen_by
 from waybill.release.gates.case import Case, Finding, Result, Subject
 
 
 def freeze(case: Case) -> Finding:
-    """In no window of the policy; a reason given for it overrides them all."""
-    windows = [one for one in case.policy.windows if one.holds_for(case.target)]
+    """In no window that denies, and in one that allows where any does; a reason given for it
+    overrides them all."""
+    windows = _windows(case)
     if not windows:
         return Finding(Result.SKIP, f"no window for {case.target}", case.place("freeze"))
     now = frozen(case)
     if now is None:
-        return Finding(Result.PASS, "in no window", case.place("freeze"))
-    window, until = now
-    told = f"{window.name} until {until.isoformat(timespec='minutes')}"
-    rule = case.place("freeze", window.name)
+        allowing = [one.name for one in windows if one.allows and one.until(case.at)]
+        told = f"allowed by {', '.join(allowing)}" if allowing else "in no window"
+        return Finding(Result.PASS, told, case.place("freeze"))
+    rule = case.place("freeze", now.window.name)
     if case.override:
-        return Finding(Result.PASS, f"overridden ({told}): {case.override}", rule)
-    return Finding(Result.FAIL, told, rule)
+        return Finding(Result.PASS, f"overridden ({now.told()}): {case.override}", rule)
+    return Finding(Result.FAIL, now.told(), rule)
 
 
-def frozen(case: Case) -> tuple[Window, datetime] | None:
-    """The window that ends last of those that the time is in."""
-    ends = [
-        (one, until)
-        for one in case.policy.windows
-        if one.holds_for(case.target) and (until := one.until(case.at))
-    ]
-    return max(ends, key=lambda end: end[1].timestamp(), default=None)
+def frozen(case: Case) -> Freeze | None:
+    """What freezes the target at the case's time."""
+    return frozen_by(_windows(case), case.at)
+
+
+def _windows(case: Case) -> list[Window]:
+    return [one for one in case.policy.windows if one.holds_for(case.target)]
 
 
 def hold(subject: Subject) -> Finding:
