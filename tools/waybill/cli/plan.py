@@ -99,11 +99,18 @@ def _text(plan: Plan) -> str:
         f"to send: {human(plan.outlook['bytes'])}, about {plan_report.duration(plan)}",
         f"in the cluster: {', '.join(changed) or cluster}",
         "",
+        _facts_table(plan),
+        "",
         gates_table(plan),
         "",
         f"plan {plan.digest}: {plan_report.headline(plan)}",
     ]
     return "\n".join(lines)
+
+
+def _facts_table(plan: Plan) -> str:
+    rows = [[model, *plan_report.facts(plan, model)] for model in plan.models]
+    return table(["MODEL", *(name.upper() for name in plan_report.FACTS)], rows)
 
 
 def gates_table(plan: Plan) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -62,32 +62,50 @@ def _models(plan: Plan) -> str:
             name,
             plain(one["repo"]),
             _commits(one),
-            human(one["size"]),
             human(plan.outlook["missing"].get(name, 0)),
-            plain(", ".join(one["licenses"])) or "?",
-            plain(", ".join(one["signers"])) or "nobody",
-            plain(_arguments(one["values"].get("engineArgs"))) or "-",
+            *map(plain, facts(plan, name)),
         ]
         for name, one in plan.models.items()
     ]
-    head = [
-        "model",
-        "repo",
-        "commit",
-        "size",
-        "to send",
-        "license",
-        "signed by",
-        "engine arguments",
-    ]
-    return _table(head, rows)
+    return _table(["model", "repo", "commit", "to send", *FACTS], rows)
 
 
-def _arguments(given: object) -> str:
-    """Of a map, as the chart takes it; what is none is shown as it is."""
+def facts(plan: Plan, model: str) -> list[str]:
+    """What FACTS names of a model, and what the target runs now where that is something else."""
+    now, old = plan.models[model], plan.outlook["before"].get(model)
+    told = [(show(old) if old else "", show(now)) for show in FACTS.values()]
+    return [new if was in ("", new) else f"{was} → {new}" for was, new in told]
+
+
+def _licenses(one: Mapping[str, Any]) -> str:
+    return _listed(one["licenses"], "?")
+
+
+def _signers(one: Mapping[str, Any]) -> str:
+    return _listed(one["signers"], "nobody")
+
+
+def _listed(names: Sequence[str] | None, none: str) -> str:
+    return "not known" if names is None else ", ".join(names) or none
+
+
+def _arguments(one: Mapping[str, Any]) -> str:
+    """Of a map, as the chart takes it; what is none is shown as it is. Empty where not known."""
+    if one["values"] is None:
+        return ""
+    given = one["values"].get("engineArgs")
     if not isinstance(given, Mapping):
-        return "" if given is None else json.dumps(given)
-    return ", ".join(f"{name}: {json.dumps(value)}" for name, value in given.items())
+        return "-" if given is None else json.dumps(given)
+    return ", ".join(f"{name}: {json.dumps(value)}" for name, value in given.items()) or "-"
+
+
+FACTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "size": lambda one: human(one["size"]),
+    "license": _licenses,
+    "signed by": _signers,
+    "engine arguments": _arguments,
+}
+"""Of a revision, in a plan or in front of it."""
 
 
 def _commits(one: Mapping[str, Any]) -> str:
