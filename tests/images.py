@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from tests.pages import REPO
+
 OCI = "application/vnd.oci.image"
 AMD64 = {"os": "linux", "architecture": "amd64"}
 ARM64 = {"os": "linux", "architecture": "arm64", "variant": "v8"}
@@ -64,6 +68,13 @@ def index_of(images: Sequence[tuple[Built, Mapping[str, str]]]) -> bytes:
         for one, platform in images
     ]
     return json.dumps({"schemaVersion": 2, "manifests": manifests}).encode()
+
+
+def of_the_chart() -> dict[str, Built]:
+    """All that the chart may run, by name: small, with a layer that they share."""
+    listed = yaml.safe_load((REPO / "charts/waybill/images.yaml").read_text())
+    base = layer({"bin/sh": b"the same"})
+    return {one["name"]: build([base, layer({"n": one["name"].encode()})]) for one in listed}
 
 
 def archive(

@@ -11,6 +11,7 @@ import yaml
 from tests.chart import replicated
 from tests.chart.rendering import HELM
 from tests.chart.replicated import installed
+from tests.images import archive, of_the_chart
 from tests.pages import DOCS, blocks, shell
 from tests.services import needs
 from waybill.deliver.images.listing import images_of
@@ -25,10 +26,12 @@ PAGE = (DOCS / "closed-room.md").read_text()
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """What the first part of the page leaves, without a model."""
-    (project,) = (each for each in blocks(PAGE, "Outside") if "values/room.yaml" in each)
+    """What the first part of the page leaves, without a model, and with small images."""
+    _, project, save, carry = blocks(PAGE, "Outside", ("", "sh"))
     (tmp_path / "carry/media").mkdir(parents=True)
-    run(tmp_path, "cd ~/carry", project, "cp -r values charts ../media")
+    archive(tmp_path / "carry/waybill.tar", of_the_chart())
+    archive(tmp_path / "carry/minio.tar", {})
+    run(tmp_path, "cd ~/carry", project, "mv ../*.tar .", save, carry)
     return tmp_path
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.images import archive, build, layer
+from tests.images import archive, of_the_chart
 from tests.integration.compose.host import host
 from tests.pages import DOCS, REPO, blocks, shell
 from tests.services import free_port, needs, running
@@ -90,11 +90,9 @@ def docker(tmp_path: Path) -> Path:
         f'#!/bin/sh\necho "$*" >> {log}\n[ "$1" != load ] || exec cat > {tmp_path}/loaded.tar\n'
     )
     program.chmod(0o755)
-    listed = yaml.safe_load((REPO / "charts/waybill/images.yaml").read_text())
-    built = {one["name"]: build([layer({"name": one["name"].encode()})]) for one in listed}
     for project in ("carry/project", "outside/project"):
         (tmp_path / project).mkdir(parents=True)
-        archive(tmp_path / project / "waybill.tar", built)
+        archive(tmp_path / project / "waybill.tar", of_the_chart())
         shutil.copy(tmp_path / project / "waybill.tar", tmp_path / project / "minio.tar")
     return log
 

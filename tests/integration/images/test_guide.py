@@ -9,7 +9,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.images import Built, archive, build, layer
+from tests.images import archive, build, layer, of_the_chart
 from tests.integration.source.registry import MANIFEST, Registry
 from tests.pages import DOCS, REPO, blocks, shell
 from tests.services import needs
@@ -19,19 +19,12 @@ from tests.unit.cli.conftest import Waybill
 GUIDE = DOCS / "images.md"
 
 
-def small_images() -> dict[str, Built]:
-    """All that the chart may run, by name, with a layer that they share."""
-    listed = yaml.safe_load((REPO / "charts/waybill/images.yaml").read_text())
-    base = layer({"bin/sh": b"the same"})
-    return {one["name"]: build([base, layer({"n": one["name"].encode()})]) for one in listed}
-
-
 def run(home: Path, *commands: str, **more: str) -> str:
     return shell(home, *commands, cwd=home, WAYBILL_HELM=needs("WAYBILL_TEST_HELM4"), **more)
 
 
 def test_the_guide_works_as_written(empty: Registry, tmp_path: Path) -> None:
-    images = small_images()
+    images = of_the_chart()
     archive(tmp_path / "images.tar", images)
     write(tmp_path / "model", FILES)
     commands = blocks(GUIDE.read_text())
@@ -51,7 +44,7 @@ def test_the_first_pages_images_reach_the_registry_of_the_room(
     (project,) = (each for each in blocks(page) if each.startswith("mkdir -p project"))
     (save,) = re.findall(r"^waybill images save .*$", page, re.MULTILINE)
     (push,) = re.findall(r"^waybill images push .*$", page, re.MULTILINE)
-    images, carry = small_images(), tmp_path / "carry"
+    images, carry = of_the_chart(), tmp_path / "carry"
     (carry / "media").mkdir(parents=True)
     archive(carry / "waybill.tar", images)
     shutil.copy(carry / "waybill.tar", carry / "minio.tar")
@@ -80,11 +73,15 @@ def test_the_chart_comes_along_as_helm_reads_it(
     assert parts[0].read_bytes() == parts[1].read_bytes()
     shutil.unpack_archive(parts[0], tmp_path / "restored", filter="data")
     packed = tmp_path / "restored/charts/waybill-0.1.0.tgz"
-    rendered = [
+    assert waybill("images", "chart", tmp_path / "one", "--project", tmp_path / "room").code == 0
+    charts = (REPO / "charts/waybill", packed, tmp_path / "room/charts/waybill")
+    rendered = {
         subprocess.run([helm, "template", "t", chart], capture_output=True, check=True).stdout
-        for chart in (packed, REPO / "charts/waybill")
-    ]
-    assert rendered[0] == rendered[1]
+        for chart in charts
+    }
+    assert len(rendered) == 1
+    of_dev = ("render", "dev", "--project", REPO, "--chart")
+    assert len({waybill(*of_dev, chart).out for chart in charts}) == 1
     again = waybill(*arguments, "--chart", packed, "--json", "--out", tmp_path / "again")
     assert again.code == 0, again.err
     assert (tmp_path / "again/part-00001.tar").read_bytes() == parts[0].read_bytes()

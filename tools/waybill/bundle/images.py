@@ -119,6 +119,7 @@ class Saving(Writing):
     ) -> Saving:
         """`files`: further small ones by path. A bundle that lies in `outs` is added to.
 
+        What the base has is left out, but for `files`: a chart is read from one bundle.
         Raises PartMissing where not all of its media are there, ForeignBundle, BadValue.
         """
         small = {
@@ -130,7 +131,9 @@ class Saving(Writing):
         source = StackSource(images, wanted, small)
         before, adds = _before(outs)
         all_files = source.files()
-        there, sizes = cls.lacking(source, all_files, base, advance)
+        layers = [file for file in all_files if file.path not in files]
+        there, _ = cls.lacking(source, layers, base, advance)
+        sizes = [(file.path, file.size) for file in all_files if file.path not in there]
         first = len(before.parts) if before else 0
         parts = [replace(one, number=first + one.number) for one in cut(sizes, "", part_size)]
         return cls(

@@ -1,13 +1,14 @@
-"""`waybill images push|load|verify`: out of a bundle, to where nodes find them."""
+"""`waybill images push|load|chart|verify`: out of a bundle, to where nodes and Helm find them."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from waybill.cli.arguments import Commands, add_folders, add_rate, paced
+from waybill.cli.arguments import Commands, add_folders, add_rate, paced, project
 from waybill.cli.images_arguments import (
     MIRROR,
     OF_A_RELEASE,
@@ -21,6 +22,7 @@ from waybill.cli.images_arguments import (
     refuse,
 )
 from waybill.cli.output import Console, Report, counted, human, table
+from waybill.deliver import helm
 from waybill.deliver.images.choices import command
 from waybill.errors import BadValue
 from waybill.source.reference import Place
@@ -28,6 +30,7 @@ from waybill.source.reference import Place
 if TYPE_CHECKING:
     from waybill.bundle.media import Bundle
     from waybill.bundle.verify import Findings
+    from waybill.deliver.images.chart import Restoring
     from waybill.deliver.images.verify import Finding
 
 
@@ -53,6 +56,19 @@ def register(actions: Commands) -> None:
     add_policy(load)
     load.set_defaults(run=_load)
 
+    chart = actions.add_parser("chart", help="put a bundle's chart where a project has it")
+    add_folders(chart)
+    chart.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"where its folder goes (default: {Path(helm.CHART).parent} in the project)",
+    )
+    chart.add_argument("--replace", action="store_true", help="also where another version is")
+    add_policy(chart)
+    chart.add_argument("--dry-run", action="store_true", help="check it, and say what would change")
+    chart.set_defaults(run=_chart)
+
     verify = actions.add_parser(
         "verify",
         help="check a bundle's images, and that a registry has them, or what a release runs",
@@ -64,12 +80,12 @@ def register(actions: Commands) -> None:
     verify.set_defaults(run=_verify)
 
 
-def _bundle(args: argparse.Namespace) -> Bundle:
+def _bundle(args: argparse.Namespace, *, charts: bool = False) -> Bundle:
     """Opened, with images, and let in by the policy."""
     from waybill.bundle.media import Bundle
     from waybill.deliver.images.parts import require_trust
 
-    return require_trust(Bundle.open(args.folders), policy_of(args))
+    return require_trust(Bundle.open(args.folders), policy_of(args), charts=charts)
 
 
 def _push(args: argparse.Namespace, console: Console) -> Report:
@@ -111,6 +127,35 @@ def _load(args: argparse.Namespace, console: Console) -> Report:
     names = [one.name for one in archive.images]
     text = f"{program[0]} has {counted(len(names), 'image')}"
     return Report("\n".join([*names, text]), {"runtime": program[0], "images": names, "said": said})
+
+
+def _chart(args: argparse.Namespace, _: Console) -> Report:
+    from waybill.deliver.images.chart import Restoring
+
+    out = args.out or (project(args) / helm.CHART).parent
+    charts = Restoring.plan(_bundle(args, charts=True), out, replace=args.replace)
+    if not args.dry_run:
+        for one in charts:
+            one.run()
+    told = [
+        {
+            "name": one.chart.name,
+            "version": one.chart.version,
+            "digest": one.digest,
+            "path": str(one.path),
+            "new": not one.there,
+            "replaced": one.found and not one.there,
+        }
+        for one in charts
+    ]
+    lines = [_said_of_chart(one, dry=args.dry_run) for one in charts]
+    return Report("\n".join(lines), {"charts": told, "dryRun": args.dry_run})
+
+
+def _said_of_chart(one: Restoring, *, dry: bool) -> str:
+    verb = "is there already" if one.there else "would be written" if dry else "is written"
+    other = f", in the place of another ({one.differs})" if one.differs else ""
+    return f"{one.path}: {one.chart.name} {one.chart.version} {verb}{other}; {one.digest}"
 
 
 def _verify(args: argparse.Namespace, console: Console) -> Report:

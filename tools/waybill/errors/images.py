@@ -79,6 +79,22 @@ class NoImages(WaybillError):
     exit_code = 2
 
 
+class ChartLeftOut(WaybillError):
+    """The bundle was saved without the chart."""
+
+    sentence = "the bundle in {where} has no chart"
+    hint = "save it again, without --no-chart: `waybill images save --out {where}`"
+    exit_code = 2
+
+
+class ChartDiffers(WaybillError):
+    """Another chart, or a changed one, is where that of the bundle should be."""
+
+    sentence = "{path} is there, and is not {chart} of the bundle: {why}"
+    hint = "keep what is yours elsewhere, then put the bundle's in its place: --replace"
+    exit_code = 2
+
+
 class ModelTooLarge(WaybillError):
     """A model is above what an image should hold."""
 

@@ -69,19 +69,19 @@ def write(path: Path, chunks: Iterable[bytes], advance: Advance = no_progress) -
     Raises ArchiveUnwritable, and what the chunks do; nothing is left then.
     """
     partial = path.with_name(f"{path.name}.partial")
-    with _naming(path):
+    with naming(path):
         stream = partial.open("wb", buffering=0)
 
     def put(data: memoryview) -> int:
-        with _naming(path):
+        with naming(path):
             return stream.write(data)
 
     try:
         with stream:
             _copy(chunks, put, advance)
-            with _naming(path):
+            with naming(path):
                 os.fsync(stream.fileno())
-        with _naming(path):
+        with naming(path):
             partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -98,7 +98,8 @@ def _copy(chunks: Iterable[bytes], put: Callable[[memoryview], int], advance: Ad
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
+    """Failures of the system there are raised as ArchiveUnwritable."""
     try:
         yield
     except OSError as error:

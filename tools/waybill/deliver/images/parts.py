@@ -9,7 +9,7 @@ from waybill.bundle.format import INDEX
 from waybill.bundle.media import Bundle
 from waybill.bundle.stack import Stack
 from waybill.errors import ImagesNotWhole, NoImages
-from waybill.manifest import Descriptor
+from waybill.manifest import Descriptor, File
 from waybill.sign import trust
 from waybill.sign.trust import Policy
 
@@ -19,6 +19,11 @@ def stack_of(bundle: Bundle) -> Stack:
     if bundle.index.stack is None:
         raise NoImages(where=", ".join(map(str, bundle.folders)))
     return bundle.index.stack
+
+
+def charts_of(stack: Stack) -> list[File]:
+    """The archives of charts that came with the images."""
+    return [file for file in stack.files if file.path.startswith("charts/")]
 
 
 def not_whole(bundle: Bundle, image: str, blob: Descriptor, where: str) -> ImagesNotWhole:
@@ -37,15 +42,19 @@ def by_part(bundle: Bundle, blobs: Iterable[Descriptor]) -> list[Descriptor]:
     return sorted((one for one in blobs if one.digest in bundle.index.blobs), key=place)
 
 
-def require_trust(bundle: Bundle, policy: Policy | None) -> Bundle:
+def require_trust(bundle: Bundle, policy: Policy | None, *, charts: bool = False) -> Bundle:
     """The bundle, which is `trusted` if a policy asks for its signature, and it is good.
 
-    A rule of the policy applies to an image as to a repo, by its name without the tag.
+    A rule of the policy applies to an image as to a repo, by its name without the tag, and with
+    `charts` to each chart by its path, `charts/NAME-VERSION.tgz`.
     Raises NoImages, Unsigned, UntrustedSignature.
     """
-    names = [one.name.rpartition(":")[0] for one in stack_of(bundle).images]
+    stack = stack_of(bundle)
+    names = [one.name.rpartition(":")[0] for one in stack.images]
     if policy is None:
         return bundle
     seals = bundle.seals()
-    policy.judge(names, INDEX, [(bundle.index.data, seal) for seal in seals], trust.now())
+    beside = [file.path for file in charts_of(stack)] if charts else []
+    signed = [(bundle.index.data, seal) for seal in seals]
+    policy.judge([*names, *beside], INDEX, signed, trust.now())
     return replace(bundle, trusted=bool(seals) and all(policy.asks(name) for name in names))

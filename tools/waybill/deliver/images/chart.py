@@ -1,0 +1,146 @@
+"""The charts of a bundle as folders that Helm reads: whole and as they were signed, or not at all.
+
+What stands there already is the same to the byte, and stays, or it is another one, and is named.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from waybill import digest as digests
+from waybill.bundle.media import Bundle
+from waybill.deliver.images.load import naming
+from waybill.deliver.images.parts import charts_of, stack_of
+from waybill.deliver.installer.charts import CHART_LIMIT, Chart, unpacked
+from waybill.digest import Digest
+from waybill.errors import BadFile, ChartDiffers, ChartLeftOut
+from waybill.manifest import File, safe_path
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """A chart that was read and checked, and the folder that it becomes.
+
+    `found`: something stands there; `differs`: in what it is not the chart, '' where it is.
+    """
+
+    chart: Chart
+    digest: Digest
+    path: Path
+    files: Mapping[str, bytes]
+    found: bool
+    differs: str
+
+    @classmethod
+    def plan(cls, bundle: Bundle, out: Path, *, replace: bool = False) -> list[Restoring]:
+        """Changes nothing.
+
+        Raises NoImages, ChartLeftOut, PartMissing, Corrupt, BadFile, UnsafePath; ChartDiffers for
+        another one in its place, unless it may be replaced.
+        """
+        charts = charts_of(stack_of(bundle))
+        if not charts:
+            raise ChartLeftOut(where=", ".join(map(str, bundle.folders)))
+        found = [cls._of(file, _content(bundle, file), out) for file in charts]
+        for one in found:
+            if one.differs and not replace:
+                raise ChartDiffers(path=one.path, chart=one.chart.file, why=one.differs)
+        return found
+
+    @classmethod
+    def _of(cls, file: File, data: bytes, out: Path) -> Restoring:
+        try:
+            chart = Chart.parse(data)
+            files = _below(unpacked(data), file.path)
+            if not file.path.endswith(f"/{chart.file}"):
+                # What was let in under one name is not to become another.
+                raise ValueError(f"its name inside is {chart.file}")
+        except ValueError as error:
+            raise BadFile(path=file.path, why=f"it is no archive of a chart ({error})") from error
+        path = out / chart.name
+        with naming(path):
+            found = os.path.lexists(path)
+            differs = _difference(path, files) if found else ""
+        return cls(chart, file.digest, path, files, found, differs)
+
+    @property
+    def there(self) -> bool:
+        """Nothing is left to do."""
+        return self.found and not self.differs
+
+    @cached_property
+    def _before(self) -> Path:
+        """What is replaced, until the new one stands there."""
+        return self.path.with_name(f".{self.path.name}.before")
+
+    def run(self) -> None:
+        """Raises ArchiveUnwritable; a rerun begins anew, and leaves nothing of this one."""
+        partial = self.path.with_name(f".{self.path.name}.partial")
+        with naming(self.path):
+            _remove(partial)
+            if not self.there:
+                _write(partial, self.files)
+                if self.found:
+                    _remove(self._before)
+                    self.path.rename(self._before)
+                partial.rename(self.path)
+            _remove(self._before)
+
+
+def _content(bundle: Bundle, file: File) -> bytes:
+    """All of it, checked. Raises PartMissing, PartTruncated, ForeignPart, Corrupt, BadFile."""
+    if file.size > CHART_LIMIT:
+        raise BadFile(path=file.path, why="no chart is as large")
+    content = bundle.content(file.digest)
+    bundle.require(content.parts)
+    with content.open(0, file.size) as stream:
+        return b"".join(digests.verified(stream, file.digest, file.size, content.name))
+
+
+def _below(content: Mapping[str, bytes], where: str) -> dict[str, bytes]:
+    """By their path below the one folder that all are in. Raises UnsafePath, ValueError."""
+    tops = {path.partition("/")[0] for path in content}
+    if len(tops) != 1:
+        raise ValueError("its files are not in one folder")
+    return {safe_path(path.partition("/")[2], where): data for path, data in content.items()}
+
+
+def _difference(path: Path, files: Mapping[str, bytes]) -> str:
+    """What is not the same, or not in both: the first by name."""
+    if path.is_symlink() or not path.is_dir():
+        return "it is no folder"
+    found = {
+        str(each.relative_to(path)): each
+        for each in path.rglob("*")
+        if each.is_symlink() or not each.is_dir()
+    }
+    for name in sorted({*found, *files}):
+        each = found.get(name)
+        plain = each is not None and each.is_file() and not each.is_symlink()
+        if not plain or files.get(name) != each.read_bytes():  # type: ignore[union-attr]
+            return f"{name} differs"
+    return ""
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """On disk when this returns: what a template lost, Helm would leave out without a word."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
