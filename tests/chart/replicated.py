@@ -1,7 +1,7 @@
 """Releases for Replicated's installers: built once, rendered for a choice, checked strictly.
 
 The published schemas let any key pass and lag behind the types; here they are closed, and those of
-preflight checks and support bundles come from the custom resource definitions.
+all but KOTS's own kinds come from the custom resource definitions.
 """
 
 import json
@@ -169,13 +169,15 @@ def _published() -> Path:
 def schema(kind: str, api: str) -> Object:
     """Closed: a key that it does not name is an error."""
     group, _, version = api.partition("/")
-    if group == "troubleshoot.sh":
-        path = _published() / "troubleshoot" / f"troubleshoot.sh_{kind.lower()}s.yaml"
-        crd = yaml.load(path.read_text(), yaml.CSafeLoader)
-        (found,) = (each for each in crd["spec"]["versions"] if each["name"] == version)
-        return dict(closed.closed(found["schema"]["openAPIV3Schema"]))
-    path = _published() / "kotskinds" / f"{kind.lower()}-kots-{version}.json"
-    return dict(closed.closed(json.loads(path.read_text())))
+    if group == "kots.io":
+        path = _published() / "kotskinds" / f"{kind.lower()}-kots-{version}.json"
+        return dict(closed.closed(json.loads(path.read_text())))
+    path = _published() / "definitions" / f"{group}_{kind.lower()}s.yaml"
+    spec = yaml.load(path.read_text(), yaml.CSafeLoader)["spec"]
+    (found,) = (each for each in spec["versions"] if each["name"] == version)
+    # Definitions of before have one schema for all versions.
+    known = found.get("schema") or spec["validation"]
+    return dict(closed.closed(known["openAPIV3Schema"]))
 
 
 def complaints(one: Object) -> list[str]:
