@@ -66,6 +66,7 @@ def names(folder: Path) -> set[str]:
 def test_the_chart_comes_where_the_project_has_it_and_stays(
     waybill: Waybill, carried: Path
 ) -> None:
+    assert "waybill images chart DIRECTORY..." in (carried / "README.txt").read_text()
     ran = restore(waybill, carried, "--json")
     assert ran.code == 0, ran.err
     target = carried.parent / "charts/demo"

@@ -155,7 +155,9 @@ def _kinds(index: Index) -> str:
 def _commands(index: Index) -> str:
     models = ["waybill sideload DIRECTORY... --to STORE"] if index.revisions else []
     images = ["waybill images push DIRECTORY... --to REGISTRY"] if index.stack else []
-    return "    ".join([*models, *images])
+    charted = index.stack is not None and index.stack.charts
+    charts = ["waybill images chart DIRECTORY..."] if charted else []
+    return "    ".join([*models, *images, *charts])
 
 
 def _restored(stack: Stack) -> str:

@@ -29,6 +29,11 @@ class Stack:
         count = len(self.images)
         return f"{count} images" if count != 1 else "1 image"
 
+    @property
+    def charts(self) -> list[File]:
+        """The archives of charts."""
+        return [file for file in self.files if file.path.startswith("charts/")]
+
     @cached_property
     def contents(self) -> Mapping[Digest, int]:
         """Size of all that has to be there, manifests too."""

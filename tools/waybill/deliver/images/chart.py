@@ -15,7 +15,7 @@ from pathlib import Path
 from waybill import digest as digests
 from waybill.bundle.media import Bundle
 from waybill.deliver.images.load import naming
-from waybill.deliver.images.parts import charts_of, stack_of
+from waybill.deliver.images.parts import stack_of
 from waybill.deliver.installer.charts import CHART_LIMIT, Chart, unpacked
 from waybill.digest import Digest
 from waybill.errors import BadFile, ChartDiffers, ChartLeftOut
@@ -43,7 +43,7 @@ class Restoring:
         Raises NoImages, ChartLeftOut, PartMissing, Corrupt, BadFile, UnsafePath; ChartDiffers for
         another one in its place, unless it may be replaced.
         """
-        charts = charts_of(stack_of(bundle))
+        charts = stack_of(bundle).charts
         if not charts:
             raise ChartLeftOut(where=", ".join(map(str, bundle.folders)))
         found = [cls._of(file, _content(bundle, file), out) for file in charts]

@@ -9,7 +9,7 @@ from waybill.bundle.format import INDEX
 from waybill.bundle.media import Bundle
 from waybill.bundle.stack import Stack
 from waybill.errors import ImagesNotWhole, NoImages
-from waybill.manifest import Descriptor, File
+from waybill.manifest import Descriptor
 from waybill.sign import trust
 from waybill.sign.trust import Policy
 
@@ -19,11 +19,6 @@ def stack_of(bundle: Bundle) -> Stack:
     if bundle.index.stack is None:
         raise NoImages(where=", ".join(map(str, bundle.folders)))
     return bundle.index.stack
-
-
-def charts_of(stack: Stack) -> list[File]:
-    """The archives of charts that came with the images."""
-    return [file for file in stack.files if file.path.startswith("charts/")]
 
 
 def not_whole(bundle: Bundle, image: str, blob: Descriptor, where: str) -> ImagesNotWhole:
@@ -54,7 +49,7 @@ def require_trust(bundle: Bundle, policy: Policy | None, *, charts: bool = False
     if policy is None:
         return bundle
     seals = bundle.seals()
-    beside = [file.path for file in charts_of(stack)] if charts else []
+    beside = [file.path for file in stack.charts] if charts else []
     signed = [(bundle.index.data, seal) for seal in seals]
     policy.judge([*names, *beside], INDEX, signed, trust.now())
     return replace(bundle, trusted=bool(seals) and all(policy.asks(name) for name in names))
