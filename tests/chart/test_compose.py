@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.chart.rendering import CASES, PINS, Render, containers, named, of_kind, workloads
+from tests.printed import result
 from tests.services import needs
 from waybill.cli.main import main
 
@@ -305,10 +306,10 @@ def test_the_report_names_services_and_images(
     compose("room", tmp_path / "out", project=project)
     capsys.readouterr()
     compose("room", tmp_path / "out", "--json", "--dry-run", project=project)
-    result = json.loads(capsys.readouterr().out)["result"]
-    assert "gateway" in result["services"] and result["dryRun"]
-    assert any(image.startswith("docker.io/envoyproxy/envoy:") for image in result["images"])
-    assert result["changed"] == []
+    told = result(capsys.readouterr().out)
+    assert "gateway" in told["services"] and told["dryRun"]
+    assert any(image.startswith("docker.io/envoyproxy/envoy:") for image in told["images"])
+    assert told["changed"] == []
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,6 +1,5 @@
 """The samples for each way in which GPUs come to a cluster fit the chart, and do what they say."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import yaml
 
 from tests.chart.rendering import HELM, PINS, VALUES, Render, of_kind, pod_spec
 from tests.images import archive, build, layer
+from tests.printed import result
 from tests.services import needs
 from tests.unit.deliver.installer.samples import OPERATOR
 from tests.unit.deliver.installer.test_lint import content
@@ -66,14 +66,14 @@ def test_the_page_lists_what_an_operator_runs(
     chart.write_bytes(content(OPERATOR))
     values = f"{OPERATORS / WITH_GPUS[column]}.yaml"
     assert main(["images", "list", "--chart", str(chart), "--values", values, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["result"]["images"]
+    found = result(capsys.readouterr().out)["images"]
     assert {f"{one['registry']}/{one['repository']}" for one in found} == ticked(column)
     assert not any(one["path"] or one["needs"] for one in found)
     image = build([layer({"operator": b"x"})])
     tar = archive(tmp_path / "images.tar", {one["name"]: image for one in found})
     saving = ("images", "save", "--chart", chart, "--values", values, "--archive", tar, "--json")
     assert main([*map(str, saving), "--out", str(tmp_path / "operator")]) == 0
-    saved = json.loads(capsys.readouterr().out)["result"]
+    saved = result(capsys.readouterr().out)
     assert saved["files"] == ["charts/gpu-operator-v26.7.0.tgz"]
     assert [one["name"] for one in saved["images"]] == [one["name"] for one in found]
 

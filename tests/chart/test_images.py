@@ -11,6 +11,7 @@ import yaml
 
 from tests.chart.rendering import CASES, CHART, HELM, PINS, Refused, Render, containers, workloads
 from tests.images import archive, build, layer
+from tests.printed import result
 from tests.services import needs
 from waybill.cli.main import main
 from waybill.deliver.compose.project import Options, project
@@ -88,7 +89,7 @@ def test_what_is_at_hand_says_digests_and_sizes(
     path = archive(tmp_path / "images.tar", {name: built})
     assert main(["images", "list", "--archive", str(path), "--json"]) == 0
     said = capsys.readouterr()
-    first, *others = json.loads(said.out)["result"]["images"]
+    first, *others = result(said.out)["images"]
     assert (first["name"], first["digest"]) == (name, built.digest)
     assert first["size"] == sum(map(len, built.blobs.values())) - len(built.manifest)
     assert not any(one["digest"] or "size" in one for one in others)

@@ -17,6 +17,7 @@ from tests.chart import replicated
 from tests.chart.rendering import CHART
 from tests.images import archive, build, layer
 from tests.pages import DOCS, REPO, blocks
+from tests.printed import printed
 from tests.unit.deliver.installer.samples import OPERATOR, OPERATOR_IMAGES, options
 from tests.unit.deliver.installer.test_lint import content
 from tests.unit.sign.test_statements import cyclonedx  # noqa: F401 - a fixture
@@ -56,7 +57,7 @@ def key(tmp_path: Path) -> Path:
 def said(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, Any, str]:
     code = main(["package", *map(str, arguments), "--json"])
     told = capsys.readouterr()
-    return code, json.loads(told.out), told.err
+    return code, printed(told.out), told.err
 
 
 def test_a_release_is_written_whole_listed_and_signed(

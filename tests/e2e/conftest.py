@@ -3,7 +3,6 @@
 The files are numbered because they tell one story: each begins where the one before it ended.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 import yaml
 
 from tests.e2e.kube import Kube
+from tests.printed import printed
 from tests.services import needs
 from waybill.deliver.helm import overlay
 
@@ -53,7 +53,7 @@ class Project:
         """The result of a command; fails unless it exits with `code`."""
         done = self.run(*arguments)
         assert done.returncode == code, f"{arguments}: {done.stderr}\n{done.stdout}"
-        said: dict[str, Any] = json.loads(done.stdout)
+        said = printed(done.stdout)
         return {"stderr": done.stderr, **said.get("result", said)}
 
     def install(

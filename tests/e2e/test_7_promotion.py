@@ -1,7 +1,6 @@
 """What dev runs is promoted to test: another namespace with a MinIO and a Keycloak of its own."""
 
 import dataclasses
-import json
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ import yaml
 
 from tests.e2e.conftest import CHART, DEV, ROOT, TEST, Clock, Project, gateway
 from tests.e2e.kube import Kube, until
+from tests.printed import result
 from waybill.deliver import pins
 from waybill.deliver.helm import overlay
 
@@ -55,7 +55,7 @@ def of_two(project: Project, folder: Path) -> str:
     done = {name: each.result() for name, each in begun.items()}
     assert {each.returncode for each in done.values()} == {0, 7}, done
     won, lost = sorted(done, key=lambda name: done[name].returncode)
-    assert json.loads(done[won].stdout)["result"]["models"][0]["changes"]
+    assert result(done[won].stdout)["models"][0]["changes"]
     assert not (clones[lost].folder / PINS).exists(), "the loser pins nothing"
     shutil.copy(clones[won].folder / PINS, project.folder / PINS)
     return won

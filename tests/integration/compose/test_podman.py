@@ -13,6 +13,7 @@ import yaml
 
 from tests.integration.compose.containers import OUTSIDE, Room, room
 from tests.pages import DOCS, REPO, blocks
+from tests.printed import result
 from tests.services import needs
 
 pytestmark = pytest.mark.timeout(900)
@@ -96,8 +97,8 @@ def carried(found: Room, project: Path, model: Path) -> str:
     env = {"AWS_SHARED_CREDENTIALS_FILE": str(project / "credentials")}
     found.run(WAYBILL, "pack", model, "--as", "acme/chat", "--out", bundle, cwd=project)
     sideload = (WAYBILL, "sideload", bundle, "--to", "staging", "--json")
-    told = json.loads(found.run(*sideload, cwd=project, env=env).stdout)
-    commit: str = told["result"]["revisions"][0]["commit"]
+    told = result(found.run(*sideload, cwd=project, env=env).stdout)
+    commit: str = told["revisions"][0]["commit"]
     pin = (WAYBILL, "pin", "staging", "chat", f"acme/chat@{commit}", "--why", "tried")
     found.run(*pin, cwd=project, env=env)
     return commit

@@ -17,6 +17,7 @@ import yaml
 from tests.images import archive, of_the_chart
 from tests.integration.compose.host import host
 from tests.pages import DOCS, REPO, blocks, shell
+from tests.printed import result
 from tests.services import free_port, needs, running
 from waybill.cli.main import main
 
@@ -168,7 +169,7 @@ def a_new_version_comes_and_goes(home: Path, page: str) -> None:
     (home / "newer/README.md").write_text("---\nlicense: mit\n---\n# Newer\n")
     pack = f"waybill pack ~/newer --as {MODEL} --out ~/disk"
     told = shell(home, f"{pack} >&2", "waybill inspect ~/disk --json")
-    commit = json.loads(told)["result"]["revisions"][0]["commit"]
+    commit = result(told)["revisions"][0]["commit"]
     (new,) = blocks(page, "A new version, and the way back", ("",))
     new = new.replace("/media/disk", "~/disk").replace("<commit>", commit)
     *_, write, up = new.splitlines()
@@ -232,7 +233,7 @@ def test_minio_is_set_up_and_weights_come_by_the_hub(
             f"aws_secret_access_key = {(keys / 'AWS_SECRET_ACCESS_KEY').read_text()}\n"
         )
         assert main(["sideload", bundle, "--to", "room", "--json", *project]) == 0
-        commit = json.loads(capsys.readouterr().out)["result"]["revisions"][0]["commit"]
+        commit = result(capsys.readouterr().out)["revisions"][0]["commit"]
         pin = ["pin", "room", "embed", f"acme/minilm@{commit}", "--why", "first", *project]
         assert main(pin) == 0
     assert main(write) == 0

@@ -1,6 +1,5 @@
 """A real MinIO, provisioned by the command that the Job runs."""
 
-import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.printed import printed
 from tests.services import Minio
 from waybill.cli.main import main
 from waybill.deliver.provision_objectstore import ROOT, USERS, Keys
@@ -102,7 +102,6 @@ def provision(capsys: pytest.CaptureFixture[str]) -> Provision:
     def run(place: Place) -> Mapping[str, Any]:
         capsys.readouterr()
         main(place.arguments())
-        told: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return told
+        return printed(capsys.readouterr().out)
 
     return run

@@ -15,6 +15,7 @@ import pytest
 from tests.chart.rendering import helm_template, named
 from tests.faults import CUT, LOSE, REFUSE, faulty
 from tests.keycloak import ADMIN, Keycloak
+from tests.printed import result
 from waybill.cli.main import main
 from waybill.deliver.keycloak import Administrator
 from waybill.deliver.keycloak import Keycloak as Api
@@ -54,8 +55,8 @@ class World:
         """What a run made and changed."""
         code, out, err = self.provision()
         assert code == 0, err
-        result = json.loads(out)["result"]
-        return result["made"], result["changed"]
+        done = result(out)
+        return done["made"], done["changed"]
 
     @property
     def hidden(self) -> list[str]:

@@ -1,12 +1,12 @@
 """The smoke evaluation asks a real vLLM, which serves the pinned revision by its own name."""
 
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.printed import printed
 from tests.services import free_port, needs, running
 from tests.unit.release.world import REPO, World, new_world
 from tests.unit.sign.making import ed25519_key, write_key
@@ -35,7 +35,7 @@ class Smoke:
         found = main([str(word) for word in words])
         told, said = self._capfd.readouterr()
         assert found == code, said
-        return {**json.loads(told), "said": said}
+        return {**printed(told), "said": said}
 
 
 @pytest.mark.timeout(600)

@@ -22,6 +22,7 @@ from tests.integration.pipelines.gitlab import Gitlab
 from tests.integration.pipelines.jenkins import Jenkins
 from tests.integration.pipelines.runner import Forge, Job, Outcome, Runner
 from tests.integration.release.conftest import probed, world
+from tests.printed import result
 from tests.services import Minio
 from tests.unit.release.world import NAMES, World
 from waybill.deliver.provision_objectstore import policy
@@ -138,7 +139,7 @@ class Site:
             str(self.project),
         ]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        return json.loads(done.stdout)["result"]
+        return result(done.stdout)
 
     @property
     def settings(self) -> dict[str, str]:

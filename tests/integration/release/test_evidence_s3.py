@@ -1,6 +1,5 @@
 """Tests, plan, promotion and audit in buckets of a real MinIO; the same history across a gap."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.printed import result
 from tests.unit.release.world import REPO, World, trust_in
 from tests.unit.sign.making import ed25519_key, policy_file, public_pem, write_key
 from waybill.sign.keys import Signer
@@ -21,7 +21,7 @@ def waybill(world: World, *words: object, behind: tuple[str, ...] = ()) -> dict[
     command = [sys.executable, "-m", "waybill", *map(str, [*words, *own])]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)["result"]  # type: ignore[no-any-return]
+    return result(ran.stdout)
 
 
 def trusting(world: World, key: Path) -> World:

@@ -1,7 +1,6 @@
 """Plans in a real git repository and three buckets of a real MinIO, each step by somebody else."""
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.printed import printed
 from tests.unit.bundle.bundles import FILES, write
 from tests.unit.release.site import Site
 from tests.unit.release.world import NAMES, REPO, World
@@ -109,7 +109,7 @@ def run(project: Path, *words: str, code: int = 0) -> dict[str, object]:
     process = waybill(project, *words)
     out, said = process.communicate(timeout=120)
     assert process.returncode == code, said
-    told = json.loads(out)
+    told = printed(out)
     found: dict[str, object] = told.get("result") or told["error"]
     return found
 

@@ -1,6 +1,5 @@
 """Pin, promote and roll back across three buckets of a real MinIO, with races and kills."""
 
-import json
 import multiprocessing
 import os
 import shutil
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from tests.printed import result
 from tests.unit.release.world import NAMES, REPO, World, carry_out
 from waybill import digest as digests
 from waybill.errors import AccessDenied, Corrupt, RefMoved, StoreUnreachable
@@ -193,7 +193,7 @@ def test_kill_at_any_moment_is_harmless_and_the_rerun_completes(world: World) ->
     done = waybill(world, "promote", "--from", "dev", "--to", "test")
     out, said = done.communicate()
     assert done.returncode == 0, said
-    assert json.loads(out)["result"]["models"][0]["commit"] == commit
+    assert result(out)["models"][0]["commit"] == commit
     assert world.ref("test") == world.stable("test") == commit
     assert_whole(world)
 
@@ -204,7 +204,7 @@ def test_status_goes_on_without_a_store_that_is_down(world: World) -> None:
     process = waybill(world, "status")
     out, said = process.communicate()
     assert process.returncode == 0, said
-    dev, _, prod = json.loads(out)["result"]["environments"]
+    dev, _, prod = result(out)["environments"]
     assert dev["error"] is None
     assert "cannot be reached" in prod["error"]
 

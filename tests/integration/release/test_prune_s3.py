@@ -1,6 +1,5 @@
 """Real processes that prune a real MinIO: killed, two at once, and beside all kinds of writers."""
 
-import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.release.test_promote_s3 import waybill
+from tests.printed import printed
 from tests.unit.release.world import REPO, World
 from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
@@ -58,7 +58,7 @@ def run(world: World, *words: str, code: int = 0) -> dict[str, Any]:
     with waybill(world, *words) as process:
         said, complaint = process.communicate()
     assert process.returncode == code, complaint
-    answer: dict[str, Any] = json.loads(said)
+    answer = printed(said)
     told: dict[str, Any] = answer["error" if code else "result"]
     return told
 

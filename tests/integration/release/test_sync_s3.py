@@ -1,11 +1,11 @@
 """A store on a real MinIO: copied to another bucket, kept in a directory, brought back."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tests.integration.release.test_promote_s3 import waybill
+from tests.printed import result
 from tests.services import Minio, free_port, minio_server, needs
 from tests.unit.release.world import REPO, World
 from waybill.store.audit import audit, inventory
@@ -20,8 +20,7 @@ def sync(world: World, source: str, target: str, *options: str) -> dict[str, Any
     with waybill(world, "sync", source, target, *options) as command:
         said, complaint = command.communicate()
     assert command.returncode == 0, complaint
-    result: dict[str, Any] = json.loads(said)["result"]
-    return result
+    return result(said)
 
 
 def assert_same(one: Store, other: Store) -> None:

@@ -1,6 +1,5 @@
 """The command line in this process, over a small bundle and a directory store."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.printed import printed, result
 from tests.unit.bundle.bundles import FILES, small_bundle, small_pieces, write
 from waybill.cli.main import main
 
@@ -25,8 +25,7 @@ class Ran:
 
     @property
     def result(self) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads(self.out)
-        return value["result"]  # type: ignore[no-any-return]
+        return result(self.out)
 
 
 Waybill = Callable[..., Ran]
@@ -46,6 +45,8 @@ def waybill(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         capsys.readouterr()
         code = main([str(one) for one in arguments])
         told = capsys.readouterr()
+        if "--json" in arguments:
+            printed(told.out)
         return Ran(code, told.out, told.err)
 
     return run

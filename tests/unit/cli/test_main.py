@@ -41,6 +41,7 @@ def test_json_is_one_object_on_stdout(waybill: Waybill, store: Path) -> None:
     assert json.loads(ran.out) == {
         "schemaVersion": 1,
         "command": "store",
+        "action": "init",
         "result": {"url": store.as_uri(), "format": 1, **_facts(store)},
     }
 

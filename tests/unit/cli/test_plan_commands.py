@@ -13,6 +13,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from tests.printed import printed
 from tests.unit.release.site import NAMES, Site, new_site
 from tests.unit.release.test_apply import tree
 from tests.unit.release.world import OTHER, REPO
@@ -57,8 +58,8 @@ class Run:
         return out
 
     def json(self, *words: str, code: int = 0) -> Any:
-        answer = json.loads(self(*words, "--json", code=code))
-        assert (answer["schemaVersion"], answer["command"]) == (1, words[0])
+        answer = printed(self(*words, "--json", code=code))
+        assert answer["command"] == words[0]
         return answer.get("result") or answer["error"]
 
     def plan(self, *words: str, code: int = 0) -> Any:

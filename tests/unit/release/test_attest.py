@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.printed import printed
 from tests.unit.release.world import REPO, World
 from tests.unit.sign.making import ed25519_key, write_key
 from waybill.cli.main import main
@@ -34,7 +35,7 @@ class Command:
         given = ["attest", model, *own, "--project", self.world.project, *words]
         assert main([str(word) for word in given]) == code
         self.out, self.err = self._capfd.readouterr()
-        result: dict[str, Any] = json.loads(self.out).get("result", {})
+        result: dict[str, Any] = printed(self.out).get("result", {})
         return result
 
     @property

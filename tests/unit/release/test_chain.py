@@ -1,6 +1,5 @@
 """The chain from source to production, and its copy for an auditor with public tools alone."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.printed import printed
 from tests.unit.release.world import REPO, World, content, new_world, trust_in
 from tests.unit.sign.making import (
     Authority,
@@ -82,7 +82,7 @@ def ask(world: World, capsys: pytest.CaptureFixture[str]) -> Ask:
     def run(*words: object, code: int = 0) -> dict[str, Any]:
         given = ["evidence", *words, "--project", world.project, "--json"]
         assert main([str(word) for word in given]) == code
-        told: dict[str, Any] = json.loads(capsys.readouterr().out)
+        told = printed(capsys.readouterr().out)
         return told.get("result") or told["error"]  # type: ignore[no-any-return]
 
     return run

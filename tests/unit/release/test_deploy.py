@@ -1,12 +1,12 @@
 """A model from its source into an environment: store, values and pins, in this order."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.printed import printed
 from tests.unit.bundle.bundles import FILES, write
 from tests.unit.release.world import World
 from waybill.bundle.sideload import Loading
@@ -52,7 +52,7 @@ class Command:
         assert main(["deploy", *map(str, words), "--env", "dev", *project]) == code
         told = self._capsys.readouterr()
         self.err = told.err
-        result: dict[str, Any] = json.loads(told.out).get("result", {})
+        result: dict[str, Any] = printed(told.out).get("result", {})
         return result
 
 

@@ -1,7 +1,6 @@
 """A whole store brought into another: what arrives, what stays, what a crash leaves."""
 
 import itertools
-import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.printed import result
 from tests.unit.release.crash import Crash, Fuse, Fused
 from tests.unit.release.world import OTHER, REPO, World, manifest, revision, upstream
 from tests.unit.sign.making import asking, signer
@@ -260,7 +260,7 @@ def test_the_command_tells_what_it_does(
 ) -> None:
     command = ["sync", source.url, target.url]
     assert main([*command, "--dry-run", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)["result"]
+    told = result(capsys.readouterr().out)
     assert told["dryRun"] and told["revisions"] == 3 and everything(target) == {}
     assert told["refs"] == [
         {

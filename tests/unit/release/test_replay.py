@@ -1,6 +1,5 @@
 """A promotion crosses the gap in a bundle, is judged on the other side, and told the same there."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.printed import printed
 from tests.unit.release.world import OTHER, REPO, World, new_world, trust_in
 from tests.unit.sign.making import ed25519_key, policy_file, public_pem, write_key
 from waybill.bundle.media import Bundle
@@ -50,7 +50,7 @@ class Side:
         found = main([str(word) for word in given])
         told = self.capfd.readouterr()
         assert found == code, told.err
-        value = json.loads(told.out)
+        value = printed(told.out)
         return value.get("result") or value["error"]  # type: ignore[no-any-return]
 
     def history(self, model: str = "chat", repo: Any = REPO) -> list[str]:

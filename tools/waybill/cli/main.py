@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from waybill import __version__
-from waybill.cli.output import Console
+from waybill.cli.output import Console, enveloped
 from waybill.errors import Interrupted, WaybillError
 
 DESCRIPTION = "Carry open-weight models across the air gap and through dev, test and prod."
@@ -114,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail(args, Interrupted())
     try:
-        console.show(args.command, report)
+        console.show(args, report)
         sys.stdout.flush()
     except OSError as error:
         # The reader of our output has gone, or its disk is full; the work is done.
@@ -134,7 +133,7 @@ def _fail(args: argparse.Namespace, error: WaybillError) -> int:
     if args.json:
         facts = {"code": type(error).__name__, "message": str(error), "hint": advice}
         facts |= error.details
-        print(json.dumps({"schemaVersion": 1, "command": args.command, "error": facts}))
+        print(enveloped(args, error=facts))
     print(f"error: {error}", file=sys.stderr)
     if advice:
         print(f"hint: {advice}", file=sys.stderr)

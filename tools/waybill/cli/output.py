@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import re
@@ -82,12 +83,17 @@ class Console:
             finally:
                 self._bar = None
 
-    def show(self, command: str, report: Report) -> None:
+    def show(self, of: argparse.Namespace, report: Report) -> None:
         if self._json:
-            told = {"schemaVersion": 1, "command": command, "result": report.data}
-            print(json.dumps(told), flush=True)
+            print(enveloped(of, result=report.data), flush=True)
         elif report.text:
             print(report.text, flush=True)
+
+
+def enveloped(of: argparse.Namespace, **told: object) -> str:
+    """The JSON of a result or an error, which says of what command it is, as cli/schema has it."""
+    action = {"action": of.action} if "action" in of else {}
+    return json.dumps({"schemaVersion": 1, "command": of.command, **action, **told})
 
 
 class _Notes(logging.Handler):

@@ -105,7 +105,8 @@ def _inside(args: argparse.Namespace, console: Console) -> Report:
     name = job["metadata"]["name"]
     done = import_job.carry_out(job, cluster, console.note)
     if not done:
-        return Report(f"{name} is done, but its log is gone: waybill status says what is there")
+        text = f"{name} is done, but its log is gone: waybill status says what is there"
+        return Report(text, {"job": name})
     return replace(_loaded(done), data={**done, "job": name})
 
 

@@ -9,6 +9,7 @@ Exit codes: 0 ok, 1 error, 2 usage or specification, 3 gate or policy denied, 4 
 """
 
 from waybill.errors.base import *
+from waybill.errors.base import WaybillError
 from waybill.errors.bundle import *
 from waybill.errors.cluster import *
 from waybill.errors.compose import *
@@ -20,3 +21,9 @@ from waybill.errors.live import *
 from waybill.errors.policy import *
 from waybill.errors.sign import *
 from waybill.errors.store import *
+
+
+def every() -> list[type[WaybillError]]:
+    """All of them but the root, in the order of the reference."""
+    found = [value for value in globals().values() if isinstance(value, type)]
+    return [each for each in found if issubclass(each, WaybillError) and each is not WaybillError]

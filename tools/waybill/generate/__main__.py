@@ -14,6 +14,7 @@ from pathlib import Path
 
 from waybill.bundle import base
 from waybill.bundle import format as bundle_format
+from waybill.cli.schema import SCHEMA as OUTPUT
 from waybill.deliver.environments import SCHEMA as ENVIRONMENTS
 from waybill.errors import HelmFailed, HelmMissing
 from waybill.generate import chart, dashboard, images, reference
@@ -38,6 +39,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "tools/docs/inventory.schema.json": _json(base.SCHEMA),
     "values/environments.schema.json": _json(ENVIRONMENTS),
     "tools/docs/plan.schema.json": _json(PLAN),
+    "tools/docs/output.schema.json": _json(OUTPUT),
     "values/policy.schema.json": _json(POLICY),
     "values/trust.schema.json": _json(TRUST),
     "values/smoke.schema.json": _json(SMOKE),

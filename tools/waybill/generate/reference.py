@@ -10,6 +10,7 @@ from typing import Any
 from waybill import errors
 from waybill.bundle import base
 from waybill.bundle import format as bundle_format
+from waybill.cli import schema
 from waybill.cli.main import DESCRIPTION, parser
 from waybill.store import layout
 
@@ -28,7 +29,8 @@ def cli_reference() -> str:
 
 def _common() -> str:
     return (
-        "All commands take `--json` (one object on stdout), `--quiet` and `--project DIR`. "
+        "All commands take `--json` (one [object](formats.md#output) on stdout), `--quiet` and "
+        "`--project DIR`. "
         "Results go to stdout, notes and progress to stderr. Exit codes: [errors.md](errors.md)."
     )
 
@@ -73,7 +75,7 @@ def error_reference() -> str:
         "| error | when | sentence | way out | exit | HTTP | Hugging Face |",
         "|---|---|---|---|---|---|---|",
     ]
-    for error in _errors():
+    for error in errors.every():
         when = inspect.cleandoc(str(error.__doc__)).splitlines()[0]
         cells = [
             f"`{error.__name__}`", when, error.sentence, error.hint,
@@ -83,22 +85,15 @@ def error_reference() -> str:
     return "\n\n".join([MARK, "# Exit codes and errors", head, "\n".join(rows)]) + "\n"
 
 
-def _errors() -> list[type[errors.WaybillError]]:
-    found = [
-        value
-        for value in vars(errors).values()
-        if isinstance(value, type) and issubclass(value, errors.WaybillError)
-    ]
-    return found[1:]
-
-
 def formats() -> str:
-    """The store's layout and the bundle's format, as their modules state them."""
+    """What is kept, sent and printed, as the modules that do so state it."""
     blocks = [MARK, "# Formats"]
-    for title, module in (("Store", layout), ("Bundle", bundle_format), ("Inventory", base)):
+    modules = {"Store": layout, "Bundle": bundle_format, "Inventory": base, "Output": schema}
+    for title, module in modules.items():
         blocks += [f"## {title}", f"```\n{inspect.cleandoc(str(module.__doc__))}\n```"]
     blocks.append(
-        "The JSON schemas are [bundle.schema.json](bundle.schema.json) of the index and "
-        "[inventory.schema.json](inventory.schema.json)."
+        "The JSON schemas are [bundle.schema.json](bundle.schema.json) of the index, "
+        "[inventory.schema.json](inventory.schema.json) and "
+        "[output.schema.json](output.schema.json) of the output."
     )
     return "\n\n".join(blocks) + "\n"
