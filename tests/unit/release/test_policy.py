@@ -74,6 +74,14 @@ def test_line_of_a_rule_or_of_what_it_would_be_part_of(site: Site) -> None:
         ({"approvals": {"count": 1, "of": ["mallory"]}}, "'mallory' is not known"),
         ({"approvals": {"count": 0, "of": ["bob"]}}, "minimum"),
         ({"approvals": {"count": 3, "of": ["alice", "bob"]}}, "3 of fewer keys cannot agree"),
+        (
+            {"approvals": {"count": 2, "of": ["alice", "bob"], "plannedBy": ["alice", "bob"]}},
+            "2 of fewer keys cannot agree",
+        ),
+        (
+            {"approvals": {"count": 1, "of": ["bob"], "plannedBy": ["mallory"]}},
+            "'mallory' is not known",
+        ),
         ({"approvals": {"of": ["bob"]}}, "the key 'count' is missing"),
         ({"approvals": {"count": "1", "of": ["bob"]}}, "'1' is not a whole number"),
         ({"require": ["sign"]}, "steps.test.require: 'sign' is not known"),

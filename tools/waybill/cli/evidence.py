@@ -15,7 +15,7 @@ from waybill.release import chain as chains
 from waybill.release import export
 from waybill.release.chain import KINDS, Chain, Place
 from waybill.release.evidence import Evidence, unknown
-from waybill.sign.predicates import Approval, Health, History, Promotion, Trial, stamp
+from waybill.sign.predicates import Approval, Health, History, Planned, Promotion, Trial, stamp
 from waybill.store.record import Head
 
 
@@ -103,7 +103,7 @@ def _what(one: Evidence) -> str:
         case Health() as health:
             span = f"{stamp(health.since)} to {stamp(health.until)}"
             return f"{health.environment} {span}, {health.requests} requests, {health.errors} wrong"
-        case Approval() | Promotion() as said:
+        case Planned() | Approval() | Promotion() as said:
             step = f"{said.source} → {said.target} by {said.by} {stamp(said.at)}"
             return f"{step}, plan {digests.short(said.plan)}"
         case History() as history:

@@ -13,6 +13,7 @@ from waybill.cli.output import Console, Report, counted, human, table
 from waybill.deliver.environments import Environments
 from waybill.release import apply, approve, outlook
 from waybill.release.apply import Application, Person
+from waybill.release.gates import approvals
 from waybill.release.plan import Plan
 from waybill.sign import trust
 
@@ -38,6 +39,7 @@ def register(commands: Commands) -> None:
         help="reckon with so many bytes a second (default: 100MB)",
     )
     add_chart(parser)
+    add_key(parser)
     _add_by(parser, "who makes it, and so cannot approve it")
     arguments.add_single_writer(parser)
     parser.set_defaults(run=_plan)
@@ -65,15 +67,16 @@ def _add_by(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
-def _plan(args: argparse.Namespace, _: Console) -> Report:
-    judged = apply.prepare(
+def _plan(args: argparse.Namespace, console: Console) -> Report:
+    found = apply.prepare(
         Environments.load(arguments.project(args)),
         args.source,
         args.target,
         args.models,
-        Person(args.by),
+        Person(args.by, signer=signer_of(args, console)),
         single_writer=args.single_writer,
     )
+    judged = approve.sign(found, trust.now())
     plan = reports.seen(args, judged, args.rate)
     if args.out:
         plan.write(args.out)
@@ -129,6 +132,8 @@ def _approve(args: argparse.Namespace, console: Console) -> Report:
     judged = apply.take(
         environments, plan, str(args.plan), Person(args.by), single_writer=args.single_writer
     )
+    if why := approvals.unsigned(judged.case):
+        console.note(f"warning: {why}")
     denying = approve.objections(judged)
     for one in denying:
         console.note(f"warning: {one.gate} denies it as of now: {one.reason} ({one.place})")

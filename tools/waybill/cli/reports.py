@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from waybill.cli import plan_report
@@ -42,7 +43,7 @@ def seen(args: argparse.Namespace, judged: Judged, rate: int) -> Plan:
     more = [Path(file) for file in args.values]
     rendered = outlook.render(judged.promotion, chart_of(args), more)
     found = outlook.look(judged.promotion, judged.verdicts, judged.case.at, rendered, rate)
-    return Plan(judged.plan.agreed, found)
+    return replace(judged.plan, outlook=found)
 
 
 def write(args: argparse.Namespace, plan: Plan, outcome: str = "", failure: str = "") -> None:

@@ -196,6 +196,7 @@ def _application(
         promoters=frozenset({planned.by, *person.names(promotion.target)}),
         override=person.override,
         sent=_is_there(promotion) and not policy.rules(promotion.target.name).deep,
+        signatures=planned.signatures,
     )
     return Application(planned, case, person, environments, signed=signed)
 
@@ -254,10 +255,16 @@ def carry_out(application: Application, advance: Advance = no_progress) -> list[
 
 
 def _said(application: Application) -> dict[str, Statements]:
-    """By model: the plan, and who says that it was carried out."""
-    agreed = (application.plan.data, PLAN_TYPE)
-    models = [step.move.model for step in application.promotion.steps]
-    return {model: (agreed, *application.signed.get(model, ())) for model in models}
+    """By model: the plan, who says to have made it, and who says that it was carried out."""
+    found: dict[str, Statements] = {}
+    for model in application.plan.models:
+        made = application.plan.signatures.get(model)
+        found[model] = (
+            (application.plan.data, PLAN_TYPE),
+            *(((made, ENVELOPE_TYPE),) if made else ()),
+            *application.signed.get(model, ()),
+        )
+    return found
 
 
 def _evidence(application: Application) -> dict[str, list[Digest]]:

@@ -1,8 +1,13 @@
-"""Approve: a signed statement that somebody agrees to a plan, kept where the plan is applied."""
+"""Approve: a signed statement that somebody agrees to a plan, kept where the plan is applied.
+
+Whoever makes a plan may sign that it is theirs. That stands in the plan's file, for who plans may
+have no right to write to the target's store; it gets there with the first approval.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from waybill.digest import Digest
@@ -15,8 +20,25 @@ from waybill.release.gates.case import Verdict
 from waybill.sign import dsse
 from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.keys import Signer
-from waybill.sign.predicates import Approval
+from waybill.sign.predicates import Approval, Planned
 from waybill.store.layout import RepoId
+
+
+def sign(application: Application, at: datetime) -> Application:
+    """With the word of the person's key that they have made the plan.
+
+    As it is without a key, where nothing changes, and where it was begun: it is somebody's then.
+    """
+    planned, person = application.plan, application.person
+    if person.signer is None or application.begun or not application.changes:
+        return application
+    said = Planned(planned.digest, planned.source, planned.target, at, person.by).as_json()
+    made = {
+        model: dsse.sign(statement_of(facts["digest"], Planned.TYPE, said), person.signer)
+        for model, facts in planned.models.items()
+    }
+    case = replace(application.case, signatures=made)
+    return replace(application, plan=replace(planned, signatures=made), case=case)
 
 
 def approve(application: Application, signer: Signer, at: datetime) -> Mapping[str, Digest]:
@@ -30,7 +52,8 @@ def approve(application: Application, signer: Signer, at: datetime) -> Mapping[s
     found = {}
     for model, facts in planned.models.items():
         envelope = dsse.sign(statement_of(facts["digest"], Approval.TYPE, said), signer)
-        store.add_referrer(RepoId.parse(facts["repo"]), facts["commit"], envelope, ENVELOPE_TYPE)
+        for data in filter(None, (planned.signatures.get(model), envelope)):
+            store.add_referrer(RepoId.parse(facts["repo"]), facts["commit"], data, ENVELOPE_TYPE)
         found[model] = digest_of(envelope)
     return found
 
@@ -43,7 +66,8 @@ def counts_as(application: Application, signer: Signer) -> tuple[list[str], list
     if asked is None:
         return [], []
     names = asked.of & names_of(signer, case.trust)
-    own = approvals.own(application.person.by, names, {application.plan.by})
+    promoters = {application.plan.by, *approvals.makers(case)}
+    own = approvals.own(application.person.by, names, promoters)
     return sorted(names - own), sorted(own)
 
 

@@ -91,7 +91,7 @@ def statements(
     """As `gather`, also while the revision is on its way; `subject` is its manifest's digest."""
     blobs = kept(store, repo, commit)
     signed, said = (_read(store, blobs, kind) for kind in (ENVELOPE_TYPE, STATEMENT_TYPE))
-    found = [one for data in signed for one in _envelope(data, subject, policy, at)]
+    found = [one for data in signed for one in envelope(data, subject, policy, at)]
     known = {digests.of(Envelope.parse(one.data, one.digest).payload) for one in found}
     found += [one for data in said if digests.of(data) not in known for one in _said(data, subject)]
     return sorted(found, key=lambda one: one.digest)
@@ -107,16 +107,17 @@ def _read(store: Store, blobs: Sequence[Descriptor], media_type: str) -> list[by
     return [data for data in parallel(read, these) if data is not None]
 
 
-def _envelope(
-    data: bytes, subject: Digest, policy: Policy | None, at: datetime | None
+def envelope(
+    data: bytes, subject: Digest, policy: Policy | None, at: datetime | None = None
 ) -> Iterator[Evidence]:
+    """The statement that is signed there; none where it is about another subject, or damaged."""
     digest = digests.of(data)
     with suppress(BadFile):
-        envelope = Envelope.parse(data, digest)
-        statement = Statement.parse(envelope.payload, digest)
+        found = Envelope.parse(data, digest)
+        statement = Statement.parse(found.payload, digest)
         if statement.subjects == {subject}:
-            signers = policy.signers(envelope, at) if policy else ()
-            claims = tuple(map(trust.who, envelope.signatures))
+            signers = policy.signers(found, at) if policy else ()
+            claims = tuple(map(trust.who, found.signatures))
             yield Evidence(
                 statement.predicate_type, statement.predicate, signers, claims, digest, data, True
             )

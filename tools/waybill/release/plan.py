@@ -1,12 +1,13 @@
 """Plans: what a promotion would do, as a file that people and gates look at before it is done.
 
-    {"schemaVersion": 1, "digest": …, "plan": …, "outlook": …}
+    {"schemaVersion": 1, "digest": …, "plan": …, "signatures": …, "outlook": …}
 
 `plan` is what is agreed to: which revision of each model becomes the pin, and what it was decided
 from (policy, trust, values, the records that both refs held). The digest is that of its canonical
 JSON (RFC 8785), so the same state gives the same plan with the same digest, and an approval of it
-stays good. `outlook` is what was seen on the way: what is said of the revision that the target runs
-now, bytes to send, verdicts, what the cluster would see; it may be another one tomorrow.
+stays good. `signatures` say whose it is. `outlook` is what was seen on the way: what is said of the
+revision that the target runs now, bytes to send, verdicts, what the cluster would see; it may be
+another one tomorrow.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from waybill.release.plan_schema import SCHEMA
 from waybill.release.policy import Policy
 from waybill.release.promote import Promotion, Step
 from waybill.sign import trust
+from waybill.sign.predicates import Planned
 from waybill.sign.statements import LICENSE
 from waybill.store.layout import Ref, RepoId
 from waybill.store.record import Head
@@ -46,10 +48,11 @@ _VALUES = ("engineArgs", "profile")
 
 @dataclass(frozen=True)
 class Plan:
-    """`agreed` is the part that the digest is of."""
+    """`agreed` is the part that the digest is of; `signatures` are envelopes by model."""
 
     agreed: Mapping[str, Any]
     outlook: Mapping[str, Any] = field(default_factory=dict)
+    signatures: Mapping[str, bytes] = field(default_factory=dict)
 
     @cached_property
     def data(self) -> bytes:
@@ -80,6 +83,7 @@ class Plan:
             "schemaVersion": 1,
             "digest": self.digest,
             "plan": dict(self.agreed),
+            "signatures": {model: json.loads(data) for model, data in self.signatures.items()},
             "outlook": dict(self.outlook),
         }
 
@@ -112,10 +116,22 @@ class Plan:
         except (ValueError, RecursionError) as error:
             raise BadFile(path=path, why="it is not JSON") from error
         _check_shape(value, SCHEMA, path)
-        plan = cls(value["plan"], value["outlook"])
+        signatures = {model: canonical(one) for model, one in value["signatures"].items()}
+        plan = cls(value["plan"], value["outlook"], signatures)
         if plan.digest != value["digest"]:
             raise BadFile(path=path, why=f"its plan has another digest: {plan.digest}")
+        for model in signatures:
+            if not plan.is_signed(model):
+                raise BadFile(path=path, why=f"signatures.{model} is of something else")
         return plan
+
+    def is_signed(self, model: str) -> bool:
+        """Whether the model's envelope is about this plan, whosever signature it has."""
+        if model not in self.models:
+            return False
+        subject = self.models[model]["digest"]
+        said = [one.parsed for one in evidence.envelope(self.signatures[model], subject, None)]
+        return any(isinstance(one, Planned) and one.plan == self.digest for one in said)
 
 
 def _check_shape(value: object, schema: Mapping[str, Any], where: str | Path) -> None:

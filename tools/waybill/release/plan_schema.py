@@ -131,6 +131,12 @@ SCHEMA: dict[str, Any] = {
         schemaVersion={"const": 1},
         digest=_DIGEST,
         plan=_AGREED,
+        signatures={
+            "description": "By model: that somebody has made it, as a signed statement about the "
+            "model's digest (DSSE, https://waybill.dev/plan/v1). Empty without `plan --key`.",
+            "type": "object",
+            "additionalProperties": {"type": "object"},
+        },
         outlook=_OUTLOOK,
     ),
 }

@@ -60,10 +60,16 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Approvals:
-    """`count` of these keys."""
+    """`count` of these keys, to a plan that one of `planned_by` has signed; any, where empty."""
 
     count: int
     of: frozenset[str]
+    planned_by: frozenset[str] = frozenset()
+
+    @property
+    def most(self) -> int:
+        """So many can agree to a plan, as whoever has signed it does not count."""
+        return len(self.of) - bool(self.planned_by and self.planned_by <= self.of)
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,9 @@ class Rules:
     @property
     def keys(self) -> frozenset[str]:
         """All keys that it names."""
-        named = [self.signers, self.promoted_by, self.approvals.of if self.approvals else ()]
-        named += [self.health.signed_by if self.health else ()]
+        asked = self.approvals or Approvals(0, frozenset())
+        named = [self.signers, self.promoted_by, asked.of, asked.planned_by]
+        named += [self.health.signed_by] if self.health else []
         named += [one.signed_by for one in self.evaluations.values()]
         return frozenset[str]().union(*named)
 
@@ -181,7 +188,8 @@ def _evaluation(value: Mapping[str, Any]) -> Evaluation:
 
 
 def _approvals(value: Mapping[str, Any]) -> Approvals:
-    return Approvals(value["count"], frozenset(value["of"]))
+    planned_by = frozenset(value.get("plannedBy", ()))
+    return Approvals(value["count"], frozenset(value["of"]), planned_by)
 
 
 def _command(value: Mapping[str, Any]) -> Command:
@@ -216,7 +224,7 @@ def _check_step(at: str, rules: Rules, environment: Environment) -> None:
     if rules.keys and trusted is None:
         raise ValueError(f"{at}: {environment.name} has no trust policy, and keys are named there")
     _check_names(f"{at}: keys", rules.keys, trusted.keys if trusted else ())
-    if rules.approvals and rules.approvals.count > len(rules.approvals.of):
+    if rules.approvals and rules.approvals.count > rules.approvals.most:
         raise ValueError(f"{at}.approvals: {rules.approvals.count} of fewer keys cannot agree")
 
 

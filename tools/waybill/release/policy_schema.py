@@ -106,6 +106,10 @@ _APPROVALS = _object(
     ["count", "of"],
     count={"type": "integer", "minimum": 1, "description": "So many of them, each counted once."},
     of=_list("Names of keys, or of authorities for CI identities, in the target's trust policy."),
+    plannedBy=_list(
+        "One of these has to have signed, with `waybill plan --key`, that the plan is theirs, and "
+        "approves it no more. Names as above; a plan needs no signature where it is left out."
+    ),
 )
 
 _COMMAND = _object(

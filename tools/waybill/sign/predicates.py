@@ -1,4 +1,4 @@
-"""What is said of a revision after packing: tests, health, approvals and promotions.
+"""What is said of a revision after packing: tests, health, plans, approvals and promotions.
 
 Each is the predicate of an in-toto statement about the manifest's digest, written once here. Times
 are UTC and given in them, for a signature has no clock of its own. Fields that are not known are
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
@@ -21,6 +21,7 @@ from waybill.errors import BadFile
 
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 HEALTH = "https://waybill.dev/health/v1"
+PLAN = "https://waybill.dev/plan/v1"
 APPROVAL = "https://waybill.dev/approval/v1"
 PROMOTION = "https://waybill.dev/promotion/v1"
 HISTORY = "https://waybill.dev/history/v1"
@@ -174,6 +175,7 @@ class _OfPlan:
         "plan": _DIGEST,
         **dict.fromkeys(("from", "to", "at", "by"), _TEXT),
     }
+    SCHEMA: ClassVar[dict[str, Any]] = _open(NAMES)
 
     plan: Digest
     source: str
@@ -195,17 +197,23 @@ class _OfPlan:
         plan = Digest(value["plan"])
         return plan, value["from"], value["to"], moment(value["at"]), value["by"]
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(*cls.read(value))
+
+
+@dataclass(frozen=True)
+class Planned(_OfPlan):
+    """Somebody has made a plan, by its digest."""
+
+    TYPE: ClassVar[str] = PLAN
+
 
 @dataclass(frozen=True)
 class Approval(_OfPlan):
     """Somebody agrees to a plan, by its digest."""
 
     TYPE: ClassVar[str] = APPROVAL
-    SCHEMA: ClassVar[dict[str, Any]] = _open(_OfPlan.NAMES)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Approval:
-        return cls(*cls.read(value))
 
 
 @dataclass(frozen=True)
@@ -224,7 +232,7 @@ class Promotion(_OfPlan):
         return {**super().as_json(), "model": self.model, "why": self.why}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Promotion:
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
         return cls(*cls.read(value), value["model"], value["why"])
 
 
@@ -268,9 +276,9 @@ class History:
         return cls(value["environment"], value["model"], value["plan"], *steps)
 
 
-Predicate: TypeAlias = Trial | Health | Approval | Promotion | History
+Predicate: TypeAlias = Trial | Health | Planned | Approval | Promotion | History
 _KNOWN: dict[str, type[Predicate]] = {
-    kind.TYPE: kind for kind in (Trial, Health, Approval, Promotion, History)
+    kind.TYPE: kind for kind in (Trial, Health, Planned, Approval, Promotion, History)
 }
 
 

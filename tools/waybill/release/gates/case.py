@@ -78,7 +78,8 @@ class Case:
     `document` is the plan as JSON and `digest` what it is known by. `promoters` are the names, of
     people and of keys, of whoever made or applies it. `override` is the reason for promoting in
     spite of a freeze. `sent`: the target has got what it lacked. `past`: by model, the newest
-    first, the steps of the source where its store is out of reach.
+    first, the steps of the source where its store is out of reach. `signatures`: by model, the
+    envelope in which somebody says to have made the plan, where it has come with the plan.
     """
 
     project: Path
@@ -91,6 +92,7 @@ class Case:
     override: str = ""
     sent: bool = False
     past: Mapping[str, Sequence[Record]] | None = None
+    signatures: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def source(self) -> str:

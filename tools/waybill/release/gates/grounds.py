@@ -9,19 +9,27 @@ from waybill.digest import Digest
 from waybill.release.evidence import Evidence
 from waybill.release.gates.approvals import agreeing
 from waybill.release.gates.case import Subject
-from waybill.sign.predicates import Approval, Health, History, Outcome, Promotion, Trial
+from waybill.sign.predicates import (
+    Approval,
+    Health,
+    History,
+    Outcome,
+    Planned,
+    Promotion,
+    Trial,
+)
 
 
 def of(subject: Subject) -> set[Digest]:
     """By keys that the target's trust policy names: who made it, good tests, and how it ran where
-    it comes from; and the approvals of this plan that count."""
+    it comes from; who made this plan, and the approvals of it that count."""
     said = (one for one in subject.evidence if one.signers)
     return agreeing(subject.case) | {one.digest for one in said if _speaks(subject, one)}
 
 
 def _speaks(subject: Subject, one: Evidence) -> bool:
     match one.parsed:
-        case Approval() | Promotion() | History():
+        case Planned() | Approval() | Promotion() | History():
             return False  # Of other plans; those of this one are found for themselves.
         case Health() as seen:
             return (seen.environment, seen.model, seen.commit) == subject.place
