@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CASES, CHART, VALUES, Render
+from tests.chart.rendering import CASES, CHART, HELM, VALUES, Render
+from tests.printed import result
+from tests.services import needs
+from waybill.cli.main import main
 from waybill.deliver import demands
 
 ENVIRONMENTS = yaml.safe_load((VALUES / "environments.yaml").read_text())["environments"]
@@ -57,3 +60,15 @@ def test_what_has_to_be_there_first_is_found_and_in_the_guide(render: Render, na
     assert any(each.startswith("t-") for each in found) is (name == "prod")
     guide = Path("tools/docs/install.md").read_text()
     assert all(f"`{each}`" in guide for each in OURS[name])
+
+
+def test_doctor_tells_what_it_finds_where_no_cluster_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_HELM", needs(HELM[4]))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    code = main(["doctor", "dev", "--project", str(VALUES.parent), "--json"])
+    told = result(capsys.readouterr().out)
+    found = {each["check"]: each["level"] for each in told["findings"]}
+    assert (code, told["ok"]) == (3, False)
+    assert (found["helm"], found["values"], found["reach"]) == ("ok", "ok", "fail")

@@ -48,6 +48,11 @@ def test_what_would_change_has_no_next_step(waybill: Waybill, project: Path) -> 
     assert "add ConfigMap w" in ran.err
 
 
+def test_machines_read_the_objects_that_would_be_installed(waybill: Waybill, project: Path) -> None:
+    ran = waybill("render", "dev", "--project", project, "--chart", project, "--json")
+    assert ran.result["objects"] == [{"kind": "ConfigMap", "metadata": {"name": "w"}}]
+
+
 def test_a_chart_that_is_not_there_is_told_with_what_to_do(waybill: Waybill, project: Path) -> None:
     ran = waybill("install", "dev", "--project", project)
     assert ran.code == 2
