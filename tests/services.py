@@ -25,6 +25,7 @@ MADE_BY = {
     "WAYBILL_TEST_ENVOY": "ci/tools envoy",
     "WAYBILL_TEST_REGISTRY": "ci/tools registry",
     "WAYBILL_TEST_COMPOSE": "ci/tools compose",
+    "WAYBILL_TEST_PROMRULES": "ci/tools promrules",
     "WAYBILL_TEST_KUBERNETES": "ci/tools kubernetes",
     "WAYBILL_TEST_SKOPEO": "ci/tools skopeo",
     "WAYBILL_TEST_PODMAN": "ci/tools podman",
