@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from tests.services import free_port, running
+from tests.services import Secured, free_port, running
 
 REALM = "waybill"
 ADMIN = "admin"
@@ -110,7 +110,9 @@ def _client(name: str, secret: str, audience: str) -> dict[str, Any]:
 
 
 @contextmanager
-def keycloak_server(distribution: str, folder: Path) -> Iterator[Keycloak]:
+def keycloak_server(
+    distribution: str, folder: Path, secured: Secured | None = None
+) -> Iterator[Keycloak]:
     """From a copy, because Keycloak writes into its own folder."""
     home, port, management = folder / "keycloak", free_port(), free_port()
     shutil.copytree(distribution, home, symlinks=True)
@@ -124,18 +126,30 @@ def keycloak_server(distribution: str, folder: Path) -> Iterator[Keycloak]:
         "JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1",
     }
     options = {
-        "http-host": "127.0.0.1",
-        "http-port": port,
+        "http-host": secured.host if secured else "127.0.0.1",
         "http-management-port": management,
-        "http-enabled": "true",
         "hostname-strict": "false",
+        **_listening(port, secured),
     }
     # What else it is was decided when it was built: the file database, one process, health.
     command = [str(home / "bin/kc.sh"), "start", "--optimized", "--import-realm"]
     command += [f"--{name}={value}" for name, value in options.items()]
-    health = f"http://127.0.0.1:{management}/health/ready"
+    base, trust = "http://127.0.0.1", None
+    if secured:
+        base, trust = f"https://{secured.host}", secured.trust
+    health, log = f"{base}:{management}/health/ready", folder / "keycloak.log"
     with (
-        running(command, env, folder / "keycloak.log", health, 500) as process,
-        httpx.Client(trust_env=False, timeout=60) as http,
+        running(command, env, log, health, 500, trust) as process,
+        httpx.Client(trust_env=False, timeout=60, verify=trust or True) as http,
     ):
-        yield Keycloak(f"http://127.0.0.1:{port}", process.pid, password, secret, http)
+        yield Keycloak(f"{base}:{port}", process.pid, password, secret, http)
+
+
+def _listening(port: int, secured: Secured | None) -> dict[str, object]:
+    if secured is None:
+        return {"http-port": port, "http-enabled": "true"}
+    files = {
+        "https-certificate-file": secured.certificate,
+        "https-certificate-key-file": secured.key,
+    }
+    return {"https-port": port, **files}

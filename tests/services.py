@@ -2,8 +2,10 @@
 
 import os
 import secrets
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -37,6 +39,7 @@ MADE_BY = {
     "WAYBILL_TEST_GROOVY": "ci/tools groovy",
     "WAYBILL_TEST_PREFLIGHT": "ci/tools preflight",
     "WAYBILL_TEST_SUPPORT_BUNDLE": "ci/tools support-bundle",
+    "WAYBILL_TEST_PROMETHEUS_OPERATOR": "ci/tools prometheus-operator",
 }
 
 
@@ -75,9 +78,17 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    command: list[str], env: Mapping[str, str], log: Path, health: str, seconds: float
+    command: list[str],
+    env: Mapping[str, str],
+    log: Path,
+    health: str,
+    seconds: float,
+    trust: ssl.SSLContext | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The command as a server, from the first 200 of its health address to the end of the block."""
+    """The command as a server, from the first 200 of its health address to the end of the block.
+
+    `trust` is for one whose certificate no public authority has signed.
+    """
     with log.open("wb") as sink:
         server = subprocess.Popen(
             command,
@@ -88,18 +99,22 @@ def running(
             start_new_session=True,
         )
     try:
-        wait_until_healthy(server, log, health, seconds)
+        wait_until_healthy(server, log, health, seconds, trust)
         yield server
     finally:
         stop(server)
 
 
 def wait_until_healthy(
-    server: subprocess.Popen[bytes], log: Path, health: str, seconds: float
+    server: subprocess.Popen[bytes],
+    log: Path,
+    health: str,
+    seconds: float,
+    trust: ssl.SSLContext | None = None,
 ) -> None:
-    # Never through a proxy that the environment may name: these are loopback addresses.
+    # Never through a proxy that the environment may name: these are addresses of this machine.
     deadline = time.monotonic() + seconds
-    with httpx.Client(trust_env=False, timeout=5) as client:
+    with httpx.Client(trust_env=False, timeout=5, verify=trust or True) as client:
         while server.poll() is None and time.monotonic() < deadline:
             try:
                 if client.get(health).status_code == httpx.codes.OK:
@@ -134,13 +149,26 @@ class Minio:
     secret_key: str
 
 
+@dataclass(frozen=True)
+class Secured:
+    """How a server is reached from elsewhere: its address, its files, and who trusts them."""
+
+    host: str
+    certificate: Path
+    key: Path
+    trust: ssl.SSLContext
+
+
 @contextmanager
-def minio_server(program: str, folder: Path, again: Minio | None = None) -> Iterator[Minio]:
+def minio_server(
+    program: str, folder: Path, again: Minio | None = None, secured: Secured | None = None
+) -> Iterator[Minio]:
     """`again`: the one that ran in this folder before."""
+    base = f"https://{secured.host}" if secured else "http://127.0.0.1"
     server = again or Minio(
-        f"http://127.0.0.1:{free_port()}", "waybill-" + secrets.token_hex(4), secrets.token_hex(16)
+        f"{base}:{free_port()}", "waybill-" + secrets.token_hex(4), secrets.token_hex(16)
     )
-    address = server.endpoint.removeprefix("http://")
+    address = server.endpoint.partition("://")[2]
     env = {
         "MINIO_ROOT_USER": server.access_key,
         "MINIO_ROOT_PASSWORD": server.secret_key,
@@ -148,9 +176,16 @@ def minio_server(program: str, folder: Path, again: Minio | None = None) -> Iter
         "MINIO_UPDATE": "off",
         "HOME": str(folder),
     }
-    command = [program, "server", "--quiet", "--address", address, str(folder / "data")]
+    command = [program, "server", "--quiet", "--address", address]
+    if secured:
+        # The names that it looks for.
+        (folder / "certs").mkdir(parents=True)
+        shutil.copy(secured.certificate, folder / "certs/public.crt")
+        shutil.copy(secured.key, folder / "certs/private.key")
+        command += ["--certs-dir", str(folder / "certs")]
     health = f"{server.endpoint}/minio/health/ready"
-    with running(command, env, folder / "minio.log", health, 30):
+    trust = secured.trust if secured else None
+    with running([*command, str(folder / "data")], env, folder / "minio.log", health, 30, trust):
         yield server
 
 

@@ -64,6 +64,14 @@ class Installer:
         said = self._program("WAYBILL_TEST_PREFLIGHT", "--format=json", document=document)
         return {each["title"]: result for result, many in said.items() for each in many}
 
+    def linted(self, document: Mapping[str, Any]) -> list[str]:
+        """What Replicated's own linter holds for errors in a document of Troubleshoot."""
+        path = self.written("document.yaml", document)
+        command = [needs("WAYBILL_TEST_PREFLIGHT"), "lint", "--format=json", str(path)]
+        said = subprocess.run(command, cwd=self.folder, capture_output=True, text=True).stdout
+        (found,) = json.loads(said)["results"]
+        return [each["message"] for each in found["errors"]]
+
     def support_bundle(
         self, document: Mapping[str, Any], *flags: str
     ) -> tuple[set[tuple[str, str]], Path]:

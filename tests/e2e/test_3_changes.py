@@ -48,6 +48,13 @@ def pinned(project: Project) -> Pin:
     return pins.load(project.folder / "values/pins/dev.yaml").models["chat"]
 
 
+def earlier(project: Project) -> str:
+    """The commit that dev had before the present one."""
+    records = project.waybill("history", "chat", "--env", "dev")["environments"]["dev"]
+    now = pinned(project).stable.commit
+    return next(str(each["commit"]) for each in records if each["commit"] != now)
+
+
 def weigh(project: Project, **weights: int) -> None:
     """Give the two pinned revisions their shares, as a change of the pins file."""
 

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import CHART, DEV, ROOT, TEST, Clock, Project, gateway
+from tests.e2e.conftest import CHART, DEV, FIGURES, ROOT, TEST, Clock, Project, gateway
 from tests.e2e.kube import Kube, until
+from tests.e2e.test_2_models import CHAT
+from tests.e2e.test_3_changes import alone, earlier, pinned
+from tests.e2e.traffic import Traffic
 from tests.printed import result
 from waybill.deliver import pins
 from waybill.deliver.helm import overlay
@@ -90,6 +93,27 @@ def rolled_out(project: Project, folder: Path) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+@pytest.mark.timeout(900)
+def test_requests_run_through_a_promotion_and_a_rollback_and_none_is_lost(
+    project: Project, kube: Kube
+) -> None:
+    now, other = pinned(project).stable.commit, earlier(project)
+    project.waybill("pin", "dev", "chat", f"{CHAT}@{other}", "--why", "to be promoted")
+    with Traffic(gateway(kube, TEST).asking("chat", "verify everywhere")) as running:
+        with Clock("a promotion under traffic, until it answers alone"):
+            project.waybill("promote", "--from", "dev", "--to", "test", "chat", "--yes")
+            project.install("test", "--timeout", "600")
+            until("what was promoted answers alone", lambda: alone(running, other), 60)
+        with Clock("its rollback, until the one before answers alone"):
+            project.release("rollback", "test", "chat", "--install")
+            until("the one before answers alone", lambda: alone(running, now), 60)
+        running.at_least(10)
+    assert running.all == {now, other}
+    assert running.lost == [] and running.retried == 0
+    FIGURES["requests lost through a promotion and its rollback"] = f"0 of {running}"
+    project.waybill("pin", "dev", "chat", f"{CHAT}@{now}", "--why", "as it was")
 
 
 def test_a_token_of_one_environment_opens_no_other(kube: Kube) -> None:

@@ -1,6 +1,7 @@
 """New revisions that are followed, and edits by hand that are found, while requests run."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,10 +11,10 @@ import yaml
 from tests.e2e.conftest import DEV, FIGURES, RELEASE, TEST, Clock, Project
 from tests.e2e.kube import Kube, until
 from tests.e2e.test_2_models import CHAT
-from tests.e2e.test_3_changes import alone, pinned, traffic
+from tests.e2e.test_3_changes import alone, earlier, pinned, traffic
 
 STEPS = {
-    "steps": [{"weight": 50, "pause": "25s"}],
+    "steps": [{"weight": 40, "pause": "10s"}, {"weight": 60, "pause": "30s"}],
     "limits": {"ttftSeconds": 1, "requests": 10},
 }
 HESITATE = """
@@ -40,6 +41,14 @@ while slow.poll() is None and not Path("/tmp/slowed").exists():
 print(slow.poll())
 """
 END = 'from pathlib import Path; print(Path("/tmp/slowed").unlink())'
+DIE = """
+import os, signal
+from pathlib import Path
+lines = Path("/proc").glob("[0-9]*/cmdline")
+(core,) = [int(e.parent.name) for e in lines if e.read_bytes().startswith(b"VLLM::EngineCore")]
+os.kill(core, signal.SIGKILL)
+"""
+"""What a server does of whose engine nothing is left."""
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +61,7 @@ def other(project: Project, kube: Kube) -> str:
     values["global"]["models"]["chat"] |= STEPS
     path.write_text(yaml.safe_dump(values))
     project.values["drift"] = {"enabled": True}
-    records = project.waybill("history", "chat", "--env", "dev")["environments"]["dev"]
-    now = pinned(project).stable.commit
-    return next(str(each["commit"]) for each in records if each["commit"] != now)
+    return earlier(project)
 
 
 @contextmanager
@@ -80,13 +87,16 @@ def test_a_canary_that_gets_worse_is_set_back_by_itself(
 ) -> None:
     old = pinned(project).stable.commit
     project.waybill("pin", "dev", "chat", f"{CHAT}@{other}")
-    with traffic(kube, pause=0.1) as running:
+    with traffic(kube, pause=0.1) as running, ThreadPoolExecutor(1) as aside:
         project.install("dev", "--timeout", "300")
         assert alone(running, old), "it has no share before somebody watches it"
-        with slow(kube, f"vllm-chat-{other[:8]}"), Clock("a bad canary: watched to set back"):
-            told = watch(project, code=3)
+        watched = aside.submit(watch, project, code=3)
+        in_step(project, 60)
+        with slow(kube, f"vllm-chat-{other[:8]}"), Clock("a canary gets worse, to set back"):
+            assert not watched.done(), "it was bad before it got worse"
+            told = watched.result()
         assert told["back"] == old
-        assert "waits" in told["why"]
+        assert told["why"].startswith("with 60 % of the traffic") and "waits" in told["why"]
         assert told["errors"] == 0
         until("the old one answers alone", lambda: alone(running, old), 30)
     assert running.all == {old, other}
@@ -95,6 +105,32 @@ def test_a_canary_that_gets_worse_is_set_back_by_itself(
     record = project.waybill("history", "chat", "--env", "dev")["environments"]["dev"][0]
     assert (record["commit"], record["why"]) == (old, told["why"])
     assert pinned(project).traffic["stable"].commit == old
+
+
+def in_step(project: Project, weight: int) -> None:
+    """Wait until the steps before have done well."""
+    until(f"{weight} %", lambda: pinned(project).traffic["stable"].weight == weight, 120)
+
+
+@pytest.mark.timeout(600)
+def test_a_canary_that_fails_is_set_back_and_its_requests_are_answered_by_the_other(
+    project: Project, kube: Kube, other: str
+) -> None:
+    old = pinned(project).stable.commit
+    project.waybill("pin", "dev", "chat", f"{CHAT}@{other}")
+    project.install("dev", "--timeout", "300")
+    (pod,) = kube.pods(DEV, f"vllm-chat-{other[:8]}")
+    with traffic(kube, pause=0.1) as running, ThreadPoolExecutor(1) as aside:
+        watched = aside.submit(watch, project, code=3)
+        in_step(project, 60)
+        kube.python(DEV, pod.metadata.name, DIE)
+        with Clock("a canary whose engine dies, to set back"):
+            told = watched.result()
+        assert (told["back"], pinned(project).stable.commit) == (old, old)
+        assert told["why"].startswith("with 60 % of the traffic") and told["errors"] > 0
+        until("the old one answers alone", lambda: alone(running, old), 30)
+    assert running.lost == []
+    FIGURES["requests lost while a canary died"] = f"0 of {running}"
 
 
 @pytest.mark.timeout(600)

@@ -18,6 +18,7 @@ from tests.chart.replicated import HARDWARE, IDENTITY, MODELS, STORE
 from tests.e2e.conftest import CHART, DEV, TEST, Clock, Gateway, Project, engine_volume, gateway
 from tests.e2e.installer import SPACE, Installer, claims, holders, secrets
 from tests.e2e.kube import Kube, until
+from tests.e2e.outside import Outside, outside
 from tests.e2e.test_2_models import CHAT
 from tests.services import needs
 from waybill.deliver import pins
@@ -105,6 +106,16 @@ def test_preflight_checks_tell_what_this_node_lacks(room: Room, kube: Kube) -> N
     other = room.installer.documents(room.first, **wishes)["preflight.yaml"]
     lacking = {"GPUs": "fail", "GPU driver": "pass", "Storage class": "fail"}
     assert room.installer.preflight(other) == expected | lacking
+
+
+def test_their_linter_finds_nothing_wrong(room: Room) -> None:
+    documents = room.installer.documents(room.first)
+    assert room.installer.linted(documents["preflight.yaml"]) == []
+    # It takes what an analyzer of pods fills in itself for a template of Helm's.
+    filled_in = "Templating is not supported in v1beta2 specs"
+    assert room.installer.linted(documents["support-bundle.yaml"]) == [filled_in]
+    broken = {**documents["preflight.yaml"], "spec": {}}
+    assert room.installer.linted(broken)
 
 
 def node_lacks(kube: Kube) -> dict[str, str]:
@@ -213,15 +224,20 @@ def bring(room: Room, kube: Kube, model: Path) -> str:
 
 def sideload(room: Room, kube: Kube) -> dict[str, Any]:
     """Bring what is on the media, with the keys and the address that MinIO has now."""
-    folder = room.project.folder
     endpoint = f"http://{kube.address(SPACE, f'{RELEASE}-minio')}:9000"
-    about = {"store": "s3://waybill", "endpoint": endpoint, "profile": ENV}
+    keys = kube.secret(SPACE, f"{RELEASE}-objectstore-promote")
+    names(room, {"endpoint": endpoint}, keys)
+    return room.project.waybill("sideload", str(room.project.folder / "media"), "--to", ENV)
+
+
+def names(room: Room, where: dict[str, str], keys: dict[str, str]) -> None:
+    """The store that the environment has from now on."""
+    folder = room.project.folder
+    about = {"store": "s3://waybill", "profile": ENV, **where}
     (folder / "values").mkdir(exist_ok=True)
     (folder / "values/environments.yaml").write_text(yaml.safe_dump({"environments": {ENV: about}}))
-    keys = kube.secret(SPACE, f"{RELEASE}-objectstore-promote")
     lines = "".join(f"{key.lower()} = {value}\n" for key, value in keys.items())
     (folder / "credentials").write_text(f"[{ENV}]\n{lines}")
-    return room.project.waybill("sideload", str(folder / "media"), "--to", ENV)
 
 
 def door(kube: Kube) -> Gateway:
@@ -315,3 +331,59 @@ def test_uninstalling_keeps_the_data_for_a_second_installation(room: Room, kube:
     room.installer.deploy(later)
     assert (secrets(kube, SPACE), claims(kube, SPACE, DATA)) == before
     assert sideload(room, kube)["missing"] == 0
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Iterator[Outside]:
+    with outside(tmp_path) as found:
+        yield found
+
+
+def test_each_store_works_with_each_issuer(room: Room, kube: Kube, theirs: Outside) -> None:
+    """From MinIO and Keycloak by changes of the form, as a customer makes them."""
+    later, commit = room.release("kots", "1.1.0"), brought_to(room, theirs)
+    room.installer.answers |= theirs.identity
+    with Clock("an issuer of one's own in the place of Keycloak, to ready"):
+        room.installer.deploy(later)
+    until("Keycloak has gone", lambda: not kube.pods(SPACE, "keycloak"), 60)
+    asked = f"{door_of(kube, 'model-hub')}/api/models/{CHAT}/refs"
+    for name, code in {"engine": 200, "stranger": 401}.items():
+        bearer = {"authorization": f"Bearer {theirs.keycloak.token(name)}"}
+        assert httpx.get(asked, headers=bearer, trust_env=False).status_code == code, name
+
+    path = room.project.folder / f"values/pins/{ENV}.yaml"
+    room.installer.answers |= {**theirs.store, "pins": path.read_text()}
+    with Clock("an S3 of one's own in the place of MinIO, to a chat"):
+        room.installer.deploy(later)
+        at = Gateway(door_of(kube, "gateway"), theirs.keycloak.token("stranger"))
+        until("the gateway knows it", lambda: at.chat("chat").status_code == 200, 120)
+    assert at.chat("chat").headers["x-waybill-model-revision"] == commit
+    assert not kube.pods(SPACE, "minio")
+
+    room.installer.answers["identity"] = "embedded"
+    with Clock("Keycloak again, to a chat"):
+        room.installer.deploy(later)
+        until("its tokens are good", lambda: door(kube).chat("chat").status_code == 200, 120)
+    assert at.chat("chat").status_code == 401
+
+
+def door_of(kube: Kube, component: str) -> str:
+    return f"http://{kube.address(SPACE, f'{RELEASE}-{component}')}:8080"
+
+
+def brought_to(room: Room, theirs: Outside) -> str:
+    """What is on the media, in a store that was made there; its commit."""
+    folder = room.project.folder
+    keys = {
+        "AWS_ACCESS_KEY_ID": theirs.minio.access_key,
+        "AWS_SECRET_ACCESS_KEY": theirs.minio.secret_key,
+    }
+    names(room, {"endpoint": theirs.minio.endpoint, "caBundle": str(theirs.bundle)}, keys)
+    reached = ("--endpoint", theirs.minio.endpoint, "--profile", ENV)
+    room.project.waybill(
+        "store", "init", "s3://waybill", *reached, "--ca-bundle", str(theirs.bundle)
+    )
+    brought = room.project.waybill("sideload", str(folder / "media"), "--to", ENV)
+    commit = str(brought["revisions"][0]["commit"])
+    room.project.waybill("pin", ENV, "chat", f"{CHAT}@{commit}", "--why", "another store")
+    return commit

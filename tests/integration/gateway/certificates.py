@@ -1,6 +1,7 @@
 """A certificate authority for one test run."""
 
 import datetime
+import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,13 @@ def _certificate(
     )
 
 
+def _named(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
 @dataclass(frozen=True)
 class Authority:
     key: ec.EllipticCurvePrivateKey
@@ -48,7 +56,7 @@ class Authority:
         """tls.crt and tls.key, as in a Secret of the type kubernetes.io/tls."""
         key = ec.generate_private_key(ec.SECP256R1())
         made = _certificate(host, key, "test authority", self.key)
-        names = x509.SubjectAlternativeName([x509.DNSName(host)])
+        names = x509.SubjectAlternativeName([_named(host)])
         signed = made.add_extension(names, critical=False).sign(self.key, hashes.SHA256())
         private = key.private_bytes(
             serialization.Encoding.PEM,
@@ -58,13 +66,17 @@ class Authority:
         certificate = signed.public_bytes(serialization.Encoding.PEM).decode()
         return {"tls.crt": certificate, "tls.key": private.decode()}
 
-    def context(self, host: str, folder: Path) -> ssl.SSLContext:
-        """For a server of this name; its files are written into the folder."""
-        folder.mkdir()
+    def write(self, host: str, folder: Path) -> tuple[Path, Path]:
+        """Files of a certificate and of its key."""
+        folder.mkdir(parents=True)
         for name, text in self.issue(host).items():
             (folder / name).write_text(text)
+        return folder / "tls.crt", folder / "tls.key"
+
+    def context(self, host: str, folder: Path) -> ssl.SSLContext:
+        """For a server of this name; its files are written into the folder."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+        context.load_cert_chain(*self.write(host, folder))
         return context
 
     def trust(self) -> ssl.SSLContext:
