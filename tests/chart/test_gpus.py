@@ -74,7 +74,7 @@ def test_the_page_lists_what_an_operator_runs(
     saving = ("images", "save", "--chart", chart, "--values", values, "--archive", tar, "--json")
     assert main([*map(str, saving), "--out", str(tmp_path / "operator")]) == 0
     saved = result(capsys.readouterr().out)
-    assert saved["files"] == ["charts/gpu-operator-v26.7.0.tgz"]
+    assert saved["files"] == ["bom/bundle.cdx.json", "charts/gpu-operator-v26.7.0.tgz"]
     assert [one["name"] for one in saved["images"]] == [one["name"] for one in found]
 
 

@@ -68,7 +68,7 @@ def test_the_chart_comes_along_as_helm_reads_it(
     arguments = ("images", "save", "acme.example/a:1", "--archive", tmp_path / "images.tar")
     for out in ("one", "two"):
         ran = waybill(*arguments, "--project", REPO, "--json", "--out", tmp_path / out)
-        assert ran.result["files"] == ["charts/waybill-0.1.0.tgz"], ran.err
+        assert ran.result["files"] == ["bom/bundle.cdx.json", "charts/waybill-0.1.0.tgz"], ran.err
     parts = [tmp_path / out / "part-00001.tar" for out in ("one", "two")]
     assert parts[0].read_bytes() == parts[1].read_bytes()
     shutil.unpack_archive(parts[0], tmp_path / "restored", filter="data")

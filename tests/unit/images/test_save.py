@@ -86,7 +86,7 @@ def test_a_layout_is_restored_with_tar_alone(saved: Path, tmp_path: Path) -> Non
     for line in command_lines(target / "README.txt"):
         if not line.startswith("skopeo"):
             said = shell(line, target)
-    assert said.count(": OK") == len(blobs_of(*IMAGES.values())) + 2
+    assert said.count(": OK") == len(blobs_of(*IMAGES.values())) + 3
     for digest, data in blobs_of(*IMAGES.values()).items():
         path = target / "images/blobs/sha256" / digest.removeprefix("sha256:")
         assert path.read_bytes() == data

@@ -19,9 +19,9 @@ A signed index has the digests of a blob's 64 MiB pieces, too, which are those o
 A revision comes with in-toto statements about its manifest digest, and the same ones signed, each
 in a DSSE envelope: the store keeps both.
 
-The images come after the models, in parts of their own: an OCI image layout under `images/`, and
-the chart under `charts/`. The index has their manifests, so that it is known from it alone what
-a registry lacks.
+The images come after the models, in parts of their own: an OCI image layout under `images/`, the
+chart under `charts/`, and the list of all that there is under `bom/`. The index has their
+manifests, so that it is known from it alone what a registry lacks.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import IO
 from waybill import digest as digests
 from waybill.bundle.base import Base
 from waybill.bundle.cut import PART_SIZE, cut
-from waybill.bundle.format import INDEX, Blob, Index
+from waybill.bundle.format import INDEX, Blob, Index, Revision
 from waybill.bundle.journal import Journal
 from waybill.bundle.media import Bundle
 from waybill.bundle.stack import Stack
@@ -194,6 +194,12 @@ def _before(outs: Sequence[Path]) -> tuple[Index | None, bool]:
     models = bundle.index.models
     bundle.require(models.parts)
     return models, bundle.index.stack is None
+
+
+def revisions_in(outs: Sequence[Path]) -> tuple[Revision, ...]:
+    """The models that images would come after. Raises what `Saving.plan` does of them."""
+    before, _ = _before(outs)
+    return before.revisions if before else ()
 
 
 def require_seal(outs: Sequence[Path], signer: Signer | None) -> None:

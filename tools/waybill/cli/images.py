@@ -159,7 +159,6 @@ def run_save(args: argparse.Namespace, console: Console) -> Report:
     from waybill.bundle.base import Base
     from waybill.bundle.cut import PART_SIZE
     from waybill.bundle.images import Saving, require_seal
-    from waybill.deliver.installer.charts import Chart, packaged
     from waybill.source.images import resolve
 
     signer = signer_of(args, console)
@@ -167,11 +166,7 @@ def run_save(args: argparse.Namespace, console: Console) -> Report:
     references = _references(args)
     images = images_from(args)
     wanted = {one: resolve(images, one, args.platform) for one in references}
-    files = {}
-    if not args.no_chart:
-        path = release(args)[0].chart
-        chart = Chart.read(path) if path.is_file() else packaged(path, None)
-        files[f"charts/{chart.file}"] = chart.data
+    files = _files(args, wanted.values())
     base = Base.of_bundle([args.base]) if args.base else None
     saving = Saving.plan(
         args.out, images, wanted, files, part_size=args.part_size or PART_SIZE, base=base
@@ -192,6 +187,20 @@ def run_save(args: argparse.Namespace, console: Console) -> Report:
     text += f", {saved.reused} of them from an earlier run" if saved.reused else ""
     text += f"; signed by the key {signer.key_id}" if signer else ""
     return Report(text, {**data, "reused": saved.reused})
+
+
+def _files(args: argparse.Namespace, images: Iterable[Image]) -> dict[str, bytes]:
+    """Path -> content of what comes beside images: the chart, and the list of all there is."""
+    from waybill.bundle.images import revisions_in
+    from waybill.deliver.images.bom import NAME, bom
+    from waybill.deliver.installer.charts import Chart, packaged
+
+    charts = []
+    if not args.no_chart:
+        path = release(args)[0].chart
+        charts = [Chart.read(path) if path.is_file() else packaged(path, None)]
+    files = {f"charts/{chart.file}": chart.data for chart in charts}
+    return {NAME: bom(revisions_in(args.out), images, charts), **files}
 
 
 def _references(args: argparse.Namespace) -> list[Reference]:

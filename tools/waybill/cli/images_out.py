@@ -1,8 +1,9 @@
-"""`waybill images push|load|chart|verify`: out of a bundle, to where nodes and Helm find them."""
+"""`waybill images push|load|chart|bom|verify`: out of a bundle, to where they are used."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -69,6 +70,12 @@ def register(actions: Commands) -> None:
     chart.add_argument("--dry-run", action="store_true", help="check it, and say what would change")
     chart.set_defaults(run=_chart)
 
+    bom = actions.add_parser("bom", help="the list of all that is in a bundle, with licenses")
+    add_folders(bom)
+    bom.add_argument("--out", type=Path, metavar="FILE", help="write it there (CycloneDX)")
+    add_policy(bom)
+    bom.set_defaults(run=_bom)
+
     verify = actions.add_parser(
         "verify",
         help="check a bundle's images, and that a registry has them, or what a release runs",
@@ -80,12 +87,12 @@ def register(actions: Commands) -> None:
     verify.set_defaults(run=_verify)
 
 
-def _bundle(args: argparse.Namespace, *, charts: bool = False) -> Bundle:
-    """Opened, with images, and let in by the policy."""
+def _bundle(args: argparse.Namespace, beside: str = "") -> Bundle:
+    """Opened, with images, and let in by the policy, as are the files whose paths begin so."""
     from waybill.bundle.media import Bundle
     from waybill.deliver.images.parts import require_trust
 
-    return require_trust(Bundle.open(args.folders), policy_of(args), charts=charts)
+    return require_trust(Bundle.open(args.folders), policy_of(args), beside)
 
 
 def _push(args: argparse.Namespace, console: Console) -> Report:
@@ -133,7 +140,7 @@ def _chart(args: argparse.Namespace, _: Console) -> Report:
     from waybill.deliver.images.chart import Restoring
 
     out = args.out or (project(args) / helm.CHART).parent
-    charts = Restoring.plan(_bundle(args, charts=True), out, replace=args.replace)
+    charts = Restoring.plan(_bundle(args, "charts/"), out, replace=args.replace)
     if not args.dry_run:
         for one in charts:
             one.run()
@@ -156,6 +163,19 @@ def _said_of_chart(one: Restoring, *, dry: bool) -> str:
     verb = "is there already" if one.there else "would be written" if dry else "is written"
     other = f", in the place of another ({one.differs})" if one.differs else ""
     return f"{one.path}: {one.chart.name} {one.chart.version} {verb}{other}; {one.digest}"
+
+
+def _bom(args: argparse.Namespace, _: Console) -> Report:
+    from waybill.deliver.images.bom import NAME, bom_of, rows
+    from waybill.deliver.images.load import write
+
+    file, data = bom_of(_bundle(args, NAME))
+    text = table(("what", "name", "licenses", "digest"), rows(data))
+    if args.out:
+        write(args.out, [data])
+        text = f"{args.out}: {counted(len(rows(data)), 'component')}; {file.digest}"
+    told = {"digest": file.digest, "file": str(args.out) if args.out else None}
+    return Report(text, {**told, "bom": json.loads(data)})
 
 
 def _verify(args: argparse.Namespace, console: Console) -> Report:

@@ -87,6 +87,14 @@ class ChartLeftOut(WaybillError):
     exit_code = 2
 
 
+class BomLeftOut(WaybillError):
+    """The bundle was saved by a version that listed nothing."""
+
+    sentence = "the bundle in {where} has no list of what is in it"
+    hint = "save it again: `waybill images save --out {where}`"
+    exit_code = 2
+
+
 class ChartDiffers(WaybillError):
     """Another chart, or a changed one, is where that of the bundle should be."""
 

@@ -10,6 +10,7 @@ from waybill.cli.schema.shapes import (
     TEXT,
     WRONG,
     Shape,
+    anyhow,
     count,
     digest,
     either,
@@ -112,6 +113,12 @@ RESULTS: dict[str, Shape] = {
             "All of the bundle.",
         ),
         dryRun=DRY_RUN,
+    ),
+    "images bom": fields(
+        "The list of all that is in a bundle.",
+        digest=digest("Of the list."),
+        file=maybe(TEXT, "Where it was written; null without --out."),
+        bom=anyhow("CycloneDX 1.6."),
     ),
     "images verify": either(
         "What was found.",

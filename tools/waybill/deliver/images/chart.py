@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from waybill import digest as digests
 from waybill.bundle.media import Bundle
 from waybill.deliver.images.load import naming
-from waybill.deliver.images.parts import stack_of
-from waybill.deliver.installer.charts import CHART_LIMIT, Chart, unpacked
+from waybill.deliver.images.parts import small_file, stack_of
+from waybill.deliver.installer.charts import Chart, unpacked
 from waybill.digest import Digest
 from waybill.errors import BadFile, ChartDiffers, ChartLeftOut
 from waybill.manifest import File, safe_path
@@ -46,7 +45,7 @@ class Restoring:
         charts = stack_of(bundle).charts
         if not charts:
             raise ChartLeftOut(where=", ".join(map(str, bundle.folders)))
-        found = [cls._of(file, _content(bundle, file), out) for file in charts]
+        found = [cls._of(file, small_file(bundle, file), out) for file in charts]
         for one in found:
             if one.differs and not replace:
                 raise ChartDiffers(path=one.path, chart=one.chart.file, why=one.differs)
@@ -90,16 +89,6 @@ class Restoring:
                     self.path.rename(self._before)
                 partial.rename(self.path)
             _remove(self._before)
-
-
-def _content(bundle: Bundle, file: File) -> bytes:
-    """All of it, checked. Raises PartMissing, PartTruncated, ForeignPart, Corrupt, BadFile."""
-    if file.size > CHART_LIMIT:
-        raise BadFile(path=file.path, why="no chart is as large")
-    content = bundle.content(file.digest)
-    bundle.require(content.parts)
-    with content.open(0, file.size) as stream:
-        return b"".join(digests.verified(stream, file.digest, file.size, content.name))
 
 
 def _below(content: Mapping[str, bytes], where: str) -> dict[str, bytes]:

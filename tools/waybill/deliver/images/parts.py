@@ -1,17 +1,24 @@
-"""The images of a bundle: whether it has any, whether they may come in, and how to read them."""
+"""The images of a bundle: whether it has any, whether they may come in, and how to read them.
+
+And the files beside them, as the chart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
 
+from waybill import digest as digests
 from waybill.bundle.format import INDEX
 from waybill.bundle.media import Bundle
 from waybill.bundle.stack import Stack
-from waybill.errors import ImagesNotWhole, NoImages
-from waybill.manifest import Descriptor
+from waybill.errors import BadFile, ImagesNotWhole, NoImages
+from waybill.manifest import Descriptor, File
 from waybill.sign import trust
 from waybill.sign.trust import Policy
+
+_SMALL = 100_000_000
+"""Bytes of a file that is read as a whole; no chart is as large."""
 
 
 def stack_of(bundle: Bundle) -> Stack:
@@ -37,11 +44,21 @@ def by_part(bundle: Bundle, blobs: Iterable[Descriptor]) -> list[Descriptor]:
     return sorted((one for one in blobs if one.digest in bundle.index.blobs), key=place)
 
 
-def require_trust(bundle: Bundle, policy: Policy | None, *, charts: bool = False) -> Bundle:
+def small_file(bundle: Bundle, file: File) -> bytes:
+    """All of it, checked. Raises PartMissing, PartTruncated, ForeignPart, Corrupt, BadFile."""
+    if file.size > _SMALL:
+        raise BadFile(path=file.path, why=f"no such file is as large ({file.size:,} bytes)")
+    content = bundle.content(file.digest)
+    bundle.require(content.parts)
+    with content.open(0, file.size) as stream:
+        return b"".join(digests.verified(stream, file.digest, file.size, content.name))
+
+
+def require_trust(bundle: Bundle, policy: Policy | None, beside: str = "") -> Bundle:
     """The bundle, which is `trusted` if a policy asks for its signature, and it is good.
 
-    A rule of the policy applies to an image as to a repo, by its name without the tag, and with
-    `charts` to each chart by its path, `charts/NAME-VERSION.tgz`.
+    A rule of the policy applies to an image as to a repo, by its name without the tag, and to
+    each file whose path begins with `beside`, if that is not empty, by its path.
     Raises NoImages, Unsigned, UntrustedSignature.
     """
     stack = stack_of(bundle)
@@ -49,7 +66,7 @@ def require_trust(bundle: Bundle, policy: Policy | None, *, charts: bool = False
     if policy is None:
         return bundle
     seals = bundle.seals()
-    beside = [file.path for file in stack.charts] if charts else []
+    files = [file.path for file in stack.files if beside and file.path.startswith(beside)]
     signed = [(bundle.index.data, seal) for seal in seals]
-    policy.judge([*names, *beside], INDEX, signed, trust.now())
+    policy.judge([*names, *files], INDEX, signed, trust.now())
     return replace(bundle, trusted=bool(seals) and all(policy.asks(name) for name in names))

@@ -25,7 +25,7 @@ from waybill.files import NOT_YAML
 _TOP = "/Chart.yaml"
 _MALFORMED = (tarfile.TarError, OSError, EOFError, zlib.error, *NOT_YAML)
 _NAME = r"[A-Za-z0-9][\w.+-]*"
-CHART_LIMIT = 100_000_000
+_LIMIT = 100_000_000
 """Bytes of all files of a chart; no real one has as many, and a bomb has more."""
 
 
@@ -105,7 +105,7 @@ def unpacked(data: bytes) -> dict[str, bytes]:
                 continue
             size += member.size
             path = PurePosixPath(member.name)
-            if path.is_absolute() or ".." in path.parts or size > CHART_LIMIT:
+            if path.is_absolute() or ".." in path.parts or size > _LIMIT:
                 raise tarfile.TarError(f"{member.name} does not belong into a chart")
             reader = archive.extractfile(member)
             found[str(path)] = reader.read() if reader else b""
