@@ -30,6 +30,8 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 FILEPATH = "org.cncf.model.filepath"
 GIT_OID = "io.waybill.git.oid"
+DATA_LAYER = "io.waybill.model.data"
+"""Annotation of a layer that is all files of a model, as a tar archive."""
 MAX_FILES = 10_000
 TEXT_LIMIT = 10_000_000
 """Bytes up to which a text file is a plain git blob, not LFS (the Hugging Face rule)."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.images import NAME
-from tests.integration.images.conftest import pulled
+from tests.integration.images.conftest import Save, pulled
 from tests.integration.source.registry import Registry
 from tests.unit.bundle.bundles import FILES, flip, write
 from tests.unit.cli.conftest import Waybill
@@ -71,6 +71,35 @@ def test_a_data_image_holds_the_files_in_one_layer(
     with tarfile.open(tmp_path / "image.tar") as tar:
         index = json.load(tar.extractfile("index.json"))  # type: ignore[arg-type]
     assert index["manifests"][0]["annotations"][NAME] == name
+
+
+@pytest.mark.parametrize("form", ["artifact", "image"])
+def test_either_form_goes_into_a_store_as_the_model_that_it_was(
+    form: str, empty: Registry, bundle: Path, waybill: Waybill, tmp_path: Path
+) -> None:
+    name, store = f"{empty.host}/models/demo:{form}", tmp_path / "store"
+    made = waybill(
+        "images", "from-model", bundle, "--name", name, "--form", form, "--push", "--json"
+    )
+    assert waybill("store", "init", store).code == 0
+    ran = waybill("sideload", f"oci://{name}", "--as", "Acme/Demo", "--to", store, "--json")
+    assert ran.code == 0, ran.err
+    (loaded,) = ran.result["revisions"]
+    assert (loaded["repo"], loaded["commit"]) == ("Acme/Demo", made.result["commit"])
+    pulled_to = tmp_path / "pulled"
+    commit = f"Acme/Demo@{loaded['commit']}"
+    assert waybill("pull", commit, "--from", store, "--out", pulled_to).code == 0
+    wanted = files_of(bundle)
+    assert {path: (pulled_to / path).read_bytes() for path in wanted} == wanted
+
+
+def test_a_container_image_is_no_model(
+    empty: Registry, save: Save, waybill: Waybill, tmp_path: Path
+) -> None:
+    assert waybill("images", "push", save(), "--to", empty.host).code == 0
+    image = f"oci://{empty.host}/acme/hub:1.0"
+    ran = waybill("pack", image, "--as", "acme/hub", "--out", tmp_path / "packed")
+    assert (ran.code, "whose files cannot be told" in ran.err) == (2, True)
 
 
 def test_a_model_comes_straight_from_its_directory(

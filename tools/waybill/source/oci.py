@@ -1,4 +1,4 @@
-"""Artifacts in an OCI registry: CNCF ModelPack, KitOps ModelKit, and what oras pushes.
+"""In an OCI registry: CNCF ModelPack, KitOps ModelKit, what oras pushes, and our data images.
 
 A layer is a file as it is, named by an annotation, or a tar archive of several. The tag is
 resolved to a digest once; then only what that names is read.
@@ -18,7 +18,7 @@ from typing import IO, Any
 from waybill import digest as digests
 from waybill.digest import Digest
 from waybill.errors import BadValue, NotAModel, UnsafePath
-from waybill.manifest import FILEPATH, MAX_FILES, safe_path
+from waybill.manifest import DATA_LAYER, FILEPATH, MAX_FILES, safe_path
 from waybill.source.base import Origin, SourceFile
 from waybill.source.card import license_of
 from waybill.source.layers import Forward, Window, members
@@ -53,6 +53,8 @@ class _Layer:
     def _is_archive(self) -> bool:
         if self.media_type.startswith((*_MODELS, _KIT)):
             return self.media_type.endswith((".tar", "+gzip", "+zstd"))
+        if DATA_LAYER in self.notes:
+            return True
         if _UNPACK in self.notes:
             return self.notes[_UNPACK] == "true"
         # Some clients of oras say of folders nothing but this, and of files it is seldom true.
@@ -69,7 +71,7 @@ class _Layer:
     def compressed(self) -> bool | None:
         """Of an archive; None of what is none that we can read."""
         ends = (packed for end, packed in _ARCHIVES.items() if self.media_type.endswith(end))
-        known = self.media_type.startswith((*_MODELS, _KIT)) or _TITLE in self.notes
+        known = self.media_type.startswith((*_MODELS, _KIT)) or {_TITLE, DATA_LAYER} & {*self.notes}
         return next(ends, None) if self._is_archive and known else None
 
     @classmethod

@@ -17,7 +17,14 @@ from waybill.bundle.cargo import Cargo
 from waybill.bundle.format import TAR_END, Revision, member_header, padding
 from waybill.deliver.images.choices import LIMIT, Form
 from waybill.errors import ModelTooLarge
-from waybill.manifest import CONFIG_TYPE, MANIFEST_TYPE, Descriptor, File, canonical
+from waybill.manifest import (
+    CONFIG_TYPE,
+    DATA_LAYER,
+    MANIFEST_TYPE,
+    Descriptor,
+    File,
+    canonical,
+)
 from waybill.source.images import Image
 from waybill.source.reference import PLATFORM
 from waybill.source.streams import Chunked
@@ -105,7 +112,7 @@ def _data_image(
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "config": Descriptor.of(config, _CONFIG).as_json(),
-        "layers": [told.as_json()],
+        "layers": [{**told.as_json(), "annotations": {DATA_LAYER: "true"}}],
         "annotations": notes,
     }
 
