@@ -17,7 +17,7 @@ from waybill.bundle import format as bundle_format
 from waybill.cli.schema import SCHEMA as OUTPUT
 from waybill.deliver.environments import SCHEMA as ENVIRONMENTS
 from waybill.errors import HelmFailed, HelmMissing
-from waybill.generate import chart, dashboard, images, reference
+from waybill.generate import chart, dashboard, images, policy, reference
 from waybill.release.evaluation import SCHEMA as SMOKE
 from waybill.release.plan_schema import SCHEMA as PLAN
 from waybill.release.policy_schema import SCHEMA as POLICY
@@ -39,6 +39,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "tools/docs/inventory.schema.json": _json(base.SCHEMA),
     "values/environments.schema.json": _json(ENVIRONMENTS),
     "tools/docs/plan.schema.json": _json(PLAN),
+    "tools/docs/policy.md": lambda: policy.guide((ROOT / "tools/docs/policy.md").read_text()),
     "tools/docs/output.schema.json": _json(OUTPUT),
     "values/policy.schema.json": _json(POLICY),
     "values/trust.schema.json": _json(TRUST),

@@ -140,12 +140,12 @@ def readme(chart: Chart) -> str:
     for key, schema in chart.schema["properties"].items():
         blocks += [f"## {key}", schema.get("description", "")]
         header = ["| value | type | default | meaning |", "|---|---|---|---|"]
-        rows = [_row(*cells) for cells in _rows(chart, key, schema, chart.values[key])]
+        rows = [row(*cells) for cells in _rows(chart, key, schema, chart.values[key])]
         blocks.append("\n".join(header + rows))
     blocks += ["## Shapes", "What several values have in common."]
     for name, schema in chart.schema["$defs"].items():
         blocks += [f"### {name}", schema.get("description", "")]
-        rows = [_row(*cells[:2], cells[3]) for cells in _rows(chart, "", schema, None)]
+        rows = [row(*cells[:2], cells[3]) for cells in _rows(chart, "", schema, None)]
         if rows:
             blocks.append("\n".join(["| key | type | meaning |", "|---|---|---|", *rows]))
     blocks += [
@@ -159,7 +159,7 @@ def readme(chart: Chart) -> str:
 def _arrows(chart: Chart) -> str:
     asking = [{"to": "API server", **arrow} for arrow in chart.network.get("apiServer", [])]
     rows = [
-        _row(arrow["from"], arrow["to"], ", ".join(map(str, arrow["ports"])), arrow["why"])
+        row(arrow["from"], arrow["to"], ", ".join(map(str, arrow["ports"])), arrow["why"])
         for arrow in [*chart.network.get("arrows", []), *asking]
     ]
     return "\n".join(["| from | to | TCP ports | for |", "|---|---|---|---|", *rows])
@@ -179,7 +179,7 @@ def _rows(chart: Chart, path: str, schema: Schema, values: object) -> Iterator[t
             yield f"`{below}`", type_of(inner), _default(inner, default), meaning
 
 
-def _row(*cells: str) -> str:
+def row(*cells: str) -> str:
     return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
 
 

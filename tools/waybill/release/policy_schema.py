@@ -131,7 +131,9 @@ _STEP = _object(
     ),
     repos=_list("Repos that may come here, with * for any letters; all where it is left out."),
     licenses=_list("Licenses that may come here, by their SPDX or Hugging Face names."),
-    signers=_list("One of these has to have signed the provenance: names of keys as above."),
+    signers=_list(
+        "One of these keys of the target's trust policy has to have signed the provenance."
+    ),
     bytes={
         "enum": ["checked", "deep"],
         "description": "`checked`: each file was verified on its way in, which always holds; "
