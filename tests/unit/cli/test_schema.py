@@ -58,8 +58,8 @@ def samples() -> Iterator[Any]:
 
 
 def objects(value: Any) -> Iterator[dict[str, Any]]:
-    """All that are not free to be anything, the outermost first."""
-    if isinstance(value, dict):
+    """All that are not free to be anything, nor hold what is, the outermost first."""
+    if isinstance(value, dict) and value.get(KEY) != {}:
         yield value
     for each in value.values() if isinstance(value, dict) else value:
         if isinstance(each, list) or (isinstance(each, dict) and each):
