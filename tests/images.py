@@ -70,11 +70,16 @@ def index_of(images: Sequence[tuple[Built, Mapping[str, str]]]) -> bytes:
     return json.dumps({"schemaVersion": 2, "manifests": manifests}).encode()
 
 
+def chart_names() -> list[str]:
+    """Of all images that the chart may run."""
+    listed = yaml.safe_load((REPO / "charts/waybill/images.yaml").read_text())
+    return [one["name"] for one in listed]
+
+
 def of_the_chart() -> dict[str, Built]:
     """All that the chart may run, by name: small, with a layer that they share."""
-    listed = yaml.safe_load((REPO / "charts/waybill/images.yaml").read_text())
     base = layer({"bin/sh": b"the same"})
-    return {one["name"]: build([base, layer({"n": one["name"].encode()})]) for one in listed}
+    return {name: build([base, layer({"n": name.encode()})]) for name in chart_names()}
 
 
 def archive(

@@ -20,6 +20,9 @@ from typing import Any
 
 import yaml
 
+from tests.pages import REPO
+from tests.services import needs
+
 CGROUPS = Path("/sys/fs/cgroup")
 OUTSIDE = "203.0.113.2"
 """Beyond the host: who may leave it reaches port 80, and its names are asked for there."""
@@ -93,6 +96,21 @@ class Room:
 
     def podman(self, *words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run(self.programs / "bin/podman", *words, check=check)
+
+    def bring(self, project: Path, *wanted: str) -> None:
+        """Images of the tests' archives into a bundle, and out of it into podman.
+
+        `wanted`: names, and the environment, as `waybill images save` takes them.
+        """
+        waybill, bundle = Path(sys.executable).with_name("waybill"), self.folder / "images"
+        archives = [f"--archive={path}" for path in needs("WAYBILL_TEST_IMAGES").split("\n")]
+        save = (*wanted, *archives, "--no-chart", f"--chart={REPO / 'charts/waybill'}")
+        helm = {"WAYBILL_HELM": needs("WAYBILL_TEST_HELM4")}
+        self.run(waybill, "images", "save", *save, "--out", bundle, cwd=project, env=helm)
+        path = {"PATH": f"{self.programs / 'bin'}:{os.environ['PATH']}"}
+        load = ("load", bundle, "--runtime=podman", "--as=waybill.local")
+        self.run(waybill, "images", *load, env=path)
+        shutil.rmtree(bundle)
 
     def get(self, url: str) -> str:
         """What the address answers to somebody on the host."""

@@ -1,7 +1,6 @@
 """Keycloak, its database and a gateway that asks for tokens, as real containers."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +88,7 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Identity]:
         certify(out)
         found.run(*write, cwd=project, env=helm)
         (out / "podman.yaml").write_text(PODMAN)
-        for archive in needs("WAYBILL_TEST_IMAGES").split("\n"):
-            if not re.search("image-(minio|vllm)-", archive):
-                found.podman("load", "--quiet", "--input", archive)
+        found.bring(project, "--env=room")
         found.up(out, "keycloak-postgresql")
         found.await_health("keycloak-postgresql")
         found.up(out, "keycloak-build", "keycloak")
