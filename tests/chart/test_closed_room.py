@@ -56,6 +56,14 @@ def test_the_release_for_an_installer_breaks_no_rule(home: Path) -> None:
     assert (home / "carry/release/release/config.yaml").is_file()
 
 
+def test_the_list_of_the_release_is_signed_by_the_key_of_the_page(home: Path) -> None:
+    run(home, *blocks(PAGE, "Inside, with Replicated"))
+    (listed,) = (home / "carry/release").glob("*.cdx.json")
+    check = f"openssl pkeyutl -verify -rawin -inkey ~/carry/key.pem -in {listed} -sigfile {listed}.sig"
+    assert "Signature Verified Successfully" in run(home, check)
+    assert (home / "carry/key.pem").stat().st_mode & 0o077 == 0
+
+
 def test_what_it_installs_serves_the_model_that_the_page_pins(home: Path) -> None:
     """Its own registry for each image that nobody else has, and an engine once pins are pasted."""
     run(home, *blocks(PAGE, "Inside, with Replicated"))
