@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.release.site import NAMES, Site
 from tests.unit.release.test_apply import saved, tree
+from tests.unit.release.test_apply_faults import approved_and_begun
 from tests.unit.release.test_replay import side
 from tests.unit.release.world import OTHER, REPO
 from tests.unit.sign.making import (
@@ -113,6 +114,14 @@ def test_signing_writes_to_no_store_and_makes_no_other_plan(site: Site) -> None:
 def test_what_need_not_be_done_is_signed_by_nobody(site: Site) -> None:
     apply.carry_out(site.prepare())
     assert not made(site, "ci").signatures
+
+
+def test_what_was_begun_is_signed_by_nobody_else(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = approved_and_begun(site, monkeypatch)
+    again = made(site, "ci", by="dave")
+    assert (again.digest, again.signatures) == (plan.digest, {})
 
 
 def test_approval_brings_the_signature_to_the_store_where_promote_finds_it(site: Site) -> None:
