@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ def monitored(project: Project, kube: Kube) -> None:
     network = {"monitoring": {"namespaceLabels": {"kubernetes.io/metadata.name": SPACE}}}
     wanted = {
         "global": {"network": network},
-        "drift": {"enabled": True},
+        "drift": {"enabled": True, "schedule": "0 0 29 2 *"},
         "monitoring": {"podMonitors": {"enabled": True}, "alerts": {"enabled": True}},
     }
     project.values = overlay(project.values, wanted)
@@ -106,9 +108,9 @@ def test_prometheus_sees_the_drift_that_was_made_by_hand(kube: Kube) -> None:
         each for each in objects("podmonitors") if each["metadata"]["name"].endswith("drift")
     ]
     kube.scale(DEV, "deployment", f"{RELEASE}-model-hub", 1)
-    look(kube, "drift-seen")
-    until("the Job shows its metrics", lambda: targets(kube, monitor), 60)
-    (text,) = shown(kube, monitor)
+    with looking(kube, "drift-seen"):
+        until("the Job shows its metrics", lambda: targets(kube, monitor), 60)
+        (text,) = shown(kube, monitor)
     counts = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
     assert float(counts["waybill_drift_findings"]) == 1
     assert float(counts["waybill_drift_unread_kinds"]) == 0
@@ -127,7 +129,13 @@ def shown(kube: Kube, monitor: dict[str, Any]) -> list[str]:
     return [text for text in texts if text]
 
 
-def look(kube: Kube, name: str) -> None:
-    """What the CronJob starts, now."""
+@contextmanager
+def looking(kube: Kube, name: str) -> Iterator[None]:
+    """The Job that the CronJob starts, now. It would stay for minutes, for who comes by."""
     template = kube.batch.read_namespaced_cron_job(f"{RELEASE}-drift", DEV).spec.job_template
-    kube.batch.create_namespaced_job(DEV, {"metadata": {"name": name}, "spec": template.spec})
+    body = {"metadata": {"name": name}, "spec": template.spec}
+    kube.batch.create_namespaced_job(DEV, body)
+    try:
+        yield
+    finally:
+        kube.batch.delete_namespaced_job(name, DEV, propagation_policy="Background")
