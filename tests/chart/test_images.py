@@ -23,6 +23,7 @@ from waybill.generate import __main__ as generate
 from waybill.generate import images
 
 LIST = CHART / "images.yaml"
+POLICY = Path("tools/docs/policy.md")
 OWN_REGISTRY = {"global": {"imageRegistry": ""}}
 
 
@@ -51,8 +52,13 @@ def test_the_list_of_the_chart_is_as_reviewed() -> None:
 
 @pytest.fixture
 def generated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the chart beside which all that is generated is up to date."""
+    """A copy of the chart beside which all that is generated is up to date.
+
+    The guide of the policy is generated only in part.
+    """
     shutil.copytree(CHART, tmp_path / CHART)
+    (tmp_path / POLICY).parent.mkdir(parents=True)
+    shutil.copy(POLICY, tmp_path / POLICY)
     monkeypatch.setattr(generate, "ROOT", tmp_path)
     assert generate.main(["--update"]) == 0
     return tmp_path
