@@ -23,6 +23,7 @@ from waybill.cli.main import main
 
 MODEL = "Qwen/Qwen3-0.6B"
 CHART = str(REPO / "charts/waybill")
+NEWER = "waybill.local/waybill/waybill:0.2.0"
 TOOLS = ("PATH=~/bin:$PATH",)
 """Docker's stand-in comes first."""
 ENGINE = """global:
@@ -131,10 +132,44 @@ def test_the_first_page_ends_with_an_answered_chat(
     with host(tmp_path / "closed/compose") as room:
         engine, pull = sorted(name for name in room.services if name.startswith("vllm-"))
         assert set(room.services) == {"gateway", "model-hub", engine, pull}
-        assert {each["image"] for each in room.services.values()} <= loaded(tmp_path)
+        assert images_of(room.services) <= loaded(tmp_path)
         room.up()
         answered = shell(tmp_path, script(after.partition("## The next release")[0], port))
     assert '"role":"assistant"' in answered.replace(" ", "")
+    the_next_release_comes_and_goes(tmp_path, re.sub(r"\b8080\b", str(port), after))
+
+
+def the_next_release_comes_and_goes(home: Path, page: str) -> None:
+    """Of model and Waybill, as the first page says it; the services' files tell what would run."""
+    *outside, inside, back = blocks(page, "The next release", ("", "sh"))
+    newer_clone(home)
+    fetch, pack = "hf download Qwen/Qwen3-0.6B --local-dir newer", "cp -r model newer"
+    assert fetch in outside[0]
+    outside[0] = outside[0].replace(fetch, f"{pack}; echo >> newer/README.md")
+    begin = (*TOOLS, "clone=~/clone; media=~/carry/media")
+    told = shell(home, *begin, "{", *outside, "} >&2", "waybill inspect $media/newer-model --json")
+    commit = result(told)["revisions"][0]["commit"]
+    compose = home / "closed/compose/compose.yaml"
+    before = services(compose)
+    shell(home, *begin, inside.replace("<commit>", commit))
+    after = services(compose)
+    new = {f"vllm-chat-{commit[:8]}", f"vllm-chat-{commit[:8]}-pull"}
+    assert after.keys() - before.keys() == new
+    assert NEWER in images_of(after) <= loaded(home)
+    shell(home, *begin, "cd ~/closed", back)
+    assert {name: each for name, each in services(compose).items() if name not in new} == before
+    assert NEWER not in images_of(services(compose))
+
+
+def newer_clone(home: Path) -> None:
+    """The next version of the chart, with another image of its own, and that beside the others."""
+    charts = shutil.copytree(REPO / "charts", home / "clone/charts")
+    for name in ("Chart.yaml", "values.yaml"):
+        path = charts / "waybill" / name
+        path.write_text(re.sub(r"(?m)^( *(version|tag)): 0\.1\.0$", r"\1: 0.2.0", path.read_text()))
+    found = of_the_chart()
+    found[NEWER] = found.pop(NEWER.replace("0.2.0", "0.1.0"))
+    archive(home / "carry/project/waybill.tar", found)
 
 
 @pytest.mark.timeout(600)
@@ -151,7 +186,7 @@ def test_the_page_on_one_host_ends_with_a_gateway_and_weights(
         "compose",
     ]
     with host(tmp_path / "room/compose") as room:
-        assert {each["image"] for each in room.services.values()} <= loaded(tmp_path)
+        assert images_of(room.services) <= loaded(tmp_path)
         (pull,) = (name for name in room.services if name.endswith("-pull"))
         room.up("gateway", pull)
         assert "0 files fetched" in room.said(pull), "they were brought before"
@@ -196,6 +231,10 @@ def routes(compose: Path) -> dict[str, bytes]:
     """What the gateway is told."""
     config = compose.parent / "config"
     return {each.name: each.read_bytes() for each in config.rglob("*") if each.is_file()}
+
+
+def images_of(services: dict[str, Any]) -> set[str]:
+    return {each["image"] for each in services.values()}
 
 
 def services(compose: Path) -> dict[str, Any]:
