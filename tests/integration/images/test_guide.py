@@ -42,8 +42,7 @@ def test_the_first_pages_images_reach_the_registry_of_the_room(
     empty: Registry, tmp_path: Path
 ) -> None:
     page = (DOCS / "closed-room.md").read_text()
-    (project,) = (each for each in blocks(page) if each.startswith("mkdir -p project"))
-    (save,) = re.findall(r"^waybill images save .*$", page, re.MULTILINE)
+    _, project, save, _ = blocks(page, "Outside", ("", "sh"))
     (push,) = re.findall(r"^waybill images push .*$", page, re.MULTILINE)
     images, carry = of_the_chart(), tmp_path / "carry"
     (carry / "media").mkdir(parents=True)
