@@ -14,12 +14,14 @@ from waybill.bundle.pack import Packing
 from waybill.cli.arguments import Commands, add_side, of_side, open_store, project, size
 from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted, human, table
-from waybill.cli.sources import FORMS, add_source, source_of
+from waybill.cli.sources import FORMS, Wanted, add_source, source_of
 from waybill.deliver.environments import Environments
 from waybill.errors import BadValue
 from waybill.release import replay
 from waybill.release.plan import Plan
 from waybill.sign.keys import Signer
+from waybill.source.select import Choice
+from waybill.store.layout import RepoId
 
 
 def register(commands: Commands) -> None:
@@ -51,7 +53,10 @@ def register(commands: Commands) -> None:
         type=Path,
         metavar="PLAN",
         help="bring this promotion along, which was applied here: the other side can replay it; "
-        "it is signed by --key",
+        "it is signed by --key. Without SOURCE, what it moves is packed, from where it moved it to",
+    )
+    parser.add_argument(
+        "--model", metavar="MODEL", help="this model of the plan (default: its only one)"
     )
     add_key(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be packed")
@@ -62,7 +67,8 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
     if not (args.out or args.dry_run):
         raise BadValue(what="--out", value="", why="a bundle needs a directory to go to")
     signer = signer_of(args, console)
-    wanted = source_of(args)
+    plan = Plan.load(args.plan) if args.plan else None
+    wanted = _promoted(args, plan) if plan and not _named(args) else source_of(args)
     base = _base(args) if args.base else None
     with console.progress("compare", 0) as advance:
         packing = Packing.plan(
@@ -74,8 +80,8 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
             base=base,
             advance=advance,
         )
-    if args.plan:
-        _add_promotion(args, packing, signer)
+    if plan:
+        _add_promotion(args, packing, plan, signer)
     for path, why in packing.selection.dropped.items():
         console.note(f"dropped {path}: {why}")
     files, parts = len(packing.selection.kept), len(packing.parts)
@@ -103,11 +109,35 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
     return Report(text, {**data, "commit": revision.manifest.commit, "reused": packed.reused})
 
 
-def _add_promotion(args: argparse.Namespace, packing: Packing, signer: Signer | None) -> None:
-    """Raises BadValue without a key or for another repo, NotApplied, BadFile."""
+def _named(args: argparse.Namespace) -> bool:
+    """Whether anything says where the model comes from."""
+    return bool(args.source or args.manifest)
+
+
+def _promoted(args: argparse.Namespace, plan: Plan) -> Wanted:
+    """A revision of the plan, with all files, as its target's store has it.
+
+    Raises BadValue, UnknownEnvironment.
+    """
+    # It needs a store's client, which other sources do without.
+    from waybill.source.waybill_store import StoreSource
+
+    names = [args.model] if args.model else list(plan.models)
+    if len(names) > 1 or names[0] not in plan.models:
+        why = f"the plan moves {', '.join(plan.models)}: name one of them"
+        raise BadValue(what="--model", value=args.model or "", why=why)
+    facts = plan.models[names[0]]
+    store = Environments.load(project(args))[plan.target].connect()
+    source = StoreSource(store, RepoId.parse(facts["repo"]), facts["commit"])
+    return Wanted(source, None, Choice(include=("*",)), allow_pickle=True)
+
+
+def _add_promotion(
+    args: argparse.Namespace, packing: Packing, plan: Plan, signer: Signer | None
+) -> None:
+    """Raises BadValue without a key or for another repo, NotApplied."""
     if signer is None:
         raise BadValue(what="--plan", value=str(args.plan), why="it is signed, so --key is needed")
-    plan = Plan.load(args.plan)
     if str(packing.repo) not in {facts["repo"] for facts in plan.models.values()}:
         why = f"it does not move {packing.repo}"
         raise BadValue(what="--plan", value=str(args.plan), why=why)
