@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from waybill import digest as digests
 from waybill.cli.arguments import Commands, add_folders, add_rate, paced, project
 from waybill.cli.images_arguments import (
     MIRROR,
@@ -73,6 +74,11 @@ def register(actions: Commands) -> None:
     bom = actions.add_parser("bom", help="the list of all that is in a bundle, with licenses")
     add_folders(bom)
     bom.add_argument("--out", type=Path, metavar="FILE", help="write it there (CycloneDX)")
+    bom.add_argument(
+        "--packages",
+        action="store_true",
+        help="read the images' layers, too, and add the packages of Debian, Alpine and Python",
+    )
     add_policy(bom)
     bom.set_defaults(run=_bom)
 
@@ -165,16 +171,23 @@ def _said_of_chart(one: Restoring, *, dry: bool) -> str:
     return f"{one.path}: {one.chart.name} {one.chart.version} {verb}{other}; {one.digest}"
 
 
-def _bom(args: argparse.Namespace, _: Console) -> Report:
-    from waybill.deliver.images.bom import NAME, bom_of, rows
+def _bom(args: argparse.Namespace, console: Console) -> Report:
+    from waybill.deliver.images.bom import NAME, bom_of, rows, unread, with_packages
     from waybill.deliver.images.load import write
+    from waybill.deliver.images.packages import layers_size
 
-    file, data = bom_of(_bundle(args, NAME))
+    bundle = _bundle(args, NAME)
+    data = bom_of(bundle)
+    if args.packages:
+        with console.progress("read", layers_size(bundle)) as advance:
+            data = with_packages(data, bundle, advance)
+        for line in unread(data):
+            console.note(f"warning: {line}")
     text = table(("what", "name", "licenses", "digest"), rows(data))
     if args.out:
         write(args.out, [data])
-        text = f"{args.out}: {counted(len(rows(data)), 'component')}; {file.digest}"
-    told = {"digest": file.digest, "file": str(args.out) if args.out else None}
+        text = f"{args.out}: {counted(len(rows(data)), 'component')}; {digests.of(data)}"
+    told = {"digest": digests.of(data), "file": str(args.out) if args.out else None}
     return Report(text, {**told, "bom": json.loads(data)})
 
 

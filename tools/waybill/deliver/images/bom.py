@@ -14,6 +14,7 @@ from waybill import digest as digests
 from waybill.bundle.format import Revision
 from waybill.bundle.media import Bundle
 from waybill.deliver.bom import Component, chart_of, container, hashed, listing
+from waybill.deliver.images.packages import Packages
 from waybill.deliver.images.parts import small_file, stack_of
 from waybill.deliver.installer.charts import Chart
 from waybill.errors import BomLeftOut
@@ -21,9 +22,12 @@ from waybill.manifest import File, canonical
 from waybill.sign.statements import BOM, Statement
 from waybill.source.images import Image
 from waybill.source.reference import Reference
+from waybill.store.base import Advance, no_progress
 
 NAME = "bom/bundle.cdx.json"
 """The file's path in a bundle."""
+_UNREAD = "waybill:unread"
+"""Property of an image: what of it could not be read."""
 
 
 def bom(revisions: Iterable[Revision], images: Iterable[Image], charts: Iterable[Chart]) -> bytes:
@@ -33,28 +37,68 @@ def bom(revisions: Iterable[Revision], images: Iterable[Image], charts: Iterable
     return listing(whole, components, digests.of(canonical(components)))
 
 
-def bom_of(bundle: Bundle) -> tuple[File, bytes]:
+def bom_of(bundle: Bundle) -> bytes:
     """The list that came with it, checked against the index.
 
     Raises NoImages, BomLeftOut, PartMissing, PartTruncated, ForeignPart, Corrupt, BadFile.
     """
     for file in stack_of(bundle).files:
         if file.path == NAME:
-            return file, small_file(bundle, file)
+            return small_file(bundle, file)
     raise BomLeftOut(where=", ".join(map(str, bundle.folders)))
+
+
+def with_packages(data: bytes, bundle: Bundle, advance: Advance = no_progress) -> bytes:
+    """The bundle's list, and within each image what databases in its layers name.
+
+    The signature is not of this list; whoever reads the same layers makes the same one.
+    Raises PartMissing, PartTruncated, ForeignPart, Corrupt.
+    """
+    listed, inside = json.loads(data), Packages(bundle, advance)
+    images = {f"image/{one.name}": one for one in stack_of(bundle).images}
+    components = [
+        _opened(one, *inside.of(images[ref])) if (ref := one["bom-ref"]) in images else one
+        for one in listed["components"]
+    ]
+    whole = listed["metadata"]["component"]
+    return listing(whole, components, digests.of(canonical(components)))
+
+
+def _opened(image: Component, packages: list[Component], unread: list[str]) -> Component:
+    ref = image["bom-ref"]
+    told = [{"name": _UNREAD, "value": why} for why in unread]
+    return {
+        **image,
+        "components": [{**one, "bom-ref": f"{ref}/{one['purl']}"} for one in packages],
+        "properties": [*image.get("properties", ()), *told],
+    }
+
+
+def unread(data: bytes) -> list[str]:
+    """Of a list with packages: image, and what of it could not be read."""
+    return [
+        f"{one['name']}: {each['value']}"
+        for one in json.loads(data)["components"]
+        for each in one.get("properties", ())
+        if each["name"] == _UNREAD
+    ]
 
 
 def rows(data: bytes) -> list[tuple[str, str, str, str]]:
     """Of a list: kind, name with version, licenses and digest of each thing."""
-    return list(map(_row, json.loads(data)["components"]))
+    found = []
+    for one in json.loads(data)["components"]:
+        within = one.get("components", ())
+        found += [_row(one), *(_row(each) for each in within if each["type"] == "library")]
+    return found
 
 
 def _row(one: Mapping[str, Any]) -> tuple[str, str, str, str]:
     name = "/".join(part for part in (one.get("group"), one["name"]) if part)
     licenses = (each["license"] for each in one.get("licenses", ()))
     known = ", ".join(each.get("id") or each["name"] for each in licenses)
-    kind, _, _ = one["bom-ref"].partition("/")
-    digest = digests.from_hex(one["hashes"][0]["content"])
+    kind = "package" if one["type"] == "library" else one["bom-ref"].partition("/")[0]
+    digest = digests.from_hex(one["hashes"][0]["content"]) if "hashes" in one else ""
     return kind, f"{name} {one['version']}", known or "not known", digest
 
 
