@@ -35,7 +35,7 @@ SAMPLES = REPO / "values/samples/ci"
 CHAT = RepoId("acme", "chat")
 PASSPHRASE = "of the key of releases"
 TRUST = "values/trust.yaml"
-POLICY = {
+POLICY: dict[str, Any] = {
     "steps": {
         "test": {"signers": ["release"]},
         "prod": {

@@ -36,6 +36,10 @@ class Github:
         inputs = {"from": source, "to": target}
         return self._jobs("promote.yml", "workflow_dispatch", "main", {}, inputs)
 
+    def replayed(self, target: str, promotion: str) -> Iterator[Job]:
+        inputs = {"to": target, "promotion": promotion}
+        return self._jobs("replay.yml", "workflow_dispatch", "main", {}, inputs)
+
     def _jobs(
         self, name: str, event: str, branch: str, facts: Names, inputs: Names
     ) -> Iterator[Job]:

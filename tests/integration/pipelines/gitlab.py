@@ -42,6 +42,10 @@ class Gitlab:
     def promoted(self, source: str, target: str) -> Iterator[Job]:
         return self._jobs("main", {"CI_PIPELINE_SOURCE": "web", "FROM": source, "TO": target})
 
+    def replayed(self, target: str, promotion: str) -> Iterator[Job]:
+        inputs = {"TO": target, "PROMOTION": promotion}
+        return self._jobs("main", {"CI_PIPELINE_SOURCE": "web", **inputs})
+
     def _jobs(self, branch: str, facts: Names) -> Iterator[Job]:
         flow = yaml.safe_load((self.folder / "gitlab-ci.yml").read_text())
         known = {"GITLAB_CI": "true", "CI_DEFAULT_BRANCH": "main", "CI_PIPELINE_ID": "7"}

@@ -45,7 +45,13 @@ class Jenkins:
 
     def promoted(self, source: str, target: str) -> Iterator[Job]:
         about = {"FROM": source, "TO": target, "BUILD_USER_ID": "alice"}
-        return self._jobs("Jenkinsfile.promote", "main", about, ())
+        carries = ("environment", "[name:WAYBILL_CARRY, value:true]")
+        holds = carries if self.settings.get("WAYBILL_CARRY") == "true" else ()
+        return self._jobs("Jenkinsfile.promote", "main", about, holds)
+
+    def replayed(self, target: str, promotion: str) -> Iterator[Job]:
+        about = {"TO": target, "PROMOTION": promotion}
+        return self._jobs("Jenkinsfile.replay", "main", about, ())
 
     def _jobs(self, name: str, branch: str, facts: Names, holds: tuple[str, ...]) -> Iterator[Job]:
         shared, stages = read(said_by(self.folder / name))

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Protocol
 
 SECRETS = {
-    "signing": ("WAYBILL_SIGNING_KEY", "WAYBILL_KEY_PASSPHRASE"),
+    "signing": (
+        "WAYBILL_SIGNING_KEY",
+        "WAYBILL_KEY_PASSPHRASE",
+        "WAYBILL_READING_CREDENTIALS",
+    ),
     "reading": ("WAYBILL_READING_CREDENTIALS",),
     "dev": ("WAYBILL_CREDENTIALS", "WAYBILL_EVIDENCE_KEY"),
     "test": ("WAYBILL_CREDENTIALS", "WAYBILL_EVIDENCE_KEY"),
@@ -52,6 +56,9 @@ class Forge(Protocol):
 
     def promoted(self, source: str, target: str) -> Iterator[Job]:
         """For what a person starts, and another one approves."""
+
+    def replayed(self, target: str, promotion: str) -> Iterator[Job]:
+        """For what has come across the gap."""
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,12 @@ def test_a_rollout_that_cannot_be_ends_the_step_and_others_leave_it(tmp_path: Pa
 
 BACK = f"""
 case $1 in
-watch) echo back > {PINS}; exit 3 ;;
+watch)
+    echo back > {PINS}
+    mkdir -p out/change-watch-prod
+    echo "Take back chat in prod" > out/change-watch-prod/commit
+    exit 3
+    ;;
 esac
 """
 """What `watch` does to pins and exit code where a revision does badly; there is no cluster here."""
@@ -248,17 +253,19 @@ def test_a_rollout_asks_as_it_is_told_and_publishes_the_pins_of_one_that_went_ba
     assert told[:3] == ["install", "prod", "watch"]
     args = parser("watch").parse_args(told[2:])
     assert (args.environment, args.smoke) == ("prod", "https://models.prod.example.com")
+    assert str(args.pull_request) == "out/change-watch-prod"
     assert str(args.key) == "evidence.pem" and args.token_file
     assert "of the pipeline" not in told
     assert git(origin, "show", f"main:{PINS}") == "back"
-    assert git(origin, "log", "-1", "--format=%s", "main") == "Follow the rollout of prod"
+    assert git(origin, "log", "-1", "--format=%s", "main") == "Take back chat in prod"
 
 
 def test_a_rollout_asks_nothing_where_no_address_is_set(origin: Path) -> None:
     place = clone(origin, "place")
     done = bash(place, f"{SAMPLES}/steps/rollout prod", PATH=stand_in(place, "waybill"))
     assert done.returncode == 0, done.stderr
-    assert (place.parent / "tools/told").read_text().split() == ["install", "prod", "watch", "prod"]
+    told = (place.parent / "tools/told").read_text().split()
+    assert told == ["install", "prod", "watch", "prod", "--pull-request", "out/change-watch-prod"]
     assert "the pins stay as they are" in done.stderr
 
 

@@ -1,21 +1,27 @@
-"""Each forge's sample, every step of it run: from a change over dev and test to production."""
+"""Each forge's sample, every step of it run: from a change to production, also across a gap."""
 
 import json
+import re
 from dataclasses import replace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
-from tests.integration.pipelines.conftest import Site
+from tests.integration.pipelines.conftest import POLICY, Site
+from tests.integration.pipelines.gap import history, inside, report
 from tests.integration.pipelines.runner import Step
+
+__all__ = ["inside"]  # Fixture.
 
 FORGES = ("github", "gitlab", "jenkins")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", FORGES)
-def test_a_model_goes_from_a_change_to_production(name: str, site: Site) -> None:
-    forge = site.forge(name)
+def test_a_model_goes_from_a_change_to_production(name: str, site: Site, inside: Site) -> None:
+    forge = site.forge(name, WAYBILL_CARRY="true")
     site.bring("good morning")
     before, after = site.push("Bring chat", to="change")
     seen = site.run(forge, forge.changed(before))
@@ -35,6 +41,13 @@ def test_a_model_goes_from_a_change_to_production(name: str, site: Site) -> None
         assert site.pinned(target) == commit
     assert_told(site, commit)
 
+    (promotion,) = re.findall(r"on the other side: replay prod ([0-9a-f]{12})\n", done.said)
+    assert_denied(inside, name, promotion)
+    assert_made(inside, name, promotion)
+    assert inside.pinned("prod") == commit
+    assert history(inside, "prod") == history(site, "prod") != []
+    assert inside.pinned("test") is None, "no other environment has it"
+
 
 def assert_told(site: Site, commit: str) -> None:
     """Git, history and reports say the same of the last step."""
@@ -50,6 +63,50 @@ def assert_told(site: Site, commit: str) -> None:
     (step,) = site.told("history", "chat", "--env", "prod")["environments"]["prod"]
     assert (step["commit"], step["plan"]) == (commit, plan["digest"])
     assert step["evidence"], "what the gates went by is in the record"
+
+
+def set_policy(site: Site, policy: dict[str, Any]) -> None:
+    site.pull()
+    (site.project / "values/policy.yaml").write_text(yaml.safe_dump(policy))
+    site.push("The policy of this side")
+
+
+def assert_denied(site: Site, name: str, promotion: str) -> None:
+    """By the policy here, which wants one approval more than have come along."""
+    prod = {**POLICY["steps"]["prod"], "approvals": {"count": 2, "of": ["managers", "release"]}}
+    set_policy(site, {"steps": {**POLICY["steps"], "prod": prod}})
+    forge = site.forge(name)
+    denied = site.run(forge, forge.replayed("prod", promotion))
+    assert denied.code == 3 and "1 of 2 have approved" in denied.said, denied.said
+    assert "## test → prod: denied by approvals" in report(site, name)
+    assert site.pinned("prod") is None
+    set_policy(site, POLICY)
+
+
+def assert_made(site: Site, name: str, promotion: str) -> None:
+    """With evidence and approvals of the other side, and the words of the change in git."""
+    forge = site.forge(name)
+    done = site.run(forge, forge.replayed("prod", promotion))
+    assert done.code == 0, done.said
+    site.pull()
+    message = site.git("log", "-1", "--format=%B")
+    assert message.startswith("Promote chat from test to prod\n")
+    assert f"Waybill-Plan: sha256:{promotion}" in message
+    assert site.git("show", "--format=", "--name-only", "HEAD") == "values/pins/prod.yaml"
+    assert "## test → prod: promoted" in report(site, name)
+
+
+def test_a_promotion_that_is_none_ends_with_a_sentence(inside: Site) -> None:
+    forge = inside.forge("github")
+    for promotion, said in (("../../etc", "names no promotion"), ("0" * 12, "is not there")):
+        done = inside.run(forge, forge.replayed("test", promotion))
+        assert done.code == 1 and said in done.said, done.said
+
+
+def test_nothing_is_carried_where_nobody_asks_for_it(site: Site) -> None:
+    for name in FORGES:
+        jobs = [job.name.lower() for job in site.forge(name).promoted("dev", "test")]
+        assert jobs == ["plan", "promote"]
 
 
 @pytest.mark.timeout(600)

@@ -47,14 +47,19 @@ def world(
 ) -> World:
     """The stores are made and empty."""
     use_profile(minio, tmp_path / "credentials", monkeypatch)
+    project = tmp_path / "project"
+    (project / "values").mkdir(parents=True)
+    return new_stores(project, minio, s3, probed)
+
+
+def new_stores(project: Path, minio: Minio, s3: "S3Client", probed: bytes, **more: str) -> World:
+    """Writes the project's environments, and makes their stores; `more` is said of each."""
     places = {}
     for name in NAMES:
         bucket = f"{name}-{secrets.token_hex(6)}"
         s3.create_bucket(Bucket=bucket)
         store = f"s3://{bucket}/models"
-        places[name] = {"store": store, "endpoint": minio.endpoint, "profile": "waybill"}
-    project = tmp_path / "project"
-    (project / "values").mkdir(parents=True)
+        places[name] = {"store": store, "endpoint": minio.endpoint, "profile": "waybill", **more}
     text = yaml.safe_dump({"environments": places}, sort_keys=False)
     (project / "values/environments.yaml").write_text(text)
     world = World(project)

@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 set -euo pipefail
 shopt -s inherit_errexit
+steps=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$(git rev-parse --show-toplevel)"
 
 branch=${WAYBILL_BRANCH:-main}
@@ -87,13 +88,36 @@ changed() {
     done
 }
 
-# bundle_of MODEL: the folder of its bundle; another import of the model has another one.
-bundle_of() {
-    local import
+# medium: the folder of all bundles.
+medium() {
     [ -n "${WAYBILL_BUNDLES:-}" ] || die "WAYBILL_BUNDLES is not set" \
         "name a folder that all runners of this pipeline share, or a medium"
+    echo "$WAYBILL_BUNDLES"
+}
+
+# bundle_of MODEL: the folder of its bundle; another import of the model has another one.
+bundle_of() {
+    local import folder
+    folder=$(medium)
     import=$(git hash-object "values/imports/$1.yaml")
-    echo "$WAYBILL_BUNDLES/$1-${import:0:12}"
+    echo "$folder/$1-${import:0:12}"
+}
+
+# promoted ENV WHAT: applies a plan, or the promotion that a bundle brings, and publishes the pins; its
+# report is shown in any case.
+promoted() {
+    local env=$1 code=0 key=() report=$out/applied-$1.md
+    if has WAYBILL_EVIDENCE_KEY; then
+        secret WAYBILL_EVIDENCE_KEY
+        key=(--key "$file")
+    fi
+    rm -f "$report"
+    # Whoever approves cannot be who applies: that is the pipeline, whoever has started this job.
+    waybill apply "$2" "${key[@]}" --by pipeline --why "${WAYBILL_RUN:-${BUILD_TAG:-by the pipeline}}" \
+        --markdown "$report" --junit "$out/applied-$env.xml" --pull-request "$out/change-$env" || code=$?
+    [ ! -e "$report" ] || "$steps/comment" "$report"
+    [ $code = 0 ] || exit $code
+    publish "$out/change-$env"
 }
 
 # field EXPRESSION: from the JSON object on stdin, which Python knows as `it`.
