@@ -224,6 +224,26 @@ def test_a_rollout_that_cannot_be_ends_the_step_and_others_leave_it(tmp_path: Pa
     assert waits.returncode == 0 and "when the change is merged" in waits.stderr
 
 
+def test_a_promotion_comes_as_a_change_in_the_words_of_apply(tmp_path: Path) -> None:
+    world = new_world(tmp_path / "project")
+    world.pin("dev", world.revision("dev", 1).commit)
+    (world.project / ".gitignore").write_text("stores/\nout/\n")
+    origin = git_repository(world.project, tmp_path / "origin.git")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for step in ("plan dev test", "apply test"):
+        env = {"PATH": path, "WAYBILL_CHANGES": "true", "WAYBILL_BY": "alice"}
+        done = bash(world.project, f"{SAMPLES}/steps/{step}", **env)
+        assert done.returncode == 0, done.stderr
+    out = world.project / "out"
+    name = (out / "change-test/branch").read_text().strip()
+    assert git(origin, "log", "-1", "--format=%B", name) == (
+        (out / "change-test/commit").read_text().strip()
+    )
+    assert git(origin, "show", "--format=", "--name-only", name) == "values/pins/test.yaml"
+    assert "## dev → test: promoted" in (out / "change-test/body.md").read_text()
+    assert git(origin, "branch", "--list").split() == ["*", "main", name]
+
+
 BACK = f"""
 case $1 in
 watch)
