@@ -34,8 +34,8 @@ while Path("/tmp/slowed").exists():
 BEGIN = f"""
 import subprocess, sys, time
 from pathlib import Path
-command = [sys.executable, "-c", {HESITATE!r}]
-slow = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+command, none = [sys.executable, "-c", {HESITATE!r}], subprocess.DEVNULL
+slow = subprocess.Popen(command, start_new_session=True, stdout=none, stderr=none)
 while slow.poll() is None and not Path("/tmp/slowed").exists():
     time.sleep(0.1)
 print(slow.poll())
