@@ -1,5 +1,6 @@
 """What the steps share, against a real git repository: pins, changes, secrets, comments."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from tests.integration.pipelines.conftest import SAMPLES, git_repository
 from tests.unit.release.world import new_world
+from tests.unit.sign.making import ed25519_key, write_key
 from waybill.cli.main import parser
 
 PINS = "values/pins/prod.yaml"
@@ -230,11 +232,14 @@ def test_a_promotion_comes_as_a_change_in_the_words_of_apply(tmp_path: Path) -> 
     (world.project / ".gitignore").write_text("stores/\nout/\n")
     origin = git_repository(world.project, tmp_path / "origin.git")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    key = str(write_key(tmp_path / "plans.pem", ed25519_key()))
     for step in ("plan dev test", "apply test"):
         env = {"PATH": path, "WAYBILL_CHANGES": "true", "WAYBILL_BY": "alice"}
+        env |= {"WAYBILL_PLAN_KEY_FILE": key}
         done = bash(world.project, f"{SAMPLES}/steps/{step}", **env)
         assert done.returncode == 0, done.stderr
     out = world.project / "out"
+    assert json.loads((out / "plan-test.json").read_text())["signatures"].keys() == {"chat"}
     name = (out / "change-test/branch").read_text().strip()
     assert git(origin, "log", "-1", "--format=%B", name) == (
         (out / "change-test/commit").read_text().strip()
