@@ -1,6 +1,8 @@
 """One value of a hand-formatted file is set, and no other byte differs."""
 
 import difflib
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +54,25 @@ DEEP = "a:\n  b:\n    c:\n\n      d: yes\n\n      # about e\n      e: 2026-01-01
 DOCUMENT = "%YAML 1.1\n---\nkey: value  # kept\nother:\n- one\n- two: three\n...\n"
 UNICODE = "\u00fcml\u00e4ut: gr\u00fc\u00dfe # \u2713\n\u65e5\u672c: {\u8a9e: \u30c6\u30b9\u30c8}\n"
 WINDOWS = COMMENTED.replace("\n", "\r\n")
+MARK = "\ufeff"
+"""What some editors write before UTF-8."""
+MARKED = [MARK + COMMENTED, MARK + WINDOWS, MARK + JSON]
+MAC = COMMENTED.replace("\n", "\r")
+MIXED = re.sub("\n", lambda found: ("\r\n", "\r", "\n")[found.start() % 3], COMMENTED)
+BROKEN = """\
+odd:  # next\u0085  line: {here: 1}
+  two: "left\u2028right"  # kept
+  three: 'up\u2029down'
+  four: "a\u0085b"
+  five: 5\u2028  six: {seven: 7}\u2029  # about six\u0085
+  eight: 8
+"""
+"""Signs that end a line for some readers of YAML, in scalars and between them."""
 ROOT = Path(__file__).resolve().parents[3]
 OURS = [path.read_text() for path in sorted((ROOT / "values").glob("*.yaml"))]
 """What people have written by hand in this repository."""
 CORPUS = [*OURS, COMMENTED, COMPACT, JSON, DEEP, DOCUMENT, UNICODE, WINDOWS, COMMENTED.rstrip("\n")]
+CORPUS += [*MARKED, MAC, MAC.rstrip("\r"), MIXED, BROKEN]
 
 
 def leaves(value: Any, path: Keys = ()) -> list[Keys]:
@@ -101,6 +118,12 @@ SCALARS = st.one_of(
 )
 PLACES = [(text, keys) for text in CORPUS for keys in leaves(yaml.safe_load(text))]
 SEVERAL = {("folded",), ("long",), ("global", "models", "chat", "notes")}
+SEVERAL |= {("odd", key) for key in ("two", "three", "four")}
+
+
+def ends(text: str) -> Counter[str]:
+    """Line ends, by kind."""
+    return Counter(re.findall("\r\n|[\n\r\x85\u2028\u2029]", text))
 
 
 @given(st.sampled_from([place for place in PLACES if place[1] not in SEVERAL]), SCALARS)
@@ -112,7 +135,7 @@ def test_only_the_line_of_the_scalar_differs(place: tuple[str, Keys], value: Sca
     assert yaml.safe_load(new) == with_value(yaml.safe_load(text), keys, value)
     gone, come = lines_changed(text, new)
     assert gone == come <= 1
-    assert new.count("\r\n") == text.count("\r\n")
+    assert ends(new) == ends(text)
 
 
 NEW = st.lists(
@@ -138,14 +161,21 @@ def missing(draw: st.DrawFn) -> tuple[str, Keys]:
 
 
 @given(missing(), SCALARS)
+@example((MAC, ("minio", "new")), 1)
+@example((MAC, ("new", "x")), 1)
+@example((MIXED, ("last one",)), 1)
+@example((MIXED, ("minio", "storage", "new")), 1)
+@example((BROKEN, ("odd", "six", "new")), 1)
+@example((BROKEN, ("odd", "new")), 1)
 def test_what_is_missing_is_added_and_nothing_goes(place: tuple[str, Keys], value: Scalar) -> None:
     text, keys = place
     new = edited(text, keys, value)
     assert yaml.safe_load(new) == with_value(yaml.safe_load(text), keys, value)
     gone, come = lines_changed(text, new)
-    last_line = 0 if text.endswith("\n") else 1
+    last_line = 0 if text.endswith(("\n", "\r")) else 1
     assert gone <= 1 + last_line and come <= len(keys) + gone
-    assert "\r" not in new.replace("\r\n", "") and ("\r\n" in text) == ("\r\n" in new)
+    assert not ends(text) - ends(new)
+    assert set(ends(new)) == set(ends(text)) and len(ends(new) - ends(text)) <= 1
 
 
 @pytest.mark.parametrize(
@@ -203,6 +233,11 @@ def test_quotes_comments_and_spaces_stay(path: str, value: Scalar, old: str, new
         ("a:\n  b:\n    c: 1\n    # c", "a.d", "a:\n  b:\n    c: 1\n    # c\n  d: 1\n"),
         ("a:\n  b: 1\n  # c: 1\n", "a.d", "a:\n  b: 1\n  d: 1\n  # c: 1\n"),
         ("a: {b: 2,\n    c: 3, # three\n}\n", "a.d", "a: {b: 2,\n    c: 3, d: 1, # three\n}\n"),
+        (MARK, "a.b", MARK + "a:\n  b: 1\n"),
+        ("a:\r  b: 2 # x\rc: 1\r", "a.d", "a:\r  b: 2 # x\r  d: 1\rc: 1\r"),
+        ("a: 2\r", "b.c", "a: 2\rb:\r  c: 1\r"),
+        ("a: 2\r\nb: 2\r", "c", "a: 2\r\nb: 2\rc: 1\r\n"),
+        ("a:\n  b: 2\u2028c: 3\n", "a.d", "a:\n  b: 2\u2028  d: 1\nc: 3\n"),
     ],
 )
 def test_a_missing_key_goes_below_its_neighbours(text: str, path: str, made: str) -> None:
@@ -239,6 +274,15 @@ def test_a_missing_key_goes_below_its_neighbours(text: str, path: str, made: str
 def test_what_would_change_more_is_refused(text: str, path: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         edited(text, parse_path(path), 2)
+
+
+@pytest.mark.parametrize(
+    ("key", "left"),
+    [("two", '"left\u2028right"'), ("three", "'up\u2029down'"), ("four", '"a\u0085b"')],
+)
+def test_a_scalar_that_holds_a_line_end_goes_whole(key: str, left: str) -> None:
+    assert BROKEN.count(left) == 1
+    assert edited(BROKEN, ("odd", key), 5) == BROKEN.replace(left, "5")
 
 
 def test_an_anchor_elsewhere_is_no_harm() -> None:

@@ -27,6 +27,8 @@ _PLAIN = re.compile(r"[A-Za-z_/][\w./@+-]*(?:[:=][\w./@+-]+)*", re.ASCII)
 _WORDS = re.compile(r"y|n|yes|no|on|off|true|false|null|nan|inf", re.IGNORECASE)
 _NULL, _STRING, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("null", "str", "merge"))
 _NOTHING = object()
+_BREAK = re.compile("\\r\\n|[\\n\\r\\x85\\u2028\\u2029]")
+"""What ends a line for PyYAML, and for what Helm reads values with."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -221,17 +223,23 @@ def _last(node: Node) -> int:
 
 def _inserted(text: str, after: int, lines: str) -> str:
     """The lines below the thing before them, and below the comments on it: those are deeper."""
-    at = after if text[after - 1 : after] == "\n" else text.find("\n", after) + 1 or len(text)
+    at = after if _BREAK.match(text[after - 1 : after]) else _next_line(text, after)
     column = len(lines) - len(lines.lstrip(" "))
-    comment = re.compile(rf" {{{column + 1},}}#[^\n]*(?:\n|\Z)")
+    comment = re.compile(rf" {{{column + 1},}}#")
     while found := comment.match(text, at):
-        at = found.end()
+        at = _next_line(text, found.end())
     return _appended(text[:at], lines) + text[at:]
 
 
+def _next_line(text: str, at: int) -> int:
+    """Where it begins; the end of a text that has no more lines."""
+    found = _BREAK.search(text, at)
+    return found.end() if found else len(text)
+
+
 def _appended(text: str, lines: str) -> str:
-    gap = _newline(text) if text and not text.endswith("\n") else ""
-    return text + gap + lines
+    begins = text in ("", "\ufeff") or _BREAK.fullmatch(text[-1])
+    return text + ("" if begins else _newline(text)) + lines
 
 
 def _block(keys: Keys, value: Scalar, column: int, newline: str) -> str:
@@ -311,7 +319,8 @@ def _end(node: Node) -> int:
 
 
 def _newline(text: str) -> str:
-    return "\r\n" if "\r\n" in text else "\n"
+    """As the file has them; of several kinds, the one that most editors keep."""
+    return next((end for end in ("\r\n", "\n", "\r") if end in text), "\n")
 
 
 def spelled(keys: Sequence[str | int]) -> str:
