@@ -1,12 +1,14 @@
 """A backend that dies at its n-th change, as a machine does that loses its power."""
 
+import os
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from waybill.deliver import environments, pins
+from waybill.deliver import environments, pins, values
 from waybill.store.base import Backend
 from waybill.store.connect import Access, connect
 from waybill.store.store import Store
@@ -51,12 +53,14 @@ class Fused:
 
 
 def install(fuse: Fuse, patch: pytest.MonkeyPatch) -> None:
-    """Every store of an environment and every step of writing a pins file gets the fuse."""
+    """Every store of an environment and every step of writing pins and values gets the fuse."""
 
     def fused(url: str, access: Access | None = None, **options: Any) -> Store:
         return Store(Fused(connect(url, access).backend, fuse), **options)
 
     patch.setattr(environments, "connect", fused)
-    for name in ("update", "_fsync"):
-        original = getattr(pins, name)
-        patch.setattr(pins, name, lambda *given, step=original: fuse.through(step, *given))
+    for module, name in ((pins, "update"), (pins, "_fsync"), (values, "write")):
+        original = getattr(module, name)
+        patch.setattr(module, name, lambda *given, step=original: fuse.through(step, *given))
+    half_written = SimpleNamespace(fsync=lambda *given: fuse.through(os.fsync, *given))
+    patch.setattr(values, "os", half_written)
