@@ -59,7 +59,7 @@ def install(fuse: Fuse, patch: pytest.MonkeyPatch) -> None:
         return Store(Fused(connect(url, access).backend, fuse), **options)
 
     patch.setattr(environments, "connect", fused)
-    for module, name in ((pins, "update"), (pins, "_fsync"), (values, "write")):
+    for module, name in ((pins, "update"), (pins, "sync_directory"), (values, "write")):
         original = getattr(module, name)
         patch.setattr(module, name, lambda *given, step=original: fuse.through(step, *given))
     half_written = SimpleNamespace(fsync=lambda *given: fuse.through(os.fsync, *given))

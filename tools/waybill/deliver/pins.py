@@ -21,6 +21,7 @@ from waybill import digest as digests
 from waybill import files
 from waybill.digest import Digest
 from waybill.errors import BadFile, StoreFull
+from waybill.store.filesystem import sync_directory
 
 HEADER = "# Written by waybill: do not edit. `waybill pin`, `promote` and `rollback` change it.\n"
 SLOTS = ("stable", "canary", "previous")
@@ -223,7 +224,7 @@ def update(path: Path, change: Callable[[Pins], Pins]) -> bool:
             draft.flush()
             os.fsync(draft.fileno())
             name.replace(path)
-            _fsync(path.parent)
+            sync_directory(path.parent)
             return True
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -259,11 +260,3 @@ def _is_at(stream: IO[bytes], name: Path) -> bool:
         return os.path.samestat(os.fstat(stream.fileno()), name.stat())
     except FileNotFoundError:
         return False
-
-
-def _fsync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

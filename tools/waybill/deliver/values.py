@@ -18,6 +18,7 @@ from waybill.deliver.surgery import Keys, Scalar
 from waybill.errors import BadFile, CannotSet, EditedMeanwhile
 from waybill.files import NOT_YAML
 from waybill.store import locks
+from waybill.store.filesystem import sync_directory
 
 _TYPED = re.compile(r"true|false|null|-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
@@ -107,6 +108,7 @@ def write(path: Path, text: str, was: str | None = None) -> None:
                 stream.flush()
                 os.fsync(stream.fileno())
             draft.replace(path)
+            sync_directory(path.parent)
     except OSError as error:
         raise BadFile(path=path, why=f"it cannot be written ({error.strerror})") from error
 

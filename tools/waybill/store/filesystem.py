@@ -79,7 +79,7 @@ class FilesystemBackend:
                 os.link(temporary, path)
             except FileExistsError:
                 return False
-            _fsync(path.parent)
+            sync_directory(path.parent)
             return True
 
     def replace(self, key: str, data: bytes, expected: bytes | None) -> bool:
@@ -88,7 +88,7 @@ class FilesystemBackend:
                 return False
             path = self._place(key)
             temporary.replace(path)
-            _fsync(path.parent)
+            sync_directory(path.parent)
             return True
 
     def upload(
@@ -114,7 +114,7 @@ class FilesystemBackend:
                     _fill(partial, blob, content, again(advance))
                 target = self._place(key)
                 path.replace(target)
-                _fsync(target.parent)
+                sync_directory(target.parent)
             return True
 
     def copy(
@@ -152,7 +152,7 @@ class FilesystemBackend:
             except FileNotFoundError:
                 return True
             # What is deleted first must not come back without what is deleted after it.
-            _fsync(path.parent)
+            sync_directory(path.parent)
             return True
 
     def now(self) -> float:
@@ -325,10 +325,11 @@ def _make(directory: Path) -> None:
     if not directory.is_dir():
         _make(directory.parent)
         directory.mkdir(exist_ok=True)
-        _fsync(directory.parent)
+        sync_directory(directory.parent)
 
 
-def _fsync(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Returns when a power cut loses no name that was made or changed there."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
