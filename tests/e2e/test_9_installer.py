@@ -339,6 +339,7 @@ def theirs(tmp_path: Path) -> Iterator[Outside]:
         yield found
 
 
+@pytest.mark.timeout(900)
 def test_each_store_works_with_each_issuer(room: Room, kube: Kube, theirs: Outside) -> None:
     """From MinIO and Keycloak by changes of the form, as a customer makes them."""
     later, commit = room.release("kots", "1.1.0"), brought_to(room, theirs)
