@@ -192,7 +192,17 @@ def test_the_signature_of_the_index_is_that_of_the_chart(waybill: Waybill, tmp_p
         assert ran.code == 3, ran.err
         assert not (tmp_path / "charts").exists()
     for policy in (ours, charts_alone):
-        assert restore(waybill, signed, "--trust", policy).code == 0
+        let_in = restore(waybill, signed, "--trust", policy)
+        assert let_in.code == 0 and "warning" not in let_in.err
+
+
+def test_a_chart_that_no_rule_asks_for_is_let_in_with_a_word(
+    waybill: Waybill, carried: Path, tmp_path: Path
+) -> None:
+    rules = {**trusting(public_pem(ed25519_key())), "default": {"unsigned": "allow"}}
+    ran = restore(waybill, carried, "--trust", policy_file(tmp_path / "trust", **rules))
+    assert ran.code == 0
+    assert "asks for nobody's signature of charts/demo-" in ran.err
 
 
 def test_a_bundle_without_a_chart_says_what_to_do(

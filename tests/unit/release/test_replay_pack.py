@@ -61,3 +61,17 @@ def test_which_of_several_has_to_be_said(
     told = outside.run("pack", "--plan", applied, *words, *out, code=2)
     assert "the plan moves chat, embed: name one of them" in told["message"]
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("words", [("--as", "acme/other"), ("--exclude", "*"), ("--allow-pickle",)])
+def test_what_a_plan_has_moved_goes_as_it_is(
+    outside: Side, applied: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    named = ("--plan", applied, "--model", "chat", "--key", outside.key)
+    told = outside.run("pack", *named, *words, "--out", tmp_path / "bundle", code=2)
+    assert "goes whole, and under its own name" in told["message"]
+
+
+def test_a_model_of_no_plan_is_refused(outside: Side, tmp_path: Path) -> None:
+    told = outside.run("pack", tmp_path, "--model", "chat", "--out", tmp_path / "bundle", code=2)
+    assert "it is one of a plan's models" in told["message"]

@@ -23,7 +23,7 @@ from waybill.cli.images_arguments import (
     reach_of,
     refuse,
 )
-from waybill.cli.output import Console, Report, counted, human, table
+from waybill.cli.output import Console, Report, counted, human, printable, table
 from waybill.deliver import helm
 from waybill.deliver.images.choices import command
 from waybill.errors import BadValue
@@ -93,19 +93,22 @@ def register(actions: Commands) -> None:
     verify.set_defaults(run=_verify)
 
 
-def _bundle(args: argparse.Namespace, beside: str = "") -> Bundle:
+def _bundle(args: argparse.Namespace, console: Console, beside: str = "") -> Bundle:
     """Opened, with images, and let in by the policy, as are the files whose paths begin so."""
     from waybill.bundle.media import Bundle
-    from waybill.deliver.images.parts import require_trust
+    from waybill.deliver.images.parts import require_trust, unasked
 
-    return require_trust(Bundle.open(args.folders), policy_of(args), beside)
+    bundle, policy = Bundle.open(args.folders), policy_of(args)
+    for path in unasked(bundle, policy, beside):
+        console.note(f"warning: {args.trust} asks for nobody's signature of {path}")
+    return require_trust(bundle, policy, beside)
 
 
 def _push(args: argparse.Namespace, console: Console) -> Report:
     from waybill.deliver.images.push import Pushing
 
     place = Place.parse(args.place)
-    pushing = Pushing.plan(_bundle(args), place, reach_of(args))
+    pushing = Pushing.plan(_bundle(args, console), place, reach_of(args))
     data: dict[str, Any] = {
         "registry": str(place),
         "images": [
@@ -133,7 +136,7 @@ def _push(args: argparse.Namespace, console: Console) -> Report:
 def _load(args: argparse.Namespace, console: Console) -> Report:
     from waybill.deliver.images.load import archive_of, pipe
 
-    archive = archive_of(_bundle(args), Place.parse(args.place) if args.place else None)
+    archive = archive_of(_bundle(args, console), Place.parse(args.place) if args.place else None)
     program = command(args.runtime, args.address)
     with console.progress("load", sum(blob.size for blob in archive.blobs)) as advance:
         said = pipe(program, archive.chunks(), advance)
@@ -142,11 +145,11 @@ def _load(args: argparse.Namespace, console: Console) -> Report:
     return Report("\n".join([*names, text]), {"runtime": program[0], "images": names, "said": said})
 
 
-def _chart(args: argparse.Namespace, _: Console) -> Report:
+def _chart(args: argparse.Namespace, console: Console) -> Report:
     from waybill.deliver.images.chart import Restoring
 
     out = args.out or (project(args) / helm.CHART).parent
-    charts = Restoring.plan(_bundle(args, "charts/"), out, replace=args.replace)
+    charts = Restoring.plan(_bundle(args, console, "charts/"), out, replace=args.replace)
     if not args.dry_run:
         for one in charts:
             one.run()
@@ -176,13 +179,13 @@ def _bom(args: argparse.Namespace, console: Console) -> Report:
     from waybill.deliver.images.load import write
     from waybill.deliver.images.packages import layers_size
 
-    bundle = _bundle(args, NAME)
+    bundle = _bundle(args, console, NAME)
     data = bom_of(bundle)
     if args.packages:
         with console.progress("read", layers_size(bundle)) as advance:
             data = with_packages(data, bundle, advance)
         for line in unread(data):
-            console.note(f"warning: {line}")
+            console.note(f"warning: {printable(line)}")
     text = table(("what", "name", "licenses", "digest"), rows(data))
     if args.out:
         write(args.out, [data])
@@ -201,7 +204,7 @@ def _verify(args: argparse.Namespace, console: Console) -> Report:
 
     if not args.environment:
         refuse(args, OF_A_RELEASE, "a directory is asked for its own images; add --env")
-    bundle = _bundle(args)
+    bundle = _bundle(args, console)
     stack = stack_of(bundle)
     there: Sequence[Finding] = ()
     if args.place:

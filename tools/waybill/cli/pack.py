@@ -68,7 +68,7 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
         raise BadValue(what="--out", value="", why="a bundle needs a directory to go to")
     signer = signer_of(args, console)
     plan = Plan.load(args.plan) if args.plan else None
-    wanted = _promoted(args, plan) if plan and not _named(args) else source_of(args)
+    wanted = _promoted(args, plan) if plan and not _named(args) else _chosen(args)
     base = _base(args) if args.base else None
     with console.progress("compare", 0) as advance:
         packing = Packing.plan(
@@ -114,11 +114,23 @@ def _named(args: argparse.Namespace) -> bool:
     return bool(args.source or args.manifest)
 
 
+def _chosen(args: argparse.Namespace) -> Wanted:
+    if args.model:
+        why = "it is one of a plan's models, where no SOURCE is named: --plan PLAN"
+        raise BadValue(what="--model", value=args.model, why=why)
+    return source_of(args)
+
+
 def _promoted(args: argparse.Namespace, plan: Plan) -> Wanted:
     """A revision of the plan, with all files, as its target's store has it.
 
     Raises BadValue, UnknownEnvironment.
     """
+    if args.repo or args.include or args.exclude or args.allow_pickle:
+        why = (
+            "what a plan has moved goes whole, and under its own name: leave out --as, --include, "
+        )
+        raise BadValue(what="--plan", value=str(args.plan), why=f"{why}--exclude, --allow-pickle")
     # It needs a store's client, which other sources do without.
     from waybill.source.waybill_store import StoreSource
 

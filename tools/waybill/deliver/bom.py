@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from waybill import __version__
 from waybill import digest as digests
 from waybill.deliver.installer.charts import Chart
 from waybill.deliver.installer.sources import document
@@ -23,8 +22,9 @@ Component = dict[str, Any]
 
 
 def listing(whole: Component, components: Iterable[Component], identity: str) -> bytes:
-    """It names no time, so the same content, which `identity` is of, has the same list."""
-    tool = {"type": "application", "name": "waybill", "version": __version__}
+    """It names no time, and no version of ours: the same content, which `identity` is of, has the
+    same list, or a save that was begun could not be gone on with by the next version."""
+    tool = {"type": "application", "name": "waybill"}
     return canonical(
         {
             "$schema": _SPEC,

@@ -83,7 +83,7 @@ class ChartLeftOut(WaybillError):
     """The bundle was saved without the chart."""
 
     sentence = "the bundle in {where} has no chart"
-    hint = "save it again, without --no-chart: `waybill images save --out {where}`"
+    hint = "save it into an empty folder, without --no-chart: `waybill images save --out DIR`"
     exit_code = 2
 
 
@@ -91,7 +91,7 @@ class BomLeftOut(WaybillError):
     """The bundle was saved by a version that listed nothing."""
 
     sentence = "the bundle in {where} has no list of what is in it"
-    hint = "save it again: `waybill images save --out {where}`"
+    hint = "save it into an empty folder: `waybill images save --out DIR`"
     exit_code = 2
 
 

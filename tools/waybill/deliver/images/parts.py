@@ -61,12 +61,20 @@ def require_trust(bundle: Bundle, policy: Policy | None, beside: str = "") -> Bu
     each file whose path begins with `beside`, if that is not empty, by its path.
     Raises NoImages, Unsigned, UntrustedSignature.
     """
-    stack = stack_of(bundle)
-    names = [one.name.rpartition(":")[0] for one in stack.images]
+    names = [one.name.rpartition(":")[0] for one in stack_of(bundle).images]
     if policy is None:
         return bundle
     seals = bundle.seals()
-    files = [file.path for file in stack.files if beside and file.path.startswith(beside)]
     signed = [(bundle.index.data, seal) for seal in seals]
-    policy.judge([*names, *files], INDEX, signed, trust.now())
+    policy.judge([*names, *_files(bundle, beside)], INDEX, signed, trust.now())
     return replace(bundle, trusted=bool(seals) and all(policy.asks(name) for name in names))
+
+
+def unasked(bundle: Bundle, policy: Policy | None, beside: str) -> list[str]:
+    """The files whose paths begin with `beside` that a policy lets in whoever has signed them."""
+    return [path for path in _files(bundle, beside) if policy and not policy.asks(path)]
+
+
+def _files(bundle: Bundle, beside: str) -> list[str]:
+    paths = [file.path for file in stack_of(bundle).files]
+    return [path for path in paths if beside and path.startswith(beside)]
