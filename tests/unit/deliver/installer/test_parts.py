@@ -1,14 +1,16 @@
 """What releases are made of: archives, places of images, expressions, shapes of output."""
 
+import contextlib
 import gzip
 import io
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
 import yaml
 
-from waybill.deliver.installer import config, images
+from waybill.deliver.installer import charts, config, images
 from waybill.deliver.installer.charts import Chart, archived, unpacked
 from waybill.deliver.installer.targets import TARGETS
 from waybill.deliver.installer.yamlfile import dump
@@ -36,6 +38,78 @@ def test_an_archive_that_leaves_its_folder_is_refused(name: str, tmp_path: Path)
     path.write_bytes(archived({name: b"x"}))
     with pytest.raises(BadFile, match="does not belong into a chart"):
         Chart.read(path)
+
+
+def headed(kind: bytes, data: bytes, size: int | None = None) -> bytes:
+    """What stands before a file in a tar, and gives it a long name or other records."""
+    head = tarfile.TarInfo("a/Chart.yaml")
+    head.type, head.size = kind, len(data) if size is None else size
+    return head.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % 512)
+
+
+PLAIN = gzip.decompress(archived({"a/Chart.yaml": b"{name: a, version: 1.0.0}"}))
+RECORDS = b"".join(b"13 %05d=abc\n" % number for number in range(90_000))
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        headed(tarfile.GNUTYPE_LONGNAME, bytes(20_000_000)),
+        headed(tarfile.XHDTYPE, RECORDS),
+        b"".join(
+            headed(tarfile.XGLTYPE, RECORDS[at : at + 13_000])
+            for at in range(0, len(RECORDS), 13_000)
+        )
+        + headed(tarfile.XHDTYPE, b"") * 40,
+    ],
+    ids=["long-name", "records", "records-of-all"],
+)
+def test_a_small_archive_does_not_fill_the_memory(
+    before: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charts, "CHART_LIMIT", 2_000_000)
+    data = gzip.compress(before + PLAIN)
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ValueError):
+            unpacked(data)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        headed(tarfile.GNUTYPE_LONGNAME, b"a/b") * 2000,
+        headed(tarfile.GNUTYPE_LONGNAME, b"", 1 << 80),
+        headed(tarfile.REGTYPE, b"", -1024),
+        headed(tarfile.XHDTYPE, b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"),
+    ],
+    ids=["nested", "too-long", "backwards", "holes"],
+)
+def test_an_archive_that_misleads_its_reader_is_refused(before: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "chart.tgz"
+    path.write_bytes(gzip.compress(before + PLAIN))
+    with pytest.raises(BadFile, match=r"chart\.tgz cannot be used: it is no archive of a chart"):
+        Chart.read(path)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_an_archive_of_more_than_files_and_folders_is_refused(kind: bytes, tmp_path: Path) -> None:
+    """Without it, the chart would not be whole."""
+    path = tmp_path / "chart.tgz"
+    path.write_bytes(gzip.compress(headed(kind, b"") + PLAIN))
+    with pytest.raises(BadFile, match=r"a/Chart\.yaml is neither a file nor a folder"):
+        Chart.read(path)
+
+
+def test_folders_and_long_names_are_read() -> None:
+    long = f"a/{'b' * 124}"
+    named = headed(tarfile.XHDTYPE, f"136 path={long}\n".encode())
+    of_all = headed(tarfile.XGLTYPE, b"14 comment=ab\n")
+    raw = of_all + headed(tarfile.DIRTYPE, b"") + named + PLAIN
+    assert unpacked(gzip.compress(raw)).keys() == {long}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import re
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,8 +25,14 @@ from waybill.files import NOT_YAML
 _TOP = "/Chart.yaml"
 _MALFORMED = (tarfile.TarError, OSError, EOFError, zlib.error, *NOT_YAML)
 _NAME = r"[A-Za-z0-9][\w.+-]*"
-_LIMIT = 100_000_000
-"""Bytes of all files of a chart; no real one has as many, and a bomb has more."""
+CHART_LIMIT = 100_000_000
+"""Bytes of a chart's tar; no real one has as many, and a bomb has more."""
+_HEADER_LIMIT = 16_384
+_KINDS = {
+    *(tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME),
+}
+"""Files, folders, and what gives them long names: all that Helm writes into a package."""
 
 
 @dataclass(frozen=True)
@@ -97,19 +103,51 @@ def templated(chart: Chart, values: Any) -> list[Manifest]:
 
 
 def unpacked(data: bytes) -> dict[str, bytes]:
-    """The files of a tar by their path, in order of the tar. Raises what tarfile raises."""
-    found, size = {}, 0
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+    """The files of a chart's archive by their path, in its order: all that is in it.
+
+    Raises ValueError for what is no gzipped tar, or has more than plain files and folders.
+    """
+    try:
+        with gzip.open(io.BytesIO(data)) as stream:
+            raw = stream.read(CHART_LIMIT + 1)
+        if len(raw) > CHART_LIMIT:
+            raise tarfile.TarError(f"there are more than {CHART_LIMIT:,} bytes in it")
+        return dict(_contents(raw))
+    except _MALFORMED as error:
+        raise ValueError(str(error)) from error
+
+
+def _contents(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    if b"GNU.sparse." in raw:
+        # A map of a file's holes, of any length, would be read before the file is seen.
+        raise tarfile.TarError("a file with holes does not belong into a chart")
+    with tarfile.open(fileobj=io.BytesIO(raw), mode="r:", tarinfo=_Member) as archive:
         for member in archive:
-            if not member.isfile():
-                continue
-            size += member.size
             path = PurePosixPath(member.name)
-            if path.is_absolute() or ".." in path.parts or size > _LIMIT:
+            if path.is_absolute() or ".." in path.parts or member.size < 0:
                 raise tarfile.TarError(f"{member.name} does not belong into a chart")
-            reader = archive.extractfile(member)
-            found[str(path)] = reader.read() if reader else b""
-    return found
+            if reader := archive.extractfile(member):
+                yield str(path), reader.read()
+
+
+class _Member(tarfile.TarInfo):
+    """Keeps nothing of its headers, which would take many times their bytes."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type not in _KINDS:
+            raise tarfile.TarError(f"{found.name} is neither a file nor a folder")
+        if found.size > _HEADER_LIMIT and not found.isfile():
+            raise tarfile.TarError(f"{found.name} does not belong into a chart")
+        return found
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> _Member:
+        tarfile.pax_headers.clear()  # type: ignore[attr-defined]
+        found = super().fromtarfile(tarfile)
+        found.pax_headers = {}
+        return found
 
 
 def archived(files: Mapping[str, bytes]) -> bytes:
