@@ -1,12 +1,14 @@
 """The chart of a bundle becomes a folder: checked first, whole or not at all, over nothing else."""
 
+import os
 import re
+import stat
 from pathlib import Path
 
 import pytest
 
 from tests.images import archive, build, layer
-from tests.unit.bundle.bundles import bytes_below, flip, write
+from tests.unit.bundle.bundles import bytes_below, files_of_at_most, flip, noise, write
 from tests.unit.cli.conftest import Ran, Waybill
 from tests.unit.images.conftest import HUB
 from tests.unit.images.test_save import index_at, trusting
@@ -166,6 +168,39 @@ def test_what_cannot_be_written_leaves_what_was_there(waybill: Waybill, carried:
     assert charts.read_text() == "a file"
 
 
+def test_a_full_disk_leaves_what_was_there_and_no_more(
+    waybill: Waybill, carried: Path, tmp_path: Path
+) -> None:
+    large = bundled(waybill, tmp_path / "large", {**FILES, "z": noise(100_000, 1)})
+    assert restore(waybill, carried).code == 0
+    with files_of_at_most(50_000):
+        ran = restore(waybill, large, "--replace")
+    assert (ran.code, "charts/demo cannot be written: File too large" in ran.err) == (1, True)
+    assert contents(tmp_path / "charts/demo") == FILES
+    assert names(tmp_path / "charts") == {"demo"}
+
+
+def test_the_new_one_is_on_disk_before_the_old_is_removed(
+    waybill: Waybill, carried: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = bundled(waybill, tmp_path / "newer", NEWER)
+    assert restore(waybill, carried).code == 0
+    on_disk: dict[int, list[set[str]]] = {}
+
+    def synced(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
+            on_disk.setdefault(found.st_ino, []).append(set(os.listdir(descriptor)))
+
+    monkeypatch.setattr(os, "fsync", synced)
+    assert restore(waybill, newer, "--replace").code == 0
+    charts = tmp_path / "charts"
+    assert on_disk[charts.stat().st_ino] == [{"demo", ".demo.before"}]
+    for folder in (charts / "demo", *(charts / "demo").rglob("*")):
+        if folder.is_dir():
+            assert on_disk[folder.stat().st_ino] == [names(folder)]
+
+
 def test_nothing_is_written_of_a_damaged_bundle(waybill: Waybill, carried: Path) -> None:
     part = carried / "part-00001.tar"
     flip(part, part.read_bytes().index(b"\x1f\x8b") + 30)
@@ -216,6 +251,27 @@ def test_a_bundle_without_a_chart_says_what_to_do(
     assert (ran.code, "has no images" in ran.err) == (2, True)
 
 
+def holding(folder: Path, beside: dict[str, bytes]) -> Path:
+    """A bundle of one image and these files, which no command would make."""
+    image = build([layer({"a": b"1"})])
+    images = ArchiveImages([archive(folder / "images.tar", {HUB: image})])
+    name, out = Reference.parse(HUB), folder / "bundle"
+    out.mkdir()
+    Saving.plan([out], images, {name: resolve(images, name)}, beside).run([out])
+    return out
+
+
+def test_two_versions_of_one_chart_are_refused(waybill: Waybill, tmp_path: Path) -> None:
+    second = {**FILES, "Chart.yaml": b"{apiVersion: v2, name: demo, version: 2.0.0}"}
+    beside = {"charts/demo-1.0.0.tgz": packed(FILES), "charts/demo-2.0.0.tgz": packed(second)}
+    out = holding(tmp_path, beside)
+    for options in ([], ["--dry-run"], ["--replace"]):
+        ran = restore(waybill, out, *options)
+        assert ran.code == 2
+        assert "demo-2.0.0.tgz cannot be used: the bundle has another version" in ran.err
+    assert not (tmp_path / "charts").exists()
+
+
 @pytest.mark.parametrize(
     ("files", "why"),
     [
@@ -224,7 +280,7 @@ def test_a_bundle_without_a_chart_says_what_to_do(
         ({"other/values.yaml": b""}, "its files are not in one folder"),
         ({"out": b""}, "its files are not in one folder"),
         ({"demo/a\nb": b""}, "not printable"),
-        ({"demo/one": b"", "demo/one/two": b""}, "cannot be written"),
+        ({"demo/one": b"", "demo/one/two": b""}, "one is both a file and a folder in it"),
         ({"demo/Chart.yaml": b"{name: waybill, version: 1.0.0}"}, "its name inside is waybill-1"),
     ],
 )
@@ -232,15 +288,11 @@ def test_an_archive_that_was_made_to_harm_is_refused(
     files: dict[str, bytes], why: str, waybill: Waybill, tmp_path: Path
 ) -> None:
     """Signed by whom it may: one who may sign images may still not write beside the charts."""
-    image = build([layer({"a": b"1"})])
-    images = ArchiveImages([archive(tmp_path / "images.tar", {HUB: image})])
-    name, out = Reference.parse(HUB), tmp_path / "bundle"
     good = {f"demo/{path}": data for path, data in FILES.items()}
-    beside = {"charts/demo-1.0.0.tgz": archived({**good, **files})}
-    out.mkdir()
-    Saving.plan([out], images, {name: resolve(images, name)}, beside).run([out])
-    ran = restore(waybill, out)
-    assert ran.code in (1, 2), ran.err
-    assert re.search(why, ran.err)
+    out = holding(tmp_path, {"charts/demo-1.0.0.tgz": archived({**good, **files})})
+    for options in (["--dry-run"], []):
+        ran = restore(waybill, out, *options)
+        assert ran.code == 2, ran.err
+        assert re.search(why, ran.err)
     found = {str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*")}
     assert not {"out", "charts/demo", "charts/out", "etc"} & found

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from waybill.bundle.media import Bundle
 from waybill.deliver.images.load import naming
@@ -19,6 +19,7 @@ from waybill.deliver.installer.charts import Chart, unpacked
 from waybill.digest import Digest
 from waybill.errors import BadFile, ChartDiffers, ChartLeftOut
 from waybill.manifest import File, safe_path
+from waybill.store.filesystem import sync_directory
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ class Restoring:
         if not charts:
             raise ChartLeftOut(where=", ".join(map(str, bundle.folders)))
         found = [cls._of(file, small_file(bundle, file), out) for file in charts]
-        for one in found:
+        for at, one in enumerate(found):
+            if one.path in [before.path for before in found[:at]]:
+                why = f"the bundle has another version of the chart {one.chart.name}"
+                raise BadFile(path=charts[at].path, why=why)
             if one.differs and not replace:
                 raise ChartDiffers(path=one.path, chart=one.chart.file, why=one.differs)
         return found
@@ -83,11 +87,16 @@ class Restoring:
         with naming(self.path):
             _remove(partial)
             if not self.there:
-                _write(partial, self.files)
+                try:
+                    _write(partial, self.files)
+                except BaseException:
+                    shutil.rmtree(partial, ignore_errors=True)
+                    raise
                 if self.found:
                     _remove(self._before)
                     self.path.rename(self._before)
                 partial.rename(self.path)
+                sync_directory(self.path.parent)
             _remove(self._before)
 
 
@@ -96,7 +105,12 @@ def _below(content: Mapping[str, bytes], where: str) -> dict[str, bytes]:
     tops = {path.partition("/")[0] for path in content}
     if len(tops) != 1:
         raise ValueError("its files are not in one folder")
-    return {safe_path(path.partition("/")[2], where): data for path, data in content.items()}
+    files = {safe_path(path.partition("/")[2], where): data for path, data in content.items()}
+    for name in files:
+        for above in PurePosixPath(name).parents:
+            if str(above) in files:
+                raise ValueError(f"{above} is both a file and a folder in it")
+    return files
 
 
 def _difference(path: Path, files: Mapping[str, bytes]) -> str:
@@ -126,6 +140,9 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
+    for below in (folder, *folder.rglob("*")):
+        if below.is_dir():
+            sync_directory(below)
 
 
 def _remove(path: Path) -> None:
