@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tests.unit.sign.test_statements import cyclonedx  # noqa: F401 - a fixture
 from waybill import digest as digests
 from waybill.bundle.images import Saving
 from waybill.deliver.images.bom import bom
-from waybill.manifest import statement
+from waybill.manifest import canonical, statement
 from waybill.sign.statements import BOM
 from waybill.source.archives import ArchiveImages
 from waybill.source.images import resolve
@@ -180,3 +181,45 @@ def test_a_model_of_which_nothing_is_said_is_listed_by_its_content(
     (one,) = found["components"]
     assert "licenses" not in one
     assert (f"{one['group']}/{one['name']}", one["version"]) == (str(REPO), model.manifest.commit)
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (lambda _: b"no list", "it is no list of a bundle's components"),
+        (lambda _: b"[]", "it is no list of a bundle's components"),
+        (
+            lambda data: data.replace(b'"bom-ref"', b'"ref"'),
+            "it is no list of a bundle's components",
+        ),
+        (lambda data: data.replace(b"chart/demo", b"chart/other"), "it lists other things"),
+        (lambda _: b'{"components": []}', "it lists other things"),
+    ],
+)
+def test_a_list_of_something_else_is_refused(
+    made: Callable[[bytes], bytes],
+    why: str,
+    waybill: Waybill,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("waybill.deliver.images.bom.bom", lambda *given: made(bom(*given)))
+        bundle = save(waybill, tmp_path / "bundle")
+    ran = waybill("images", "bom", bundle)
+    assert ran.code == 2, ran.err
+    assert "bom/bundle.cdx.json" in ran.err and why in ran.err
+
+
+def test_a_license_may_be_an_expression(
+    waybill: Waybill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def expressed(*given: Any) -> bytes:
+        found = json.loads(bom(*given))
+        found["components"][0]["licenses"] = [{"expression": "MIT OR ISC"}]
+        return canonical(found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("waybill.deliver.images.bom.bom", expressed)
+        bundle = save(waybill, tmp_path / "bundle")
+    assert "MIT OR ISC" in waybill("images", "bom", bundle).out

@@ -1,6 +1,8 @@
 """Packages of images, by the databases in their layers."""
 
 import gzip
+import io
+import tarfile
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -201,3 +203,70 @@ def test_what_runs_here_is_listed_as_python_itself_lists_it(
     }
     licensed = [each for each in one["components"] if each.get("licenses")]
     assert len(licensed) > len(known) / 2
+
+
+def members(*given: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for info, data in given:
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return made.getvalue()
+
+
+def linked(path: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(path)
+    info.type, info.linkname = tarfile.SYMTYPE, "/elsewhere"
+    return info
+
+
+def named(size: int) -> tarfile.TarInfo:
+    """What comes before a member whose name has so many letters."""
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, size
+    return info
+
+
+STATUS = (tarfile.TarInfo("var/lib/dpkg/status"), DEBIAN)
+
+
+def test_a_layer_of_several_gzip_members_is_read_to_its_end(
+    waybill: Waybill, tmp_path: Path
+) -> None:
+    plain = layer({"a": bytes(5000), "var/lib/dpkg/status": DEBIAN})
+    parts = (gzip.compress(plain[at : at + 2000], mtime=0) for at in range(0, len(plain), 2000))
+    one, _ = listed(waybill, tmp_path / "bundle", b"".join(parts))
+    assert len(one["components"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("damaged", "why"),
+    [
+        (gzip.compress(layer({"a": b""}), mtime=0)[:3], "is read by nothing here"),
+        (members(STATUS, (named(0), b"n" * 2_000_000)), "a header of 2,000,000 bytes"),
+        (members(*[(named(0), b"n\0")] * 3000, STATUS), "is read by nothing here"),
+        (members((linked("var/lib/dpkg/status"), b"")), "var/lib/dpkg/status: it is a link"),
+    ],
+)
+def test_a_layer_that_is_made_to_harm_is_named(
+    damaged: bytes, why: str, waybill: Waybill, tmp_path: Path
+) -> None:
+    one, ran = listed(waybill, tmp_path / "bundle", layer({"n": b""}), damaged)
+    assert one["components"] == []
+    assert why in ran.err
+
+
+def test_a_link_takes_what_lay_below(waybill: Waybill, tmp_path: Path) -> None:
+    below = layer({"var/lib/dpkg/status": DEBIAN})
+    one, _ = listed(waybill, tmp_path / "bundle", below, members((linked("var/lib"), b"")))
+    assert one["components"] == []
+
+
+def test_more_than_databases_have_is_not_kept(
+    waybill: Waybill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("waybill.deliver.images.packages._ALL", 200)
+    many = {f"{SITE}/{name}.dist-info/METADATA": python(name, "1" * 80) for name in "abc"}
+    one, ran = listed(waybill, tmp_path / "bundle", layer(many))
+    assert len(one["components"]) == 1
+    assert ran.err.count("no database is as large") == 2

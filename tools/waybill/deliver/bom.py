@@ -51,7 +51,8 @@ def chart_of(chart: Chart) -> Component:
 
 def licenses_of(chart: Chart) -> list[str]:
     """That which a chart of others names in an annotation; Helm has no place for it."""
-    declared = (chart.facts.get("annotations") or {}).get("artifacthub.io/license")
+    annotations = chart.facts.get("annotations")
+    declared = annotations.get("artifacthub.io/license") if isinstance(annotations, dict) else None
     return [OURS] if chart.name in _OUR_CHARTS else [str(declared)] if declared else []
 
 

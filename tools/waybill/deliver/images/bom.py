@@ -17,7 +17,7 @@ from waybill.deliver.bom import Component, chart_of, container, hashed, listing
 from waybill.deliver.images.packages import Packages
 from waybill.deliver.images.parts import small_file, stack_of
 from waybill.deliver.installer.charts import Chart
-from waybill.errors import BomLeftOut
+from waybill.errors import BadFile, BomLeftOut
 from waybill.manifest import File, canonical
 from waybill.sign.statements import BOM, Statement
 from waybill.source.images import Image
@@ -28,6 +28,7 @@ NAME = "bom/bundle.cdx.json"
 """The file's path in a bundle."""
 _UNREAD = "waybill:unread"
 """Property of an image: what of it could not be read."""
+_SHAPELESS = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 def bom(revisions: Iterable[Revision], images: Iterable[Image], charts: Iterable[Chart]) -> bytes:
@@ -44,8 +45,28 @@ def bom_of(bundle: Bundle) -> bytes:
     """
     for file in stack_of(bundle).files:
         if file.path == NAME:
-            return small_file(bundle, file)
+            return _checked(bundle, small_file(bundle, file))
     raise BomLeftOut(where=", ".join(map(str, bundle.folders)))
+
+
+def _checked(bundle: Bundle, data: bytes) -> bytes:
+    """Raises BadFile where it is no such list, or the list of something else."""
+    stack = stack_of(bundle)
+    try:
+        charts = [Chart.parse(small_file(bundle, each)) for each in stack.charts]
+        listed = _digests(data)
+        rows(data)
+    except _SHAPELESS as error:
+        raise BadFile(path=NAME, why="it is no list of a bundle's components") from error
+    if listed != _digests(bom(bundle.index.revisions, stack.images, charts)):
+        raise BadFile(path=NAME, why="it lists other things than the index of the bundle has")
+    return data
+
+
+def _digests(data: bytes) -> dict[str, str]:
+    """Of each component, by what it is called within the list."""
+    found = json.loads(data)["components"]
+    return {each["bom-ref"]: each["hashes"][0]["content"] for each in found}
 
 
 def with_packages(data: bytes, bundle: Bundle, advance: Advance = no_progress) -> bytes:
@@ -95,11 +116,17 @@ def rows(data: bytes) -> list[tuple[str, str, str, str]]:
 
 def _row(one: Mapping[str, Any]) -> tuple[str, str, str, str]:
     name = "/".join(part for part in (one.get("group"), one["name"]) if part)
-    licenses = (each["license"] for each in one.get("licenses", ()))
-    known = ", ".join(each.get("id") or each["name"] for each in licenses)
+    known = ", ".join(map(_license, one.get("licenses", ())))
     kind = "package" if one["type"] == "library" else one["bom-ref"].partition("/")[0]
     digest = digests.from_hex(one["hashes"][0]["content"]) if "hashes" in one else ""
     return kind, f"{name} {one['version']}", known or "not known", digest
+
+
+def _license(one: Mapping[str, Any]) -> str:
+    """Of the two forms that CycloneDX has, the first is an SPDX expression."""
+    if "expression" in one:
+        return str(one["expression"])
+    return str(one["license"].get("id") or one["license"]["name"])
 
 
 def _model(revision: Revision) -> Component:

@@ -5,9 +5,9 @@ What none of them names, as a program that was copied in, is not known from them
 
 from __future__ import annotations
 
-import email
 import re
 from collections.abc import Iterator, Mapping
+from email.parser import HeaderParser
 from urllib.parse import quote
 
 from waybill.deliver.bom import Component, licensed
@@ -49,7 +49,7 @@ def _debian(text: str, texts: Mapping[str, str], system: str) -> Iterator[Compon
         if {"Package", "Version"} <= one.keys() and _installed(one.get("Status", "")):
             name = one["Package"]
             terms = _terms(texts.get(f"usr/share/doc/{name}/copyright", ""))
-            more = f"?arch={one['Architecture']}" if "Architecture" in one else ""
+            more = f"?arch={quote(one['Architecture'], safe='')}" if "Architecture" in one else ""
             yield _package("deb", f"{system}/", name, one["Version"], terms, more)
 
 
@@ -73,7 +73,7 @@ def _alpine(text: str, system: str) -> Iterator[Component]:
 
 
 def _python(text: str) -> Iterator[Component]:
-    said = email.message_from_string(text)
+    said = HeaderParser().parsestr(text)
     name, version = said.get("Name"), said.get("Version")
     if not (name and version):
         return

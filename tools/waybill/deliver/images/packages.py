@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import tarfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, TYPE_CHECKING, Self
 
 from waybill import digest as digests
 from waybill.bundle.media import Bundle
@@ -17,11 +19,29 @@ from waybill.deliver.images.parts import stack_of
 from waybill.digest import CHUNK, Digest
 from waybill.manifest import Descriptor
 from waybill.source.images import Image
+from waybill.source.layers import unpacked
 from waybill.store.base import Advance, no_progress
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
-_LARGE = 100_000_000
-"""Bytes of a file that no database has."""
+_LARGE, _ALL = 16 * 2**20, 64 * 2**20
+"""Bytes of a file that no database has, and of all that is kept of a layer."""
+_HEADER = 2**20
+"""Bytes of a name or of records before a member; tarfile would read any length of it."""
+_EXTENDED = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+_GZIP = b"\x1f\x8b"
+_MALFORMED = (
+    *(tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError),
+    *(ValueError, TypeError, OverflowError, RecursionError),
+)
 
 
 @dataclass(frozen=True)
@@ -77,12 +97,14 @@ class Packages:
         self.bundle.require(content.parts)
         with content.open(0, blob.size) as stream:
             hashed = _Hashed(stream, self.advance)
+            reader = io.BufferedReader(hashed, CHUNK)
+            archive = unpacked(reader, reader.peek(2)[:2] == _GZIP)
             try:
-                with tarfile.open(fileobj=hashed, mode="r|*", bufsize=CHUNK) as tar:  # type: ignore[call-overload]
+                with tarfile.open(None, "r|", archive, CHUNK, tarinfo=_Member) as tar:
                     layer = _layer_of(tar)
-            except (tarfile.TarError, zlib.error, EOFError, ValueError):
-                layer = _unread(blob, f"{blob.media_type} is read by nothing here")
-            while hashed.read(CHUNK):
+            except _MALFORMED as error:
+                layer = _unread(blob, f"{blob.media_type} is read by nothing here ({error})")
+            while reader.read(CHUNK):
                 pass
         found = digests.from_hex(hashed.sha.hexdigest())
         digests.check(blob.digest, blob.size, found, hashed.count, content.name)
@@ -95,19 +117,33 @@ def layers_size(bundle: Bundle) -> int:
     return sum(size for digest, size in layers.items() if digest in bundle.index.blobs)
 
 
-class _Hashed:
+class _Hashed(io.RawIOBase):
     """A stream, and the hash of what was read of it."""
 
     def __init__(self, stream: IO[bytes], advance: Advance) -> None:
         self._stream, self._advance = stream, advance
         self.sha, self.count = hashlib.sha256(), 0
 
-    def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        into = memoryview(buffer).cast("B")
+        data = self._stream.read(len(into))
+        into[: len(data)] = data
         self.sha.update(data)
         self.count += len(data)
         self._advance(len(data))
-        return data
+        return len(data)
+
+
+class _Member(tarfile.TarInfo):
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _EXTENDED and found.size > _HEADER:
+            raise ValueError(f"a header of {found.size:,} bytes")
+        return found
 
 
 def _unread(blob: Descriptor, why: str) -> _Layer:
@@ -115,8 +151,10 @@ def _unread(blob: Descriptor, why: str) -> _Layer:
 
 
 def _layer_of(tar: tarfile.TarFile) -> _Layer:
-    files, removed, unread = {}, set(), set()
+    files: dict[str, bytes] = {}
+    removed, unread, room = set[str](), set[str](), _ALL
     for member in tar:
+        tar.members.clear()  # type: ignore[attr-defined]  # It would keep one for each.
         path = member.name.removeprefix("./").lstrip("/")
         folder, _, name = path.rpartition("/")
         if name == _OPAQUE:
@@ -125,9 +163,15 @@ def _layer_of(tar: tarfile.TarFile) -> _Layer:
             removed.add(f"{folder}/{name.removeprefix(_WHITEOUT)}".lstrip("/"))
         elif UNREAD.fullmatch(path):
             unread.add(f"{path}: RPM's database is read by nothing here")
-        elif READ.fullmatch(path) and member.size > _LARGE:
+        elif member.issym() or member.islnk():
+            # In the place of what lay below; where it leads is not followed.
+            removed.add(path)
+            unread |= {f"{path}: it is a link"} if READ.fullmatch(path) else set()
+        elif READ.fullmatch(path) and member.size > min(_LARGE, room):
+            removed.add(path)
             unread.add(f"{path}: no database is as large")
         elif READ.fullmatch(path) and member.isreg():
             reader = tar.extractfile(member)
             files[path] = reader.read() if reader else b""
+            room -= member.size
     return _Layer(files, frozenset(removed), frozenset(unread))
