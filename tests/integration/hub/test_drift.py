@@ -1,15 +1,17 @@
 """`waybill drift` as the chart's CronJob asks a real hub for what is pinned."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
-from tests.integration.hub.conftest import Hub
+from tests.integration.hub.conftest import Hub, fill, hub_process
 from tests.services import free_port
 from tests.unit.hub import models
 from waybill.deliver.pins import Revision
 from waybill.digest import from_hex
 from waybill.release.drift import Drift, in_hub
+from waybill.store.store import Store
 
 
 @pytest.fixture
@@ -36,6 +38,20 @@ def test_what_it_gives_is_no_drift_and_what_it_lost_is(hub: Hub, pinned: Revisio
         ("pins and store", "nothing")
     }
     assert found.unread == []
+
+
+def test_what_is_lost_under_a_hub_that_has_it_in_memory_is_seen(
+    in_directory: Store, tmp_path: Path
+) -> None:
+    manifest = fill(in_directory)
+    pinned = Revision(str(models.REPO), manifest.descriptor.digest, manifest.size)
+    with hub_process(in_directory.url, tmp_path, manifest) as hub:
+        assert looked(hub.url, pinned) == Drift()
+        blob = next(iter(manifest.blobs.values()))
+        (path,) = (tmp_path).rglob(blob.digest.removeprefix("sha256:"))
+        path.unlink()
+        (found,) = looked(hub.url, pinned).findings
+        assert found.object == f"{models.REPO}@{manifest.commit}"
 
 
 def test_a_hub_that_is_away_is_no_good_answer(pinned: Revision) -> None:

@@ -146,3 +146,14 @@ def test_a_rollout_that_moves_nothing_writes_nothing(
         path.unlink()
     assert followed().code == 0
     assert list(folder.iterdir()) == []
+
+
+def test_what_cannot_be_told_of_a_rollout_hides_nothing(
+    followed: Callable[[], Ran], scene: Scene, folder: Path
+) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("no folder")
+    scene.side.failing = lambda _: 1.0
+    ran = followed()
+    assert ran.code == 3, ran.err
+    assert "warning: " in ran.err and "went back to" in ran.out

@@ -17,7 +17,7 @@ from tests.printed import printed
 from tests.unit.release.site import NAMES, Site, new_site
 from tests.unit.release.test_apply import tree
 from tests.unit.release.world import OTHER, REPO
-from tests.unit.sign.making import write_key
+from tests.unit.sign.making import signer, write_key
 from waybill.cli import plan_report
 from waybill.cli.main import main
 from waybill.release import outlook
@@ -339,7 +339,7 @@ def test_models_are_named_or_all(run: Run, site: Site) -> None:
 
 def test_sample_is_a_policy(site: Site) -> None:
     """With the keys that it speaks of."""
-    site.keys["carol"] = site.keys["alice"]
+    site.keys["carol"] = signer()
     site.trust()
     assert {*NAMES, "carol"} == set(site.keys)
     file = site.project / "values/environments.yaml"

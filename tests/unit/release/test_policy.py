@@ -131,3 +131,11 @@ def test_keys_need_a_trust_policy_that_names_them(site: Site) -> None:
     (site.project / "values/policy.yaml").write_text("steps: {prod: {signers: [release]}}\n")
     with pytest.raises(BadFile, match="prod has no trust policy, and keys are named there"):
         Policy.load(site.environments)
+
+
+def test_two_names_of_one_key_are_not_two_people(site: Site) -> None:
+    site.keys["carol"] = site.keys["alice"]
+    site.trust()
+    site.policy(approvals={"count": 2, "of": ["alice", "carol"]})
+    with pytest.raises(BadFile, match="alice and carol are one and the same"):
+        Policy.load(site.environments)

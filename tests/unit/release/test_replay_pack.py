@@ -75,3 +75,16 @@ def test_what_a_plan_has_moved_goes_as_it_is(
 def test_a_model_of_no_plan_is_refused(outside: Side, tmp_path: Path) -> None:
     told = outside.run("pack", tmp_path, "--model", "chat", "--out", tmp_path / "bundle", code=2)
     assert "it is one of a plan's models" in told["message"]
+
+
+def test_a_bundle_is_applied_to_the_environment_that_was_meant(
+    outside: Side, inside: Side, applied: Path, tmp_path: Path
+) -> None:
+    (inside.world.project / "values/policy.yaml").unlink()
+    bundle = tmp_path / "bundle"
+    outside.run(
+        "pack", "--plan", applied, "--model", "embed", "--key", outside.key, "--out", bundle
+    )
+    inside.run("sideload", bundle, "--to", "test")
+    told = inside.run("apply", bundle, "--to", "dev", code=2)
+    assert "no signed history" in told["message"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from waybill.cli.output import plain
 from waybill.deliver import pins, values
 from waybill.deliver.environments import Environment
 from waybill.deliver.pins import Pin, Pins
+from waybill.errors import WaybillError
 from waybill.release.move import Move
 
 
@@ -60,11 +61,15 @@ def of_rollback(step: Move, why: str) -> Change:
 
 @contextmanager
 def of_rollout(
-    environment: Environment, folder: Path | None, said: Sequence[str]
+    environment: Environment,
+    folder: Path | None,
+    said: Sequence[str],
+    note: Callable[[str], None],
 ) -> Iterator[None]:
     """Write what changed in the pins meanwhile, however it ends, and nothing where they stay.
 
-    `said` is what came of it, once this ends. Raises BadFile.
+    `said` is what came of it, once this ends. What cannot be written then is noted: what was done
+    has to be told, and an error even more.
     """
     if folder is None:
         yield
@@ -73,9 +78,12 @@ def of_rollout(
     try:
         yield
     finally:
-        after = pins.load(environment.pins_path)
-        if after != before:
-            _rolled_out(environment.name, before, after, said).write(folder)
+        try:
+            after = pins.load(environment.pins_path)
+            if after != before:
+                _rolled_out(environment.name, before, after, said).write(folder)
+        except WaybillError as error:
+            note(f"warning: {error}")
 
 
 def _rolled_out(where: str, before: Pins, after: Pins, said: Sequence[str]) -> Change:

@@ -72,7 +72,7 @@ def _models(plan: Plan) -> str:
 
 def facts(plan: Plan, model: str) -> list[str]:
     """What FACTS names of a model, and what the target runs now where that is something else."""
-    now, old = plan.models[model], plan.outlook["before"].get(model)
+    now, old = plan.models[model], plan.outlook.get("before", {}).get(model)
     told = [(show(old) if old else "", show(now)) for show in FACTS.values()]
     return [new if was in ("", new) else f"{was} → {new}" for was, new in told]
 

@@ -16,7 +16,7 @@ from waybill.cli.output import Console, Report, human
 from waybill.cli.plan import add_scope
 from waybill.cli.release import move_json, told
 from waybill.deliver.environments import Environments
-from waybill.errors import Declined
+from waybill.errors import BadValue, Declined
 from waybill.release import apply
 from waybill.release.apply import Application, Person
 from waybill.release.plan import Plan
@@ -37,6 +37,9 @@ def register(commands: Commands) -> None:
         metavar="PLAN",
         help="plan.json, as plan wrote it; or the directory of a bundle that brings a promotion "
         "and was loaded",
+    )
+    parser.add_argument(
+        "--to", metavar="ENV", help="of a bundle: only a promotion to this environment"
     )
     _add_applying(parser)
     parser.set_defaults(run=_apply)
@@ -88,9 +91,13 @@ def _promote(args: argparse.Namespace, console: Console) -> Report:
 def _apply(args: argparse.Namespace, console: Console) -> Report:
     if args.plan.is_dir():
         return _replay(args, console)
+    plan = Plan.load(args.plan)
+    if args.to not in (None, plan.target):
+        why = f"the plan is one to {plan.target}"
+        raise BadValue(what="--to", value=args.to, why=why)
     application = apply.take(
         Environments.load(arguments.project(args)),
-        Plan.load(args.plan),
+        plan,
         str(args.plan),
         _person(args, console),
         single_writer=args.single_writer,
@@ -111,6 +118,7 @@ def _replay(args: argparse.Namespace, console: Console) -> Report:
         index,
         str(args.plan),
         _person(args, console),
+        to=args.to,
         single_writer=args.single_writer,
     )
     with reports.told(args, console, found):

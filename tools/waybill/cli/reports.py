@@ -98,7 +98,8 @@ def told(args: argparse.Namespace, console: Console, judged: Judged) -> Iterator
     except KeyboardInterrupt:
         _write_failed(args, console, plan, Interrupted())
         raise
-    write(args, plan, "promoted" if judged.changes and not args.dry_run else "")
+    outcome = "promoted" if judged.changes and not args.dry_run else ""
+    _write_late(args, console, plan, outcome)
 
 
 def _write_failed(
@@ -110,7 +111,14 @@ def _write_failed(
         plan = Plan(plan.agreed, {**plan.outlook, "gates": error.details["gates"]})
     else:
         why = str(error)
+    _write_late(args, console, plan, why and f"stopped: {why}", why)
+
+
+def _write_late(
+    args: argparse.Namespace, console: Console, plan: Plan, outcome: str, failure: str = ""
+) -> None:
+    """What was done is done, and has to be told, whatever becomes of the reports by now."""
     try:
-        write(args, plan, why and f"stopped: {why}", why)
-    except (BadFile, BadValue) as other:
-        console.note(f"warning: {other}")
+        write(args, plan, outcome, failure)
+    except (BadFile, BadValue) as error:
+        console.note(f"warning: {error}")

@@ -81,7 +81,7 @@ def _watch(args: argparse.Namespace, console: Console) -> Report:
     held = hold.puts_hold(Environments.load(project(args)))
     lines: list[str] = []
     told = []
-    with change.of_rollout(environment, args.pull_request, lines):
+    with change.of_rollout(environment, args.pull_request, lines, console.note):
         for model in models:
             follower = Follower(environment, release, cluster, model, console.note, args.by, held)
             follower = replace(follower, single_writer=args.single_writer)

@@ -12,18 +12,29 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from waybill.errors import (
+    BlobMissing,
+    Corrupt,
     RepoNotFound,
     RevisionNotFound,
     TooMuchSaid,
     Unsigned,
     UntrustedSignature,
 )
-from waybill.hub.state import hub_of, revision_of, segment
+from waybill.hub.state import hub_of, repo_of, revision_of, segment
+from waybill.store.publish import complete
 from waybill.store.store import Store
 
 STRANGERS = 2
 """How many who show no token may have the store read for them at one time."""
-_NOT_GIVEN = (RepoNotFound, RevisionNotFound, TooMuchSaid, Unsigned, UntrustedSignature)
+_NOT_GIVEN = (
+    BlobMissing,
+    Corrupt,
+    RepoNotFound,
+    RevisionNotFound,
+    TooMuchSaid,
+    Unsigned,
+    UntrustedSignature,
+)
 
 
 class _Commit(StringConvertor):
@@ -58,13 +69,17 @@ async def ready(request: Request) -> Response:
 async def gives(request: Request) -> Response:
     """Asked without a token: one answer to all who do not know commit and digest already.
 
+    What is in memory is asked of the store again, with all of its files: it may have lost some.
     Raises what the store raises that cannot be read.
     """
+    hub = hub_of(request)
     with suppress(*_NOT_GIVEN):
         async with request.app.state.strangers:
             revision = await revision_of(request)
-        if revision.manifest.descriptor.digest == segment(request, "digest"):
-            return JSONResponse({"status": "ready"})
+            if revision.manifest.descriptor.digest == segment(request, "digest"):
+                commit = revision.manifest.commit
+                await hub.threads.ask(complete, hub.store, repo_of(request), commit)
+                return JSONResponse({"status": "ready"})
     return JSONResponse({"status": "not given"}, status_code=404)
 
 

@@ -116,7 +116,7 @@ class Plan:
         except (ValueError, RecursionError) as error:
             raise BadFile(path=path, why="it is not JSON") from error
         _check_shape(value, SCHEMA, path)
-        signatures = {model: canonical(one) for model, one in value["signatures"].items()}
+        signatures = {model: canonical(one) for model, one in value.get("signatures", {}).items()}
         plan = cls(value["plan"], value["outlook"], signatures)
         if plan.digest != value["digest"]:
             raise BadFile(path=path, why=f"its plan has another digest: {plan.digest}")

@@ -15,7 +15,7 @@ without the file has no rules.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from waybill.errors import BadFile
 from waybill.release.freeze import Window
 from waybill.release.policy_schema import GATES, SCHEMA
 from waybill.release.steps import seconds
+from waybill.sign.trust import Anchor
 
 FILE = "policy.yaml"
 
@@ -224,8 +225,20 @@ def _check_step(at: str, rules: Rules, environment: Environment) -> None:
     if rules.keys and trusted is None:
         raise ValueError(f"{at}: {environment.name} has no trust policy, and keys are named there")
     _check_names(f"{at}: keys", rules.keys, trusted.keys if trusted else ())
+    if rules.approvals and trusted:
+        named = [trusted.keys[name] for name in sorted(rules.approvals.of)]
+        _check_apart(f"{at}.approvals.of", named)
     if rules.approvals and rules.approvals.count > rules.approvals.most:
         raise ValueError(f"{at}.approvals: {rules.approvals.count} of fewer keys cannot agree")
+
+
+def _check_apart(at: str, anchors: Sequence[Anchor]) -> None:
+    """Who has two names would be two people."""
+    known: dict[str, str] = {}
+    for anchor in anchors:
+        for one in anchor.identities:
+            if (other := known.setdefault(one, anchor.name)) != anchor.name:
+                raise ValueError(f"{at}: {other} and {anchor.name} are one and the same")
 
 
 def _check_names(at: str, named: Any, known: Any) -> None:

@@ -120,16 +120,19 @@ def prepare(
     person: Person,
     *,
     at: datetime | None = None,
+    to: str | None = None,
     single_writer: bool = False,
 ) -> Replay:
     """The promotion that a bundle has brought into the store of its target. Writes nothing.
 
-    `at`: the time that it is judged for; now, where it is left out.
+    `to`: only one to this environment, and no other's store is asked. `at`: the time that it is
+    judged for; now, where it is left out.
     Raises NothingToReplay, BrokenHistory, Superseded, UnknownEnvironment, what looking at stores
     does.
     """
     policy = Policy.load(environments)
-    plan, goal = _plan(environments, policy, index, what)
+    goals = [environments[to]] if to else list(environments.values())
+    plan, goal = _plan(goals, policy, index, what)
     store = goal.connect(single_writer=single_writer)
     known = partial(_histories, goal, policy, store)
     arrived = {model: _arrived(known, goal.name, plan, model, what) for model in plan.models}
@@ -156,18 +159,18 @@ def prepare(
 
 
 def _plan(
-    environments: Environments, policy: Policy, index: Index, what: str
+    goals: Sequence[Environment], policy: Policy, index: Index, what: str
 ) -> tuple[Plan, Environment]:
     """The newest that is in the bundle, signed by whom its target listens to."""
     found: list[tuple[str, Plan, Environment]] = []
     for one in index.revisions:
         brought = set(map(digests.of, one.signatures))
-        for name, place in environments.items():
+        for place in goals:
             store, commit = place.connect(), one.manifest.commit
             if store.revision(one.repo, commit) is None:
                 continue
             for said, evidence in _histories(place, policy, store, one.repo, commit):
-                if said.environment == name and evidence.digest in brought:
+                if said.environment == place.name and evidence.digest in brought:
                     plan = Plan.of(said.agreed, evidence.digest)
                     found.append((str(said.records[0].get("at")), plan, place))
     if not found:

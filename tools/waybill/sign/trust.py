@@ -51,6 +51,10 @@ class Anchor(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def identities(self) -> frozenset[str]:
+        """What tells it from others, whatever it is called: of its key, or of its subjects."""
+
     def objection(self, data: bytes, signature: Signature, at: datetime | None) -> str | None:
         """Why it is no good signature of this one, '' for that of somebody else; None: it is."""
 
@@ -64,6 +68,10 @@ class Key:
 
     def __str__(self) -> str:
         return f"{self.name} (key {keys.key_id(self.public)[:SHOWN]})"
+
+    @property
+    def identities(self) -> frozenset[str]:
+        return frozenset({keys.key_id(self.public)})
 
     def objection(self, data: bytes, signature: Signature, _: datetime | None) -> str | None:
         if keys.is_right(self.public, signature.value, data):
@@ -83,6 +91,10 @@ class Authority:
 
     def __str__(self) -> str:
         return f"{self.name} ({' or '.join(sorted(self.subjects))})"
+
+    @property
+    def identities(self) -> frozenset[str]:
+        return self.subjects
 
     def objection(self, data: bytes, signature: Signature, at: datetime | None) -> str | None:
         if not signature.chain:

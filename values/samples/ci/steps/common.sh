@@ -111,11 +111,12 @@ promoted() {
         secret WAYBILL_EVIDENCE_KEY
         key=(--key "$file")
     fi
-    rm -f "$report"
+    rm -rf "$report" "$out/applied-$env.xml" "$out/change-$env"
     # Whoever approves cannot be who applies: that is the pipeline, whoever has started this job.
-    waybill apply "$2" "${key[@]}" --by pipeline --why "${WAYBILL_RUN:-${BUILD_TAG:-by the pipeline}}" \
+    waybill apply "$2" --to "$env" "${key[@]}" --by pipeline --why "${WAYBILL_RUN:-${BUILD_TAG:-by the pipeline}}" \
         --markdown "$report" --junit "$out/applied-$env.xml" --pull-request "$out/change-$env" || code=$?
-    [ ! -e "$report" ] || "$steps/comment" "$report"
+    # What was moved is published in any case.
+    [ ! -e "$report" ] || "$steps/comment" "$report" || say "warning: the report could not be shown"
     [ $code = 0 ] || exit $code
     publish "$out/change-$env"
 }
