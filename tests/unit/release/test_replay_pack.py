@@ -86,5 +86,5 @@ def test_a_bundle_is_applied_to_the_environment_that_was_meant(
         "pack", "--plan", applied, "--model", "embed", "--key", outside.key, "--out", bundle
     )
     inside.run("sideload", bundle, "--to", "test")
-    told = inside.run("apply", bundle, "--to", "dev", code=2)
+    told = inside.run("apply", bundle, "--to", "dev", code=3)
     assert "no signed history" in told["message"]
