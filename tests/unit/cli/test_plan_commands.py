@@ -195,7 +195,7 @@ def test_looking_changes_nothing(run: Run, site: Site, words: tuple[str, ...]) -
 def test_freeze_is_overridden_with_a_reason_that_is_kept(run: Run, site: Site) -> None:
     site.policy(freeze=ALWAYS)
     run("promote", *SCOPE, code=6)
-    assert "error: test is frozen until " in run.said
+    assert "error: test is frozen by " in run.said
     assert "by always in values/policy.yaml:" in run.said
     run("promote", *SCOPE, "--override-freeze", "CVE", "--why", "leak")
     assert site.world.records("test")[0].why == "leak; freeze overridden: CVE"

@@ -168,7 +168,7 @@ TABLE = {
         lambda site: site.policy(freeze={"never": {**NEVER, "environments": ["test"]}}),
         lambda site: site.policy(freeze={"always": ALWAYS}),
         None,
-        ("in no window", ", by always"),
+        ("in no window", "by always, with no end in sight"),
     ),
     "hold": Row(
         {},

@@ -18,7 +18,7 @@ class Frozen(WaybillError):
     """The target is in a window of the policy that denies, or outside of all that allow."""
 
     sentence = "{environment} is frozen {until}"
-    hint = "wait until then; what cannot wait: --override-freeze REASON, which is kept"
+    hint = "wait for its end; what cannot wait: --override-freeze REASON, which is kept"
     exit_code = 6
     status = 403
 

@@ -10,14 +10,17 @@ the skip, an end as much later as the clocks skip, and what comes twice is the f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-_DAY = timedelta(days=1)
+_CHANGE = timedelta(hours=3)
+"""More than clocks change by at one time."""
+_LOOKS = 50
+"""Ends and openings that are followed to a moment at which nothing freezes."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,9 @@ class Window:
         return next(start for start in found if start.astimezone(UTC) > at)
 
     def _start(self, at: datetime) -> datetime | None:
-        """The last one up to `at`. One is sought from the day after, for near a change of clocks
+        """The last one up to `at`. One is sought from hours after, for near a change of clocks
         what is earlier on the wall may be later."""
-        after = (at.astimezone(UTC) + _DAY).astimezone(self.zone)
+        after = (at.astimezone(UTC) + _CHANGE).astimezone(self.zone)
         for start in CronSim(self.cron, after, reverse=True):
             if start.astimezone(UTC) <= at:
                 return start
@@ -95,28 +98,48 @@ class Window:
 
 @dataclass(frozen=True)
 class Freeze:
-    """Nothing is promoted until then: `window` denies it, or is the next one that allows it."""
+    """Nothing is promoted until then, when no window freezes: `window` is the last that denies
+    before, or the one that allows then. None: no such moment is near, and `window` freezes now."""
 
     window: Window
-    until: datetime
+    until: datetime | None
 
     def told(self, name: str = "") -> str:
         """For people; `name` is what they call the window, if not by its own."""
-        name, until = name or self.window.name, self.until.isoformat(timespec="minutes")
-        why = f"when {name} opens" if self.window.allows else f"by {name}"
-        return f"until {until}, {why}"
+        name, allows = name or self.window.name, self.window.allows
+        if self.until is None:
+            return f"{'outside of' if allows else 'by'} {name}, with no end in sight"
+        why = f"when {name} opens" if allows else f"by {name}"
+        return f"until {self.until.isoformat(timespec='minutes')}, {why}"
 
 
 def frozen(windows: Iterable[Window], at: datetime) -> Freeze | None:
-    """By the one that ends last of those that deny, or else the one that allows it first; None
-    where no window denies it, and one allows it or none is there to allow."""
+    """None where no window denies it, and one allows it or none is there to allow.
+
+    What denies may end while none allows, and what allows may open while one denies: so ends and
+    openings are followed to the first moment at which this would give None.
+    """
     known = list(windows)
-    ends = [Freeze(one, until) for one in known if not one.allows and (until := one.until(at))]
+    found = first = _change(known, at)
+    for _ in range(_LOOKS):
+        if found is None:
+            return None
+        following = _change(known, found[1])
+        if following is None:
+            return Freeze(*found)
+        found = following
+    return Freeze(first[0], None) if first else None
+
+
+def _change(known: Sequence[Window], at: datetime) -> tuple[Window, datetime] | None:
+    """Where something freezes at the time: which of those that deny ends last, or else which one
+    allows it first, and when."""
+    ends = [(one, until) for one in known if not one.allows and (until := one.until(at))]
     allowing = [one for one in known if one.allows]
     if ends or any(one.until(at) for one in allowing):
         return max(ends, key=_moment, default=None)
-    return min((Freeze(one, one.opens(at)) for one in allowing), key=_moment, default=None)
+    return min(((one, one.opens(at)) for one in allowing), key=_moment, default=None)
 
 
-def _moment(one: Freeze) -> float:
-    return one.until.timestamp()
+def _moment(change: tuple[Window, datetime]) -> float:
+    return change[1].timestamp()
