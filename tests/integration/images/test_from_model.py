@@ -127,6 +127,24 @@ def test_a_large_model_is_refused_with_the_reason(
     assert not (empty.folder / "docker").exists()
 
 
+def test_the_limit_is_the_projects_unless_the_command_says_another(
+    empty: Registry, bundle: Path, waybill: Waybill, tmp_path: Path
+) -> None:
+    environments = tmp_path / "values/environments.yaml"
+    environments.parent.mkdir()
+    environments.write_text("images: {modelLimit: 1kB}\nenvironments: {dev: {store: a}}\n")
+    name = ("--name", f"{empty.host}/models/set:v1", "--project", tmp_path)
+    ran = waybill("images", "from-model", bundle, *name, "--push")
+    assert (ran.code, "should hold 0.00 GB at most" in ran.err) == (3, True)
+    assert "images.modelLimit in values/environments.yaml" in ran.err
+    assert waybill("images", "from-model", bundle, *name, "--push", "--limit", "1GB").code == 0
+    environments.write_text("environments: {dev: {store: a}}\n")
+    assert waybill("images", "from-model", bundle, *name, "--push").code == 0
+    environments.write_text("images: {limit: 1kB}\nenvironments: {dev: {store: a}}\n")
+    ran = waybill("images", "from-model", bundle, *name, "--push")
+    assert (ran.code, "environments.yaml" in ran.err) == (2, True)
+
+
 def test_a_large_source_is_refused_before_it_is_read(folder: Path, waybill: Waybill) -> None:
     """And by default."""
     with (folder / "model.safetensors").open("ab") as stream:

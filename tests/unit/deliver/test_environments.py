@@ -71,6 +71,16 @@ environments:
     assert backend.url == "s3://models/dev"
 
 
+def test_what_an_image_may_hold_is_said_for_all(tmp_path: Path) -> None:
+    text = "environments: {dev: {store: a}}"
+    assert Environments.load(written(tmp_path, text)).model_limit is None
+    said = f"images: {{modelLimit: 2GB}}\n{text}"
+    assert Environments.load(written(tmp_path, said)).model_limit == 2 * 10**9
+    assert "images.modelLimit: 'much' is not a size" in refused(
+        tmp_path, f"images: {{modelLimit: much}}\n{text}"
+    )
+
+
 @pytest.mark.parametrize("store", ["stores/dev", "file:stores/dev", "./stores/dev"])
 def test_relative_store_lies_in_the_project(tmp_path: Path, store: str) -> None:
     text = f"environments: {{dev: {{store: '{store}'}}}}"

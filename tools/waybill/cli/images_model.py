@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from waybill.cli.arguments import Commands, size
+from waybill.cli.arguments import Commands, project, size
 from waybill.cli.images_arguments import (
     add_policy,
     add_registry_ca,
@@ -16,6 +16,7 @@ from waybill.cli.images_arguments import (
 )
 from waybill.cli.output import Console, Report, human
 from waybill.cli.sources import add_source, add_what, cargo_of
+from waybill.deliver.environments import FILE, Environments
 from waybill.deliver.images.choices import LIMIT, Form, command
 from waybill.errors import BadValue
 from waybill.source.reference import Place, Reference
@@ -46,9 +47,9 @@ def register(actions: Commands) -> None:
     model.add_argument(
         "--limit",
         type=size,
-        default=LIMIT,
         metavar="SIZE",
-        help=f"largest model that an image may hold (default: {LIMIT // 10**9}GB)",
+        help="largest model that an image may hold (default: images.modelLimit in "
+        f"environments.yaml, else {LIMIT // 10**9}GB)",
     )
     where = model.add_mutually_exclusive_group(required=True)
     where.add_argument("--push", action="store_true", help="send it to its registry")
@@ -69,9 +70,10 @@ def _from_model(args: argparse.Namespace, console: Console) -> Report:
         why = "runtimes take images alone: --form image"
         raise BadValue(what="--form", value=args.form, why=why)
     place, reference = Place.of_image(args.name)
-    cargo = _cargo(args, console)
+    limit = _limit(args)
+    cargo = _cargo(args, console, limit)
     with console.progress("read", 0) as advance:
-        model = made_of(cargo, str(reference), form, limit=args.limit, advance=advance)
+        model = made_of(cargo, str(reference), form, limit=limit, advance=advance)
     sent = _bring(args, model, place, console)
     (revision,) = cargo.revisions
     data = {
@@ -89,7 +91,16 @@ def _from_model(args: argparse.Namespace, console: Console) -> Report:
     return Report(text, data)
 
 
-def _cargo(args: argparse.Namespace, console: Console) -> Cargo:
+def _limit(args: argparse.Namespace) -> int:
+    """Of the flag, of the project where there is one, or ours. Raises BadFile."""
+    if args.limit is not None:
+        return int(args.limit)
+    there = (project(args) / FILE).is_file()
+    set_here = Environments.load(project(args)).model_limit if there else None
+    return LIMIT if set_here is None else set_here
+
+
+def _cargo(args: argparse.Namespace, console: Console, limit: int) -> Cargo:
     """One model. Raises BadValue for a bundle of another number, ModelTooLarge."""
     from waybill.bundle.cargo import BundleCargo
     from waybill.bundle.format import INDEX
@@ -98,7 +109,7 @@ def _cargo(args: argparse.Namespace, console: Console) -> Cargo:
 
     if not any(Path(one, INDEX).is_file() for one in args.what):
         # Before a byte is read: what is large takes hours.
-        look = lambda repo, size: require_small(repo, size, args.limit)  # noqa: E731
+        look = lambda repo, size: require_small(repo, size, limit)  # noqa: E731
         return cargo_of(args, console, look=look).trust(policy_of(args))
     bundle = Bundle.open([Path(one) for one in args.what])
     if len(bundle.index.revisions) != 1:

@@ -1,4 +1,7 @@
-"""values/environments.yaml: where each environment's store and cluster are, in promotion order."""
+"""values/environments.yaml: where each environment's store and cluster are, in promotion order.
+
+And what holds for all of them.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,20 @@ SCHEMA: dict[str, Any] = {
                 "title": "a name of at most 24 lower-case letters, digits and dashes",
             },
             "additionalProperties": _ENVIRONMENT,
-        }
+        },
+        "images": {
+            "description": "Images that are made of models, whatever they are for.",
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "modelLimit": _text(
+                    "a size such as 2TB or 500GiB",
+                    "Largest model that `waybill images from-model` puts into an image; 1GB where "
+                    "it is left out. --limit goes before it.",
+                    f"^{SIZE}$",
+                )
+            },
+        },
     },
 }
 """The schema of values/environments.schema.json (JSON Schema 2020-12)."""
@@ -139,10 +155,16 @@ class Environment:
 
 
 class Environments(Mapping[str, Environment]):
-    """All environments by name, in promotion order."""
+    """All environments by name, in promotion order.
 
-    def __init__(self, path: Path, known: Mapping[str, Environment]) -> None:
+    `model_limit`: bytes of a model that an image may hold, None where the file leaves it out.
+    """
+
+    def __init__(
+        self, path: Path, known: Mapping[str, Environment], model_limit: int | None = None
+    ) -> None:
         self.path = path
+        self.model_limit = model_limit
         self._known = dict(known)
 
     @classmethod
@@ -161,7 +183,8 @@ class Environments(Mapping[str, Environment]):
                 known[name] = _environment(name, given, root)
             except ValueError as error:
                 raise BadFile(path=path, why=f"environments.{name}: {error}") from error
-        return cls(path, known)
+        limit = value.get("images", {}).get("modelLimit")
+        return cls(path, known, parse_size(limit) if limit else None)
 
     def __getitem__(self, name: str) -> Environment:
         """Raises UnknownEnvironment."""

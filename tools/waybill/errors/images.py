@@ -110,7 +110,10 @@ class ModelTooLarge(WaybillError):
         "{model} has {size}, and an image should hold {limit} at most: every node would pull and "
         "unpack all of it before its first byte is read, twice the room, again after each change"
     )
-    hint = "sideload it into the store, which engines read from; or raise --limit"
+    hint = (
+        "sideload it into the store, which engines read from; or raise --limit, or images.modelLimit "
+        "in values/environments.yaml"
+    )
     exit_code = 3
 
 
