@@ -23,6 +23,7 @@ from waybill.cli.images_arguments import (
     reach_of,
     refuse,
 )
+from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted, human, printable, table
 from waybill.deliver import helm
 from waybill.deliver.images.choices import command
@@ -80,6 +81,7 @@ def register(actions: Commands) -> None:
         help="read the images' layers, too, and add the packages of Debian, Alpine and Python",
     )
     add_policy(bom)
+    add_key(bom)
     bom.set_defaults(run=_bom)
 
     verify = actions.add_parser(
@@ -175,10 +177,19 @@ def _said_of_chart(one: Restoring, *, dry: bool) -> str:
 
 
 def _bom(args: argparse.Namespace, console: Console) -> Report:
-    from waybill.deliver.images.bom import NAME, bom_of, rows, unread, with_packages
-    from waybill.deliver.images.load import write
+    from waybill.deliver.images.bom import (
+        NAME,
+        bom_of,
+        rows,
+        unread,
+        with_packages,
+        write_list,
+    )
     from waybill.deliver.images.packages import layers_size
 
+    if not args.out:
+        refuse(args, {"--key": "key"}, "what is written is signed: give --out FILE, too")
+    signer = signer_of(args, console)
     bundle = _bundle(args, console, NAME)
     data = bom_of(bundle)
     if args.packages:
@@ -187,10 +198,16 @@ def _bom(args: argparse.Namespace, console: Console) -> Report:
         for line in unread(data):
             console.note(f"warning: {printable(line)}")
     text = table(("what", "name", "licenses", "digest"), rows(data))
+    signature = None
     if args.out:
-        write(args.out, [data])
+        signature = write_list(args.out, data, signer)
         text = f"{args.out}: {counted(len(rows(data)), 'component')}; {digests.of(data)}"
-    told = {"digest": digests.of(data), "file": str(args.out) if args.out else None}
+        text += f"; {signature} is its signature by the key {signer.key_id}" if signer else ""
+    told = {
+        "digest": digests.of(data),
+        "file": str(args.out) if args.out else None,
+        "signature": str(signature) if signature else None,
+    }
     return Report(text, {**told, "bom": json.loads(data)})
 
 

@@ -111,8 +111,8 @@ class ModelTooLarge(WaybillError):
         "unpack all of it before its first byte is read, twice the room, again after each change"
     )
     hint = (
-        "sideload it into the store, which engines read from; or raise --limit, or images.modelLimit "
-        "in values/environments.yaml"
+        "sideload it into the store, which engines read from; or raise --limit, or "
+        "images.modelLimit in values/environments.yaml"
     )
     exit_code = 3
 

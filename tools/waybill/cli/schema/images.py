@@ -118,6 +118,7 @@ RESULTS: dict[str, Shape] = {
         "The list of all that is in a bundle.",
         digest=digest("Of the list."),
         file=maybe(TEXT, "Where it was written; null without --out."),
+        signature=maybe(TEXT, "The file with its signature; null without --key."),
         bom=anyhow("CycloneDX 1.6."),
     ),
     "images verify": either(

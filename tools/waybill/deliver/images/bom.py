@@ -8,17 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from waybill import digest as digests
 from waybill.bundle.format import Revision
 from waybill.bundle.media import Bundle
 from waybill.deliver.bom import Component, chart_of, container, hashed, listing
+from waybill.deliver.images.load import naming, write
 from waybill.deliver.images.packages import Packages
 from waybill.deliver.images.parts import small_file, stack_of
 from waybill.deliver.installer.charts import Chart
 from waybill.errors import BadFile, BomLeftOut
 from waybill.manifest import File, canonical
+from waybill.sign.keys import Signer
 from waybill.sign.statements import BOM, Statement
 from waybill.source.images import Image
 from waybill.source.reference import Reference
@@ -72,7 +75,7 @@ def _digests(data: bytes) -> dict[str, str]:
 def with_packages(data: bytes, bundle: Bundle, advance: Advance = no_progress) -> bytes:
     """The bundle's list, and within each image what databases in its layers name.
 
-    The signature is not of this list; whoever reads the same layers makes the same one.
+    The bundle's signature is not of this list; whoever reads the same layers makes the same one.
     Raises PartMissing, PartTruncated, ForeignPart, Corrupt.
     """
     listed, inside = json.loads(data), Packages(bundle, advance)
@@ -93,6 +96,26 @@ def _opened(image: Component, packages: list[Component], unread: list[str]) -> C
         "components": [{**one, "bom-ref": f"{ref}/{one['purl']}"} for one in packages],
         "properties": [*image.get("properties", ()), *told],
     }
+
+
+def write_list(path: Path, data: bytes, signer: Signer | None) -> Path | None:
+    """The list as a file, and beside it, with a key, its signature, whose file is returned.
+
+    The signature is what openssl makes of the list's bytes, as that of a bundle is; certificates
+    lie beside both. Raises ArchiveUnwritable.
+    """
+    signature = None
+    if signer:
+        # Before the list: one that is new is at no time beside an older signature.
+        signature, chain = (path.with_name(f"{path.name}.{kind}") for kind in ("sig", "crt"))
+        write(signature, [signer.sign(data)])
+        with naming(chain):
+            # Of an earlier run with another key.
+            chain.unlink(missing_ok=True)
+        if signer.chain:
+            write(chain, [signer.chain_pem])
+    write(path, [data])
+    return signature
 
 
 def unread(data: bytes) -> list[str]:
