@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from contextlib import suppress
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,6 +21,7 @@ from waybill.manifest import (
     File,
     Manifest,
     canonical,
+    from_json,
     git_blob_hasher,
     git_blob_id,
     provenance,
@@ -290,3 +292,52 @@ def test_bytes_that_are_not_the_canonical_manifest_are_refused(data: bytes) -> N
 def test_a_manifest_with_a_path_that_escapes_is_refused_by_that_name() -> None:
     with pytest.raises(UnsafePath, match=r"'\.\./x' in the manifest is refused"):
         Manifest.parse(with_layer(annotations={FILEPATH: "../x"}), "there")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "1e400",
+            "-1e400",
+            "NaN",
+            "Infinity",
+            str(2**53 + 1),
+            str(-(2**60)),
+            "9" * 400,
+            "9" * 5000,
+        ),
+        *(r'"\ud800"', r'"\udfff x"', r'{"\ud800": 1}', r'["\udc00\ud800"]'),
+        *("", "[", "{'a': 1}", "[" * 100_000),
+    ],
+)
+def test_what_canonical_json_cannot_say_is_not_read(text: str) -> None:
+    for data in (text, text.encode()):
+        with pytest.raises((ValueError, RecursionError)) as caught:
+            from_json(data)
+        assert len(str(caught.value)) < 200
+        str(caught.value).encode()
+
+
+def test_surrogates_that_stand_there_as_bytes_are_not_read() -> None:
+    with pytest.raises(ValueError, match="half of a surrogate pair"):
+        from_json(b'"\xed\xa0\x80"')
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
+    )
+)
+def test_what_is_read_can_be_said_again(value: Any) -> None:
+    try:
+        found = from_json(json.dumps(value))
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            canonical(value)
+        return
+    said = canonical(found)
+    assert from_json(said) == found
+    with suppress(ValueError):
+        assert canonical(value) == said

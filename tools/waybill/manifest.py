@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -41,12 +42,42 @@ _DOCS = re.compile(r"(^|/)(README|LICENSE|NOTICE|USE_POLICY)[^/]*$|\.(md|pdf|txt
 _MALFORMED = (
     ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, BadValue
 )  # fmt: skip
+_LARGEST = 2**53 - 1
+"""Of the whole numbers that each fit into a double (RFC 7493)."""
+_SHOWN = 30
 _SEGMENT = re.compile(r"[^\x00-\x1f\x7f/\\]+")
 
 
 def canonical(value: object) -> bytes:
     """Canonical JSON, RFC 8785."""
     return rfc8785.dumps(value)  # type: ignore[arg-type]
+
+
+def from_json(data: bytes | str) -> Any:
+    """JSON that canonical JSON can say, too. Raises RecursionError, and ValueError also for whole
+    numbers and floats that others read as something else, and for halves of surrogate pairs."""
+    value = json.loads(data, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # Its own error would show the whole text.
+        raise ValueError("it holds half of a surrogate pair, which is no character") from None
+    return value
+
+
+def _whole(text: str) -> float:
+    if abs(value := int(text)) <= _LARGEST:
+        return value
+    # So a float of that size is written.
+    if isfinite(found := float(text)) and canonical(found) == text.encode():
+        return found
+    raise ValueError(f"{text[:_SHOWN]} is a larger whole number than every reader keeps")
+
+
+def _finite(text: str) -> float:
+    if not isfinite(value := float(text)):
+        raise ValueError(f"{text[:_SHOWN]} is no number that JSON knows")
+    return value
 
 
 def safe_path(path: str, where: str) -> str:

@@ -7,7 +7,6 @@ An inventory is what crosses the gap backwards where anything may: a list of dig
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from waybill.bundle.media import Bundle
 from waybill.bundle.schema import COUNT, DIGEST, GIT_OID, closed
 from waybill.digest import CHUNK, Digest
 from waybill.errors import BadFile, SourceChanged
-from waybill.manifest import File, canonical
+from waybill.manifest import File, canonical, from_json
 from waybill.source.base import Source, SourceFile
 from waybill.store.audit import inventory
 from waybill.store.base import Advance, no_progress
@@ -81,7 +80,7 @@ class Base:
     def load(cls, path: Path) -> Base:
         """An inventory. Raises BadFile."""
         try:
-            value = json.loads(path.read_bytes())
+            value = from_json(path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
             raise BadFile(path=path, why=f"it is no inventory ({error})") from error
         if wrong := best_match(Draft202012Validator(SCHEMA).iter_errors(value)):

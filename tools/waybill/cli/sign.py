@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted
 from waybill.cli.store import split_revision
 from waybill.errors import BadFile, BadValue
-from waybill.manifest import statement
+from waybill.manifest import from_json, statement
 from waybill.sign import oms
 from waybill.sign.keys import Signer
 from waybill.source.directory import DirectorySource
@@ -77,7 +76,7 @@ def _signed(what: str, store: Store, signer: Signer, **facts: Any) -> Report:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return from_json(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise BadFile(path=path, why=f"it is no JSON ({error})") from error
 

@@ -94,6 +94,12 @@ def write(path: Path, text: str, was: str | None = None) -> None:
     `was` is the text that this one was made from. Raises BadFile, and EditedMeanwhile where
     another one is there by now.
     """
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        # A name or a reason that was given in another encoding, or half of a surrogate pair.
+        bad = ascii(text[error.start])
+        raise BadFile(path=path, why=f"it would hold {bad}, which is no character") from error
     path = path.resolve()
     draft = path.with_name(f".{path.name}.new")
     try:
@@ -101,10 +107,10 @@ def write(path: Path, text: str, was: str | None = None) -> None:
         with locks.held(path.with_name(f".{path.name}.lock"), wait=True):
             if was not in (None, read(path)):
                 raise EditedMeanwhile(path=path)
-            with draft.open("w", encoding="utf-8", newline="") as stream:
+            with draft.open("wb") as stream:
                 if path.exists():
                     shutil.copymode(path, draft)
-                stream.write(text)
+                stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
             draft.replace(path)

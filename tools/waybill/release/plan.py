@@ -27,7 +27,7 @@ from waybill.deliver import values
 from waybill.deliver.environments import Environment
 from waybill.digest import Digest
 from waybill.errors import BadFile, PlanOutdated
-from waybill.manifest import PROVENANCE, canonical
+from waybill.manifest import PROVENANCE, canonical, from_json
 from waybill.release import evidence
 from waybill.release.gates.stores import licenses_of
 from waybill.release.plan_schema import SCHEMA
@@ -101,20 +101,20 @@ class Plan:
     def kept(cls, store: Store, digest: str) -> Plan:
         """As the store of its target keeps it. Raises BadFile, BadValue, BlobMissing, Corrupt."""
         try:
-            agreed = json.loads(store.read(digests.parse(digest)))
+            agreed = from_json(store.read(digests.parse(digest)))
         except (ValueError, RecursionError) as error:
-            raise BadFile(path=digest, why="it is not JSON") from error
+            raise BadFile(path=digest, why=f"it is not JSON that can be used ({error})") from error
         return cls.of(agreed, digest)
 
     @classmethod
     def load(cls, path: Path) -> Plan:
         """Raises BadFile, also when somebody has edited it."""
         try:
-            value = json.loads(path.read_bytes())
+            value = from_json(path.read_bytes())
         except OSError as error:
             raise BadFile(path=path, why=error.strerror or str(error)) from error
         except (ValueError, RecursionError) as error:
-            raise BadFile(path=path, why="it is not JSON") from error
+            raise BadFile(path=path, why=f"it is not JSON that can be used ({error})") from error
         _check_shape(value, SCHEMA, path)
         signatures = {model: canonical(one) for model, one in value.get("signatures", {}).items()}
         plan = cls(value["plan"], value["outlook"], signatures)

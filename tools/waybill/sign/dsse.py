@@ -10,7 +10,6 @@ kind of document is never good for another. A key id is a hint and decides nothi
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from cryptography import x509
 
 from waybill.errors import BadFile
-from waybill.manifest import STATEMENT_TYPE, canonical
+from waybill.manifest import STATEMENT_TYPE, canonical, from_json
 from waybill.sign import certificates
 from waybill.sign.keys import Signer
 
@@ -64,7 +63,7 @@ class Envelope:
     def parse(cls, data: bytes, where: str) -> Envelope:
         """Raises BadFile for what is no envelope of an in-toto statement."""
         try:
-            value = json.loads(data)
+            value = from_json(data)
             if value["payloadType"] != STATEMENT_TYPE:
                 raise ValueError(f"it holds {value['payloadType']}")
             signatures = tuple(Signature.from_json(one) for one in value["signatures"])

@@ -6,7 +6,6 @@ materials (CycloneDX 1.6, an ML-BOM). They name no time, so the same packing say
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from typing import Any
 from waybill import digest as digests
 from waybill.digest import Digest
 from waybill.errors import BadFile
-from waybill.manifest import STATEMENT, File, Manifest, statement
+from waybill.manifest import STATEMENT, File, Manifest, from_json, statement
 
 LICENSE = "https://waybill.dev/license/v1"
 BOM = "https://cyclonedx.org/bom"
@@ -51,7 +50,7 @@ class Statement:
     def parse(cls, data: bytes, where: str) -> Statement:
         """Raises BadFile for what is no in-toto statement."""
         try:
-            value = json.loads(data)
+            value = from_json(data)
             if value["_type"] != STATEMENT:
                 raise ValueError(f"its type is {value['_type']}")
             subjects = [digests.from_hex(one["digest"]["sha256"]) for one in value["subject"]]

@@ -15,6 +15,7 @@ import httpx2
 from waybill import digest as digests
 from waybill.digest import Digest
 from waybill.errors import Corrupt, SourceRefused, SourceUnreachable
+from waybill.manifest import from_json
 from waybill.source.credentials import basic
 from waybill.source.docker_config import CHECK, Login, login_for
 from waybill.source.reach import Reach
@@ -34,9 +35,9 @@ _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 def manifest_value(data: bytes) -> Mapping[str, Any]:
     """What a manifest, or an index, says. Raises ValueError, which says what it is not."""
     try:
-        value = json.loads(data)
+        value = from_json(data)
     except (ValueError, RecursionError) as error:
-        raise ValueError("its manifest is no JSON") from error
+        raise ValueError("its manifest is no JSON that can be used") from error
     if not isinstance(value, dict):
         raise ValueError("its manifest is no map")
     return value

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 
 from waybill.digest import Digest
-from waybill.manifest import canonical
+from waybill.manifest import canonical, from_json
 from waybill.store import layout
 from waybill.store.layout import Ref, RepoId
 
@@ -48,7 +47,7 @@ class Record:
 
     @classmethod
     def parse(cls, data: bytes) -> Record:
-        value = json.loads(data)
+        value = from_json(data)
         return cls(**{**value, "evidence": tuple(value["evidence"])})
 
 

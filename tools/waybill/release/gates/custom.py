@@ -15,6 +15,7 @@ from typing import Any
 
 from waybill.deliver.redaction import redacted
 from waybill.errors import GateBroken
+from waybill.manifest import from_json
 from waybill.release.gates.case import Case, Finding, Result
 from waybill.release.policy import Command
 from waybill.sign.keys import without_passphrase
@@ -28,10 +29,10 @@ def run(case: Case, name: str, command: Command) -> Finding:
     said = {"schemaVersion": 1, "gate": name, "digest": case.digest, "plan": case.document}
     answer = _answer(case, name, command, json.dumps(said))
     try:
-        value = json.loads(answer)
+        value = from_json(answer)
         result, reason = Result(value["result"]), " ".join(str(value["reason"]).split())
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _broken(name, command, f"it printed {_shown(answer)!r}") from error
+        raise _broken(name, command, f"it printed {_shown(answer)!r} ({error})") from error
     if result is Result.ERROR:
         raise _broken(name, command, _shown(reason))
     return Finding(result, _shown(reason), case.rule("gates", name))
