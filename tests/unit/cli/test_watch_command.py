@@ -12,6 +12,7 @@ from tests.unit.release.world import new_world
 from waybill.cli import watch
 from waybill.deliver.helm import Helm
 from waybill.deliver.metrics import Seen
+from waybill.errors import WaybillError
 from waybill.release.follow import Follower, Outcome
 
 NEW, OLD = "a" * 40, "b" * 40
@@ -27,11 +28,13 @@ def told(tmp_path: Path, waybill: Waybill, monkeypatch: pytest.MonkeyPatch) -> A
     release = (world["dev"], Helm(Path("chart"), "w", "ns"))
     monkeypatch.setattr(watch, "release_of", lambda _: release)
 
-    def tell(outcome: Outcome, *flags: str) -> tuple[Any, Follower]:
+    def tell(outcome: Outcome | WaybillError, *flags: str) -> tuple[Any, Follower]:
         seen: list[Follower] = []
 
         def run(follower: Follower, *_: object) -> Outcome:
             seen.append(follower)
+            if isinstance(outcome, WaybillError):
+                raise outcome
             return outcome
 
         monkeypatch.setattr(Follower, "run", run)

@@ -73,7 +73,7 @@ def test_plan_is_applied_and_named_by_records_and_store(site: Site) -> None:
     site.policy()
     embed(site)
     plan = saved(site)
-    copied = apply.carry_out(site.take(plan, why="better"))
+    copied = apply.carry_out(site.take(plan, why="better")).copied
     world = site.world
     assert [one.blobs for one in copied] == [2, 2]
     for model, repo in (("chat", REPO), ("embed", OTHER)):

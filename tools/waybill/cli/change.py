@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from waybill import digest as digests
-from waybill.cli.output import plain
+from waybill.cli import arguments
+from waybill.cli.output import Console, plain
 from waybill.deliver import pins, values
 from waybill.deliver.environments import Environment
 from waybill.deliver.pins import Pin, Pins
@@ -22,8 +23,37 @@ def add_pull_request(parser: argparse.ArgumentParser) -> None:
         "--pull-request",
         type=Path,
         metavar="DIR",
-        help="write branch, title, commit and body.md of a change there",
+        help="write branch, title, commit and body.md of a change there (default: waybill/ in the "
+        "folder of the git repository, once something has moved)",
     )
+
+
+def leave(args: argparse.Namespace, console: Console, change: Change) -> None:
+    """Where `--pull-request` says; else beside git's own drafts, which are in nobody's way."""
+    folder = args.pull_request or _in_git(arguments.project(args))
+    if folder is None:
+        return
+    try:
+        change.write(folder)
+    except WaybillError as error:
+        # What was done has to be told, and an error even more.
+        console.note(f"warning: {error}")
+    else:
+        console.note(f"branch, title, commit and body.md of the change are in {folder}")
+
+
+def _in_git(project: Path) -> Path | None:
+    """`waybill/` in the folder of the repository or worktree (gitrepository-layout(5))."""
+    project = project.resolve()
+    for place in (project, *project.parents):
+        git = place / ".git"
+        with suppress(OSError):
+            if git.is_file():
+                named = git.read_text(errors="replace").removeprefix("gitdir:").strip()
+                git = place / named
+            if git.is_dir():
+                return git / "waybill"
+    return None
 
 
 @dataclass(frozen=True)
@@ -61,29 +91,21 @@ def of_rollback(step: Move, why: str) -> Change:
 
 @contextmanager
 def of_rollout(
-    environment: Environment,
-    folder: Path | None,
-    said: Sequence[str],
-    note: Callable[[str], None],
+    args: argparse.Namespace, console: Console, environment: Environment, said: Sequence[str]
 ) -> Iterator[None]:
     """Write what changed in the pins meanwhile, however it ends, and nothing where they stay.
 
-    `said` is what came of it, once this ends. What cannot be written then is noted: what was done
-    has to be told, and an error even more.
+    `said` is what came of it, once this ends.
     """
-    if folder is None:
-        yield
-        return
     before = pins.load(environment.pins_path)
     try:
         yield
     finally:
-        try:
+        after = before
+        with suppress(WaybillError):
             after = pins.load(environment.pins_path)
-            if after != before:
-                _rolled_out(environment.name, before, after, said).write(folder)
-        except WaybillError as error:
-            note(f"warning: {error}")
+        if after != before:
+            leave(args, console, _rolled_out(environment.name, before, after, said))
 
 
 def _rolled_out(where: str, before: Pins, after: Pins, said: Sequence[str]) -> Change:

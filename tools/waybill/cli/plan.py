@@ -80,7 +80,7 @@ def _plan(args: argparse.Namespace, console: Console) -> Report:
     plan = reports.seen(args, judged, args.rate)
     if args.out:
         plan.write(args.out)
-    reports.write(args, plan)
+    reports.write(args, reports.of_plan(plan))
     code = _exit_code(judged) if args.detailed_exitcode else 0
     return Report(_text(plan), plan.as_json(), code)
 

@@ -9,8 +9,8 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-from xml.etree import ElementTree
 
+from waybill.cli import junit
 from waybill.cli.change import Change
 from waybill.cli.output import human, plain
 from waybill.digest import short_commit
@@ -20,8 +20,6 @@ from waybill.release.plan import Plan
 _MARKS = {Result.PASS: "✅", Result.FAIL: "❌", Result.SKIP: "➖", Result.ERROR: "⚠️"}  # noqa: RUF001
 _KINDS = {Result.FAIL: "failure", Result.ERROR: "error", Result.SKIP: "skipped"}
 """What JUnit calls them."""
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff￾￿]")
-"""What XML cannot hold."""
 _LINES = 400
 """Lines of the rendered difference that fit into a comment of any forge."""
 
@@ -186,39 +184,24 @@ def moves(plan: Plan) -> list[str]:
     return told
 
 
-def junit(plan: Plan, failure: str = "") -> str:
+def test_cases(plan: Plan, failure: str = "") -> str:
     """A test suite: each gate is a case, by the model that it looks at.
 
     `failure` is why the promotion ended though every gate let it through.
     """
-    found = verdicts(plan)
-    if failure:
-        found.append(Verdict("promotion", None, Result.ERROR, failure, denies=True))
-    counts = {
-        "tests": len(found),
-        "failures": sum(_told(one) is Result.FAIL for one in found),
-        "errors": sum(_told(one) is Result.ERROR for one in found),
-        "skipped": sum(_told(one) is Result.SKIP for one in found),
-    }
     name = f"waybill.{plan.source}.{plan.target}"
-    told = {key: str(count) for key, count in counts.items()}
-    facts = {"name": name, "timestamp": plan.outlook["at"], **told}
-    suite = ElementTree.Element("testsuite", facts)
-    for one in found:
-        _case(suite, name, one)
-    text = ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
-    return _UNPRINTABLE.sub("?", text) + "\n"
+    found = [_case(name, one) for one in verdicts(plan)]
+    if failure:
+        found.append(junit.Case(name, "promotion", "error", failure))
+    return junit.suite(name, plan.outlook["at"], found)
 
 
-def _case(suite: ElementTree.Element, name: str, one: Verdict) -> None:
+def _case(name: str, one: Verdict) -> junit.Case:
     of = f"{name}.{one.model}" if one.model else name
+    kind = _KINDS.get(_told(one), "")
+    text = f"{one.reason} ({one.place})" if kind in ("failure", "error") else None
     place = {"file": one.file, "line": str(one.line)} if one.file and one.line else {}
-    facts = {"classname": of, "name": one.gate, **place}
-    case = ElementTree.SubElement(suite, "testcase", facts)
-    kind = _KINDS.get(_told(one))
-    if kind:
-        told = ElementTree.SubElement(case, kind, message=one.reason)
-        told.text = f"{one.reason} ({one.place})" if kind != "skipped" else None
+    return junit.Case(of, one.gate, kind, one.reason, text, place)
 
 
 def pull_request(plan: Plan, outcome: str = "") -> Change:

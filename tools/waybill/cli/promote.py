@@ -15,10 +15,12 @@ from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, human
 from waybill.cli.plan import add_scope
 from waybill.cli.release import move_json, told
+from waybill.cli.reports import Telling
 from waybill.deliver.environments import Environments
 from waybill.errors import BadValue, Declined
 from waybill.release import apply
 from waybill.release.apply import Application, Person
+from waybill.release.gates.case import Verdict
 from waybill.release.plan import Plan
 from waybill.store.sync import Copied
 
@@ -80,12 +82,12 @@ def _promote(args: argparse.Namespace, console: Console) -> Report:
     if application.begun and application.changes:
         digest = digests.short(application.plan.digest)
         console.note(f"going on with the plan {digest} of {application.plan.by}, which was begun")
-    with reports.told(args, console, application):
+    with reports.told(args, console, application) as telling:
         if not args.dry_run and application.allowed().changes and not args.yes:
             what = "\n".join(plan_report.moves(application.plan))
             if not console.confirm(f"{what}\npromote? [y/N] "):
                 raise Declined()
-        return _carried_out(args, console, application)
+        return _carried_out(args, console, application, telling)
 
 
 def _apply(args: argparse.Namespace, console: Console) -> Report:
@@ -95,15 +97,16 @@ def _apply(args: argparse.Namespace, console: Console) -> Report:
     if args.to not in (None, plan.target):
         why = f"the plan is one to {plan.target}"
         raise BadValue(what="--to", value=args.to, why=why)
-    application = apply.take(
-        Environments.load(arguments.project(args)),
-        plan,
-        str(args.plan),
-        _person(args, console),
-        single_writer=args.single_writer,
-    )
-    with reports.told(args, console, application):
-        return _carried_out(args, console, application)
+    with reports.fitting(args, console, plan):
+        application = apply.take(
+            Environments.load(arguments.project(args)),
+            plan,
+            str(args.plan),
+            _person(args, console),
+            single_writer=args.single_writer,
+        )
+    with reports.told(args, console, application) as telling:
+        return _carried_out(args, console, application, telling)
 
 
 def _replay(args: argparse.Namespace, console: Console) -> Report:
@@ -121,11 +124,12 @@ def _replay(args: argparse.Namespace, console: Console) -> Report:
         to=args.to,
         single_writer=args.single_writer,
     )
-    with reports.told(args, console, found):
-        found.allowed()
+    with reports.told(args, console, found) as telling:
+        verdicts: Sequence[Verdict] = found.allowed().verdicts
         parted = [each.model for each in found.moves if not found.goes_on(each)]
         if not args.dry_run:
-            replay.carry_out(found)
+            verdicts = replay.carry_out(found)
+            telling.judged(verdicts)
     rows = [told(each, dry=args.dry_run) for each in found.moves]
     rows += [f"  {model}: its history here has gone another way before" for model in parted]
     data = {
@@ -136,22 +140,27 @@ def _replay(args: argparse.Namespace, console: Console) -> Report:
         "models": [move_json(each) for each in found.moves],
         "parted": parted,
         "signedBy": {model: list(one.signers) for model, one in found.arrived.items()},
-        "gates": [one.as_json() for one in found.verdicts],
+        "gates": [one.as_json() for one in verdicts],
     }
     return Report("\n".join(rows), data)
 
 
-def _carried_out(args: argparse.Namespace, console: Console, what: Application) -> Report:
-    what.allowed()
+def _carried_out(
+    args: argparse.Namespace, console: Console, what: Application, telling: Telling
+) -> Report:
+    verdicts = what.allowed().verdicts
     if args.dry_run:
-        return _report(what, None)
+        return _report(what, verdicts, None)
     planned = what.plan
     with console.progress(f"{planned.source} → {planned.target}", what.promotion.bytes) as advance:
-        copied = apply.carry_out(what, paced(args, advance))
-    return _report(what, copied)
+        applied = apply.carry_out(what, paced(args, advance))
+    telling.judged(applied.verdicts)
+    return _report(what, applied.verdicts, applied.copied)
 
 
-def _report(what: Application, copied: Sequence[Copied] | None) -> Report:
+def _report(
+    what: Application, verdicts: Sequence[Verdict], copied: Sequence[Copied] | None
+) -> Report:
     dry = copied is None
     rows: list[str] = []
     found: list[dict[str, Any]] = []
@@ -171,6 +180,6 @@ def _report(what: Application, copied: Sequence[Copied] | None) -> Report:
         "to": what.plan.target,
         "plan": what.plan.digest,
         "models": found,
-        "gates": [one.as_json() for one in what.verdicts],
+        "gates": [one.as_json() for one in verdicts],
     }
     return Report("\n".join(rows), data)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from waybill.cli import change
+from waybill.cli import change, junit
 from waybill.cli.arguments import Commands, add_single_writer, project, whoami, words
 from waybill.cli.attest import add_smoke, evaluated, exactly
 from waybill.cli.install import add_release, release_of
 from waybill.cli.keys import add_key, signer_of
-from waybill.cli.output import DENIED, Console, Report
+from waybill.cli.output import DENIED, Console, Report, plain
+from waybill.cli.reports import Texts, add_files, ending, why_ended
 from waybill.deliver import pins
 from waybill.deliver.cluster import Cluster
 from waybill.deliver.environments import Environment, Environments
@@ -22,7 +24,8 @@ from waybill.errors import NothingPinned
 from waybill.release import attest, follow, hold, steps
 from waybill.release.follow import Follower
 from waybill.sign.keys import Signer
-from waybill.sign.predicates import Outcome
+from waybill.sign.predicates import Outcome, stamp
+from waybill.sign.trust import now
 
 EVALUATION = "smoke"
 """What policies call the evaluation."""
@@ -58,6 +61,7 @@ def register(commands: Commands) -> None:
         "--by", default=whoami(), type=words, help="who decides (default: the user)"
     )
     add_smoke(parser, "first ask each revision there, by its own name: the gateway's address")
+    add_files(parser, "what became of each model")
     change.add_pull_request(parser)
     add_key(parser)
     add_single_writer(parser)
@@ -80,8 +84,9 @@ def _watch(args: argparse.Namespace, console: Console) -> Report:
         raise NothingPinned(environment=environment.name)
     held = hold.puts_hold(Environments.load(project(args)))
     lines: list[str] = []
-    told = []
-    with change.of_rollout(environment, args.pull_request, lines, console.note):
+    told: list[dict[str, Any]] = []
+    texts = partial(_texts, environment, lines, told)
+    with change.of_rollout(args, console, environment, lines), ending(args, console, texts):
         for model in models:
             follower = Follower(environment, release, cluster, model, console.note, args.by, held)
             follower = replace(follower, single_writer=args.single_writer)
@@ -95,6 +100,26 @@ def _watch(args: argparse.Namespace, console: Console) -> Report:
                 follow.attest(follower, outcome, signer)
     bad = any(each["why"] for each in told)
     return Report("\n".join(lines), {"models": told}, DENIED if bad else 0)
+
+
+def _texts(
+    environment: Environment,
+    lines: Sequence[str],
+    told: Sequence[Mapping[str, Any]],
+    error: BaseException | None,
+) -> Texts:
+    """How far it came."""
+    stopped = why_ended(error) if error else ""
+    name = f"waybill.watch.{environment.name}"
+    cases = [
+        junit.Case(name, each["model"], "failure" if each["why"] else "", each["why"])
+        for each in told
+    ]
+    cases += [junit.Case(name, "watch", "error", stopped)] if stopped else []
+    said = [*lines, *([f"stopped: {stopped}"] if stopped else [])]
+    title = f"## Rollout in {plain(environment.name)}"
+    report = "\n".join([title, "", *(f"- {plain(line)}" for line in said)]).rstrip() + "\n"
+    return Texts(report, junit.suite(name, stamp(now()), cases))
 
 
 def _served(environment: Environment, release: Helm) -> list[str]:

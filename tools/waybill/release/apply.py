@@ -23,7 +23,7 @@ from waybill.manifest import STATEMENT_TYPE, statement_of
 from waybill.release import gates, move, plan, promote
 from waybill.release.evidence import names_of
 from waybill.release.gates import grounds
-from waybill.release.gates.case import Case, Verdict
+from waybill.release.gates.case import Case, Result, Verdict
 from waybill.release.move import Reason
 from waybill.release.plan import PLAN_TYPE, Plan
 from waybill.release.policy import Policy
@@ -75,7 +75,9 @@ class Judged:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        return gates.judge(self.case)
+        """What was begun is finished: no gate denies it any more, and each still says its word."""
+        found = gates.judge(self.case)
+        return [_overruled(one) for one in found] if self.changes and self.begun else found
 
     @property
     def changes(self) -> bool:
@@ -87,13 +89,25 @@ class Judged:
         return any(plan.done(step, self.plan) for step in self.promotion.steps)
 
     def allowed(self) -> Self:
-        """Itself; what was begun is finished, whatever gates say by now.
-
-        Raises PromotionDenied, Frozen.
-        """
-        if self.changes and not self.begun:
+        """Itself. Raises PromotionDenied, Frozen."""
+        if self.changes:
             gates.require(self.case, self.verdicts)
         return self
+
+
+def _overruled(one: Verdict) -> Verdict:
+    if not one.denies:
+        return one
+    reason = f"begun when it was allowed, and finished; by now: {one.reason}"
+    return replace(one, result=Result.SKIP, denies=False, reason=reason)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What came of a plan: the `verdicts` of the last look at it, and what was copied, by step."""
+
+    verdicts: Sequence[Verdict]
+    copied: Sequence[Copied]
 
 
 @dataclass(frozen=True)
@@ -231,8 +245,8 @@ def said_by(
     return found
 
 
-def carry_out(application: Application, advance: Advance = no_progress) -> list[Copied]:
-    """What was copied, by step.
+def carry_out(application: Application, advance: Advance = no_progress) -> Applied:
+    """What the plan says, and no more.
 
     Raises PromotionDenied and Frozen before the first byte or after the last one; PlanOutdated,
     BlobMissing and Corrupt before any move; RefMoved when somebody else was first.
@@ -251,7 +265,7 @@ def carry_out(application: Application, advance: Advance = no_progress) -> list[
         )
         moves = [step.move for step in promotion.steps]
         move.carry_out(moves, reason, _said(application))
-    return copied
+    return Applied(application.verdicts, copied)
 
 
 def _said(application: Application) -> dict[str, Statements]:

@@ -21,13 +21,12 @@ from typing import Any
 from waybill import digest as digests
 from waybill.bundle.format import Index
 from waybill.deliver.environments import Environment, Environments
-from waybill.digest import Digest
 from waybill.errors import BrokenHistory, NotApplied, NothingToReplay, Superseded
 from waybill.manifest import canonical, statement_of
 from waybill.release import move
 from waybill.release.apply import FRESH, Judged, Person, said_by
 from waybill.release.evidence import Evidence, gather
-from waybill.release.gates.case import Case
+from waybill.release.gates.case import Case, Verdict
 from waybill.release.move import Move, Reason
 from waybill.release.plan import PLAN_TYPE, Plan
 from waybill.release.policy import Policy
@@ -296,8 +295,8 @@ def _is_past(
     )
 
 
-def carry_out(replay: Replay) -> list[Digest]:
-    """Move what is to be moved; the digests of the records that the refs hold then, by step.
+def carry_out(replay: Replay) -> Sequence[Verdict]:
+    """Move what is to be moved; the verdicts of the last look at it.
 
     Raises PromotionDenied and Frozen before anything is written, RefMoved, BeingPruned.
     """
@@ -307,8 +306,7 @@ def carry_out(replay: Replay) -> list[Digest]:
     if replay.changes:
         moves = [_adopting(replay, each) for each in replay.moves]
         move.carry_out(moves, _reason(replay), _said(replay))
-    heads = (each.store.head(each.repo, each.ref) for each in replay.moves)
-    return [head.digest for head in heads if head]
+    return replay.verdicts
 
 
 def _said(replay: Replay) -> dict[str, Statements]:
