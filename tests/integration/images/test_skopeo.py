@@ -13,6 +13,7 @@ from tests.integration.source.registry import Registry
 from tests.services import needs
 from tests.unit.bundle.test_readme import command_lines, shell
 from waybill.bundle.media import Bundle
+from waybill.deliver.images.blobs import Blobs
 from waybill.deliver.images.load import archive_of, write
 
 
@@ -44,7 +45,7 @@ def test_the_readmes_commands_bring_an_image_into_a_registry(
 def test_the_stream_is_read_as_podman_and_docker_read_it(
     kind: str, save: Save, tmp_path: Path
 ) -> None:
-    write(tmp_path / "a.tar", archive_of(Bundle.open([save()]), None).chunks())
+    write(tmp_path / "a.tar", archive_of(Blobs(Bundle.open([save()])), None).chunks())
     for name, image in IMAGES.items():
         found = json.loads(skopeo("inspect", "--config", f"{kind}:{tmp_path}/a.tar:{name}"))
         config = json.loads(image.blobs[json.loads(image.manifest)["config"]["digest"]])

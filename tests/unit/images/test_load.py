@@ -15,6 +15,7 @@ from tests.unit.bundle.bundles import flip
 from tests.unit.cli.conftest import Waybill
 from tests.unit.images.conftest import BASE, DATABASE, HUB, IMAGES, blobs_of
 from waybill.bundle.media import Bundle
+from waybill.deliver.images.blobs import Blobs
 from waybill.deliver.images.choices import command
 from waybill.deliver.images.load import archive_of, pipe, write
 from waybill.digest import Digest
@@ -34,7 +35,7 @@ from waybill.source.reference import Place, Reference
 
 def streamed(bundle: Path, place: str | None = None) -> dict[str, bytes]:
     """The members of the archive as GNU tar reads them, and Python."""
-    wanted = archive_of(Bundle.open([bundle]), Place.parse(place) if place else None)
+    wanted = archive_of(Blobs(Bundle.open([bundle])), Place.parse(place) if place else None)
     data = b"".join(wanted.chunks())
     listed = subprocess.run(["tar", "-tf", "-"], input=data, capture_output=True, check=True)
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
@@ -68,7 +69,7 @@ def test_names_are_those_that_pods_ask_for_in_a_mirror(saved: Path) -> None:
 
 
 def test_what_is_streamed_can_be_saved_again(saved: Path, tmp_path: Path) -> None:
-    wanted = archive_of(Bundle.open([saved]), None)
+    wanted = archive_of(Blobs(Bundle.open([saved])), None)
     (tmp_path / "again.tar").write_bytes(b"".join(wanted.chunks()))
     images = ArchiveImages([tmp_path / "again.tar"])
     for name, built in IMAGES.items():
@@ -93,7 +94,7 @@ def test_a_program_that_fails_says_why() -> None:
 def test_damage_ends_the_program_before_it_has_all(saved: Path, tmp_path: Path) -> None:
     (place, *_) = Bundle.open([saved]).index.places[Digest(digest_of(BASE))]
     flip(saved / place[0].name, place[1].at + 600)
-    wanted = archive_of(Bundle.open([saved]), None)
+    wanted = archive_of(Blobs(Bundle.open([saved])), None)
     done = tmp_path / "done"
     with pytest.raises(Corrupt):
         pipe(["sh", "-c", f"cat >/dev/null && echo > {done}"], wanted.chunks())

@@ -33,6 +33,7 @@ from waybill.source.reference import Place
 if TYPE_CHECKING:
     from waybill.bundle.media import Bundle
     from waybill.bundle.verify import Findings
+    from waybill.deliver.images.blobs import Blobs
     from waybill.deliver.images.chart import Restoring
     from waybill.deliver.images.verify import Finding
 
@@ -42,6 +43,7 @@ def register(actions: Commands) -> None:
     push = actions.add_parser("push", help="send a bundle's images to a registry: what it lacks")
     add_folders(push)
     add_registry(push, "--to", MIRROR, required=True)
+    _add_base(push)
     add_policy(push)
     add_rate(push)
     push.add_argument("--dry-run", action="store_true", help="say what would be sent")
@@ -56,6 +58,7 @@ def register(actions: Commands) -> None:
         metavar="REGISTRY[/PREFIX]",
         help="under the names that global.imageRegistry makes of them (default: their own)",
     )
+    _add_base(load)
     add_policy(load)
     load.set_defaults(run=_load)
 
@@ -95,6 +98,18 @@ def register(actions: Commands) -> None:
     verify.set_defaults(run=_verify)
 
 
+def _add_base(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--base",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="of a bundle of changes: media of an earlier one that has what it leaves out; "
+        "repeatable",
+    )
+
+
 def _bundle(args: argparse.Namespace, console: Console, beside: str = "") -> Bundle:
     """Opened, with images, and let in by the policy, as are the files whose paths begin so."""
     from waybill.bundle.media import Bundle
@@ -106,11 +121,18 @@ def _bundle(args: argparse.Namespace, console: Console, beside: str = "") -> Bun
     return require_trust(bundle, policy, beside)
 
 
+def _blobs(args: argparse.Namespace, console: Console) -> Blobs:
+    """Of the bundle, and of those that it builds on."""
+    from waybill.deliver.images.blobs import Blobs
+
+    return Blobs.of(_bundle(args, console), args.base)
+
+
 def _push(args: argparse.Namespace, console: Console) -> Report:
     from waybill.deliver.images.push import Pushing
 
     place = Place.parse(args.place)
-    pushing = Pushing.plan(_bundle(args, console), place, reach_of(args))
+    pushing = Pushing.plan(_blobs(args, console), place, reach_of(args))
     data: dict[str, Any] = {
         "registry": str(place),
         "images": [
@@ -138,7 +160,7 @@ def _push(args: argparse.Namespace, console: Console) -> Report:
 def _load(args: argparse.Namespace, console: Console) -> Report:
     from waybill.deliver.images.load import archive_of, pipe
 
-    archive = archive_of(_bundle(args, console), Place.parse(args.place) if args.place else None)
+    archive = archive_of(_blobs(args, console), Place.parse(args.place) if args.place else None)
     program = command(args.runtime, args.address)
     with console.progress("load", sum(blob.size for blob in archive.blobs)) as advance:
         said = pipe(program, archive.chunks(), advance)

@@ -64,10 +64,10 @@ class SameName(WaybillError):
 
 
 class ImagesNotWhole(WaybillError):
-    """A bundle of changes: an image's layer is neither in it nor where the image should go."""
+    """A bundle of changes: an image's layer is not in it, nor beside it, nor where it should go."""
 
-    sentence = "{image} lacks {blob}, which came before with {base}, and {where} has it not"
-    hint = "push or load that bundle first, or save the images again without --base"
+    sentence = "{image} lacks {blob}, which came before with {base}, and is not in {where}"
+    hint = "{step}, or save the images again without --base"
     exit_code = 2
 
 

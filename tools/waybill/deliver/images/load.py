@@ -10,32 +10,33 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from waybill.bundle.media import Bundle
 from waybill.deliver.images.archive import Archive
-from waybill.deliver.images.parts import by_part, not_whole, stack_of
+from waybill.deliver.images.blobs import Blobs
+from waybill.deliver.images.parts import stack_of
 from waybill.deliver.images.push import targets
 from waybill.errors import ArchiveUnwritable, LoaderFailed
 from waybill.source.reference import Place
 from waybill.store.base import Advance, no_progress
 
+_STEP = "give the earlier bundle, too (--base DIR)"
 
-def archive_of(bundle: Bundle, place: Place | None) -> Archive:
+
+def archive_of(blobs: Blobs, place: Place | None) -> Archive:
     """All images, under their own names or as `global.imageRegistry` has them.
 
     Raises NoImages, ImagesNotWhole, SameName, PartMissing.
     """
-    stack = stack_of(bundle)
+    stack = stack_of(blobs.bundle)
     images = stack.images
-    for image in images:
-        for blob in image.blobs:
-            if blob.digest not in bundle.index.blobs:
-                raise not_whole(bundle, image.name, blob, "an archive")
     if place:
         images = tuple(replace(one.image, name=str(one.name)) for one in targets(stack, place))
-    blobs = {blob.digest: blob for image in images for blob in image.blobs}
-    ordered = by_part(bundle, blobs.values())
-    bundle.require(part for blob in ordered for part in bundle.content(blob.digest).parts)
-    return Archive(images, ordered, lambda blob: bundle.content(blob.digest))
+    ordered = blobs.by_part(blob for image in images for blob in image.blobs)
+    for image in stack.images:
+        for blob in image.blobs:
+            if not blobs.holder(blob):
+                raise blobs.not_whole(image.name, blob, "the bundles that are given", _STEP)
+    blobs.require(ordered)
+    return Archive(images, ordered, blobs.content)
 
 
 def pipe(command: Sequence[str], chunks: Iterable[bytes], advance: Advance = no_progress) -> str:

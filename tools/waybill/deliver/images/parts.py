@@ -5,15 +5,14 @@ And the files beside them, as the chart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from waybill import digest as digests
 from waybill.bundle.format import INDEX
 from waybill.bundle.media import Bundle
 from waybill.bundle.stack import Stack
-from waybill.errors import BadFile, ImagesNotWhole, NoImages
-from waybill.manifest import Descriptor, File
+from waybill.errors import BadFile, NoImages
+from waybill.manifest import File
 from waybill.sign import trust
 from waybill.sign.trust import Policy
 
@@ -26,22 +25,6 @@ def stack_of(bundle: Bundle) -> Stack:
     if bundle.index.stack is None:
         raise NoImages(where=", ".join(map(str, bundle.folders)))
     return bundle.index.stack
-
-
-def not_whole(bundle: Bundle, image: str, blob: Descriptor, where: str) -> ImagesNotWhole:
-    """Neither the bundle has it, nor the place that it was to come to."""
-    base = bundle.index.base.name if bundle.index.base else "nothing"
-    return ImagesNotWhole(image=image, blob=blob.digest, base=base, where=where)
-
-
-def by_part(bundle: Bundle, blobs: Iterable[Descriptor]) -> list[Descriptor]:
-    """Those that are in the bundle as they lie there, so that media are read from front to end."""
-
-    def place(blob: Descriptor) -> tuple[int, int]:
-        part, extent = bundle.index.places[blob.digest][0]
-        return part.number, extent.at
-
-    return sorted((one for one in blobs if one.digest in bundle.index.blobs), key=place)
 
 
 def small_file(bundle: Bundle, file: File) -> bytes:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from waybill.bundle.media import Bundle
 from waybill.bundle.stack import Stack
-from waybill.deliver.images.parts import by_part, not_whole, stack_of
+from waybill.deliver.images.blobs import Blobs
+from waybill.deliver.images.parts import stack_of
 from waybill.digest import Digest
 from waybill.errors import Corrupt, ImagesNotWhole, SameName
 from waybill.manifest import Descriptor
@@ -24,6 +24,7 @@ from waybill.store.work import Stoppable, parallel
 
 _BLOBS_AT_ONCE = 4
 QUESTIONS_AT_ONCE = 8
+_STEP = "push the earlier bundle first, or give it, too (--base DIR)"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Repositories:
 class Pushing:
     """What the registry lacks: per blob the repositories that have it, and those that do not."""
 
-    bundle: Bundle
+    blobs: Blobs
     repositories: Repositories
     targets: Sequence[Target]
     tagged: Mapping[str, Digest | None]
@@ -79,9 +80,9 @@ class Pushing:
     lacking: Mapping[Digest, list[str]]
 
     @classmethod
-    def plan(cls, bundle: Bundle, place: Place, reach: Reach) -> Pushing:
+    def plan(cls, blobs: Blobs, place: Place, reach: Reach) -> Pushing:
         """Raises NoImages, SameName, PartMissing, ImagesNotWhole, RegistryUnreachable, -Refused."""
-        wanted = targets(stack_of(bundle), place)
+        wanted = targets(stack_of(blobs.bundle), place)
         repositories = Repositories(place, reach)
 
         def named(one: Target) -> Digest | None:
@@ -101,29 +102,27 @@ class Pushing:
             else:
                 lacking.setdefault(digest, []).append(repository)
         names = {str(one.name): tag for one, tag in zip(wanted, tags, strict=True)}
-        pushing = cls(bundle, repositories, wanted, names, having, lacking)
+        pushing = cls(blobs, repositories, wanted, names, having, lacking)
         pushing._require()
         return pushing
 
     def _require(self) -> None:
-        known = {*self.bundle.index.blobs, *self.having}
         for one in self.targets:
             for blob in one.image.blobs:
-                if blob.digest not in known:
+                if blob.digest not in self.having and not self.blobs.holder(blob):
                     raise self._not_whole(blob)
-        wanted = [self.bundle.content(blob.digest) for blob in self.missing]
-        self.bundle.require(part for content in wanted for part in content.parts)
+        self.blobs.require(self.missing)
 
     def _not_whole(self, blob: Descriptor) -> ImagesNotWhole:
         image = next(one.image.name for one in self.targets if blob in one.image.blobs)
-        return not_whole(self.bundle, image, blob, str(self.repositories.place))
+        return self.blobs.not_whole(image, blob, str(self.repositories.place), _STEP)
 
     @cached_property
     def missing(self) -> list[Descriptor]:
         """The blobs that are in none of its repositories here, in the order of the parts."""
         blobs = {blob.digest: blob for one in self.targets for blob in one.image.blobs}
         absent = [blobs[digest] for digest in self.lacking if not self.having.get(digest)]
-        return by_part(self.bundle, absent)
+        return self.blobs.by_part(absent)
 
     @property
     def size(self) -> int:
@@ -163,9 +162,9 @@ class Pushing:
             others.append(name)
 
     def _upload(self, repository: Uploads, blob: Descriptor, advance: Advance) -> None:
-        if blob.digest not in self.bundle.index.blobs:
+        if not self.blobs.holder(blob):
             raise self._not_whole(blob)
-        content = self.bundle.content(blob.digest)
+        content = self.blobs.content(blob)
         try:
             repository.upload(blob, content, advance)
         except Corrupt as error:
