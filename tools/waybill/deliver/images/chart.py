@@ -10,15 +10,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from waybill.bundle.media import Bundle
 from waybill.deliver.images.load import naming
 from waybill.deliver.images.parts import small_file, stack_of
-from waybill.deliver.installer.charts import Chart, unpacked
+from waybill.deliver.installer.charts import Chart, below, unpacked, write_folder
 from waybill.digest import Digest
 from waybill.errors import BadFile, ChartDiffers, ChartLeftOut
-from waybill.manifest import File, safe_path
+from waybill.manifest import File
 from waybill.store.filesystem import sync_directory
 
 
@@ -59,7 +59,7 @@ class Restoring:
     def _of(cls, file: File, data: bytes, out: Path) -> Restoring:
         try:
             chart = Chart.parse(data)
-            files = _below(unpacked(data), file.path)
+            files = below(unpacked(data), file.path)
             if not file.path.endswith(f"/{chart.file}"):
                 # What was let in under one name is not to become another.
                 raise ValueError(f"its name inside is {chart.file}")
@@ -88,7 +88,7 @@ class Restoring:
             _remove(partial)
             if not self.there:
                 try:
-                    _write(partial, self.files)
+                    write_folder(partial, self.files)
                 except BaseException:
                     shutil.rmtree(partial, ignore_errors=True)
                     raise
@@ -98,19 +98,6 @@ class Restoring:
                 partial.rename(self.path)
                 sync_directory(self.path.parent)
             _remove(self._before)
-
-
-def _below(content: Mapping[str, bytes], where: str) -> dict[str, bytes]:
-    """By their path below the one folder that all are in. Raises UnsafePath, ValueError."""
-    tops = {path.partition("/")[0] for path in content}
-    if len(tops) != 1:
-        raise ValueError("its files are not in one folder")
-    files = {safe_path(path.partition("/")[2], where): data for path, data in content.items()}
-    for name in files:
-        for above in PurePosixPath(name).parents:
-            if str(above) in files:
-                raise ValueError(f"{above} is both a file and a folder in it")
-    return files
 
 
 def _difference(path: Path, files: Mapping[str, bytes]) -> str:
@@ -128,21 +115,6 @@ def _difference(path: Path, files: Mapping[str, bytes]) -> str:
         if not plain or files.get(name) != each.read_bytes():  # type: ignore[union-attr]
             return f"{name} differs"
     return ""
-
-
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """On disk when this returns: what a template lost, Helm would leave out without a word."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-    for below in (folder, *folder.rglob("*")):
-        if below.is_dir():
-            sync_directory(below)
 
 
 def _remove(path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import re
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +23,8 @@ from waybill.deliver.helm import Manifest
 from waybill.deliver.installer.targets import KUBERNETES
 from waybill.errors import BadFile
 from waybill.files import NOT_YAML
+from waybill.manifest import safe_path
+from waybill.store.filesystem import sync_directory
 
 _TOP = "/Chart.yaml"
 _MALFORMED = (tarfile.TarError, OSError, EOFError, zlib.error, *NOT_YAML)
@@ -89,6 +93,26 @@ def packaged(folder: Path, version: str | None) -> Chart:
         return Chart.parse(archived(unpacked(archive.read_bytes())))
 
 
+@contextmanager
+def folder_of(path: Path) -> Iterator[Path]:
+    """A chart as the folder that it is, or that it was packed from, for as long as this lasts.
+
+    Raises BadFile for a file that is no chart's archive, UnsafePath.
+    """
+    if not path.is_file():
+        yield path
+        return
+    chart = Chart.read(path)
+    try:
+        files = below(unpacked(chart.data), str(path))
+    except ValueError as error:
+        raise BadFile(path=path, why=f"it is no archive of a chart ({error})") from error
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made) / chart.name
+        write_folder(folder, files)
+        yield folder
+
+
 def templated(chart: Chart, values: Any) -> list[Manifest]:
     """What Helm makes of it with these values. Raises HelmMissing, HelmFailed.
 
@@ -148,6 +172,34 @@ class _Member(tarfile.TarInfo):
         found = super().fromtarfile(tarfile)
         found.pax_headers = {}
         return found
+
+
+def below(content: Mapping[str, bytes], where: str) -> dict[str, bytes]:
+    """By their path below the one folder that all are in. Raises UnsafePath, ValueError."""
+    tops = {path.partition("/")[0] for path in content}
+    if len(tops) != 1:
+        raise ValueError("its files are not in one folder")
+    files = {safe_path(path.partition("/")[2], where): data for path, data in content.items()}
+    for name in files:
+        for above in PurePosixPath(name).parents:
+            if str(above) in files:
+                raise ValueError(f"{above} is both a file and a folder in it")
+    return files
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """On disk when this returns: what a template lost, Helm would leave out without a word."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    for one in (folder, *folder.rglob("*")):
+        if one.is_dir():
+            sync_directory(one)
 
 
 def archived(files: Mapping[str, bytes]) -> bytes:

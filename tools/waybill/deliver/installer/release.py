@@ -27,8 +27,8 @@ TITLE = "Waybill"
 class Order:
     """What a release is made of. `vendor` are values over the chart's own, as `--values` files.
 
-    `operator` is the chart of NVIDIA's GPU operator, for Embedded Cluster 3 alone; `cluster` is a
-    version of Embedded Cluster.
+    `chart` is a folder or a packed one, which gives the same release; `operator` is the chart of
+    NVIDIA's GPU operator, for Embedded Cluster 3 alone; `cluster` a version of Embedded Cluster.
     """
 
     target: Target
@@ -58,7 +58,12 @@ class Release:
 
 
 def build(order: Order) -> Release:
-    """Raises BadFile, BadValue, HelmMissing, HelmFailed, ImagesCollide."""
+    """Raises BadFile, UnsafePath, BadValue, HelmMissing, HelmFailed, ImagesCollide."""
+    with charts.folder_of(order.chart) as folder:
+        return _built(replace(order, chart=folder))
+
+
+def _built(order: Order) -> Release:
     chart = charts.packaged(order.chart, order.version)
     settings = _settings(chart)
     defaults, manifests, plan = _rendered(order)
