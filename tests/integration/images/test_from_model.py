@@ -1,9 +1,11 @@
 """A small model as an artifact and as a data image: its bytes, its digest, and its limit."""
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.images import NAME
@@ -91,6 +93,31 @@ def test_either_form_goes_into_a_store_as_the_model_that_it_was(
     assert waybill("pull", commit, "--from", store, "--out", pulled_to).code == 0
     wanted = files_of(bundle)
     assert {path: (pulled_to / path).read_bytes() for path in wanted} == wanted
+
+
+def test_a_data_image_of_before_is_made_again_or_unpacked(
+    empty: Registry, bundle: Path, waybill: Waybill, tmp_path: Path
+) -> None:
+    name, store = f"{empty.host}/models/demo:before", tmp_path / "store"
+    make = ("images", "from-model", bundle, "--name", name, "--form", "image", "--push", "--json")
+    commit = waybill(*make).result["commit"]
+    plain = json.loads(pulled(empty, "models/demo", "before").manifest)
+    assert plain["layers"][0].pop("annotations") == {"io.waybill.model.data": "true"}
+    url = f"http://{empty.host}/v2/models/demo/manifests/before"
+    kind = {"content-type": plain["mediaType"]}
+    put = httpx.put(url, content=json.dumps(plain), headers=kind, trust_env=False)
+    assert put.status_code == 201
+    assert waybill("store", "init", store).code == 0
+    load = ("sideload", "--as", "Acme/Demo", "--to", store, "--json")
+    ran = waybill(*load, f"oci://{name}")
+    assert (ran.code, "whose files cannot be told" in ran.err) == (2, True)
+    (layer,) = plain["layers"]
+    shutil.unpack_archive(empty.blob(layer["digest"]), tmp_path / "files", "tar", filter="data")
+    (loaded,) = waybill(*load, tmp_path / "files").result["revisions"]
+    assert loaded["commit"] == commit
+    assert waybill(*make).result["sent"] == 0
+    (again,) = waybill(*load, f"oci://{name}").result["revisions"]
+    assert again["commit"] == commit
 
 
 def test_a_container_image_is_no_model(
