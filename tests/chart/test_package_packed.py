@@ -24,7 +24,7 @@ def helm4() -> Iterator[None]:
     patch.undo()
 
 
-def released(out: Path, chart: Path, *more: str) -> dict[str, bytes]:
+def released(out: Path, chart: Path, *more: str) -> dict[str, str]:
     target = ("--target", "ec3", "--chart", str(chart))
     assert main(["package", *target, "--out", str(out), *more]) == 0
     return bytes_below(out)
