@@ -42,7 +42,10 @@ License: GPL-2+
 """
 ALPINE = b"P:musl\nV:1.2.5-r0\nL:MIT\n\nP:busybox\nV:1.36.1-r2\n"
 RELEASE = b'NAME="Demo"\nID=ubuntu\n'
-UNREAD = ("vnd.oci.image.layer.v1.tar is read by nothing", "var/lib/rpm/rpmdb.sqlite: RPM's")
+UNREAD = (
+    "vnd.oci.image.layer.v1.tar is read by nothing",
+    "var/lib/rpm/Packages: this form of RPM's",
+)
 SITE = "usr/lib/python3/site-packages"
 
 
@@ -147,7 +150,7 @@ def test_layers_lie_over_each_other(
 
 
 def test_what_is_not_read_is_said(waybill: Waybill, tmp_path: Path) -> None:
-    zstd, rpm = b"\x28\xb5\x2f\xfd" + bytes(2000), {"var/lib/rpm/rpmdb.sqlite": b"SQLite"}
+    zstd, rpm = b"\x28\xb5\x2f\xfd" + bytes(2000), {"var/lib/rpm/Packages": b"Berkeley"}
     packed = gzip.compress(layer({"var/lib/dpkg/status": DEBIAN}), mtime=0)
     one, ran = listed(waybill, tmp_path / "bundle", zstd, layer(rpm), packed)
     assert list(packages(one)) == [

@@ -1,4 +1,4 @@
-"""Databases of packages, as Debian, Alpine and Python keep them: what each package says of itself.
+"""Databases of packages, of Debian, Alpine, RPM and Python: what each package says of itself.
 
 What none of them names, as a program that was copied in, is not known from them, and not guessed.
 """
@@ -11,22 +11,32 @@ from email.parser import HeaderParser
 from urllib.parse import quote
 
 from waybill.deliver.bom import Component, licensed
+from waybill.deliver.images.rpm import installed
 
 READ = re.compile(
     r"var/lib/dpkg/status(\.d/[^/]+)?|(usr/)?lib/apk/db/installed|(etc|usr/lib)/os-release"
     r"|usr/share/doc/[^/]+/copyright|(.+/)?[^/]+\.dist-info/METADATA"
+    r"|(var/lib|usr/lib/sysimage)/rpm/rpmdb\.sqlite"
 )
 """Paths in an image of what `packages` reads."""
-UNREAD = re.compile(r"(var/lib|usr/lib/sysimage)/rpm/(rpmdb\.sqlite|Packages(\.db)?)")
-"""Those of databases that nothing here reads."""
+UNREAD = re.compile(r"(var/lib|usr/lib/sysimage)/rpm/Packages(\.db)?")
+"""Those of databases that nothing here reads: of Berkeley DB, and of RPM's own form."""
+_VENDORS = {"rhel": "redhat"}
+"""Systems that purls know by another name."""
+_TABLE = "rpmdb.sqlite"
 _FIELD = re.compile(r"^(\w[\w-]*):[ \t]*(\S.*)$", re.MULTILINE)
 _SHORT = 80
 """Letters of a license's name; whoever writes more has put its text there."""
 
 
-def packages(files: Mapping[str, bytes]) -> Iterator[Component]:
-    """`files`: path in the image -> content, of those that READ names."""
-    texts = {path: data.decode(errors="replace") for path, data in sorted(files.items())}
+def packages(files: Mapping[str, bytes], unread: set[str]) -> Iterator[Component]:
+    """`files`: path in the image -> content, of those that READ names.
+
+    What is no database in spite of its name is added to `unread`, with why.
+    """
+    tables = {path: data for path, data in sorted(files.items()) if path.endswith(_TABLE)}
+    plain = sorted(files.keys() - tables.keys())
+    texts = {path: files[path].decode(errors="replace") for path in plain}
     system = next((_system(text) for path, text in texts.items() if "os-release" in path), "")
     for path, text in texts.items():
         if path.startswith("var/lib/dpkg/"):
@@ -35,6 +45,19 @@ def packages(files: Mapping[str, bytes]) -> Iterator[Component]:
             yield from _alpine(text, system or "alpine")
         elif path.endswith("/METADATA"):
             yield from _python(text)
+    for path, data in tables.items():
+        try:
+            yield from _rpm(data, _VENDORS.get(system, system or "redhat"))
+        except ValueError as error:
+            unread.add(f"{path}: {error}")
+
+
+def _rpm(data: bytes, vendor: str) -> Iterator[Component]:
+    for one in installed(data):
+        version = f"{one['version']}-{one['release']}"
+        more = "".join(f"&{key}={quote(one[key])}" for key in ("arch", "epoch") if key in one)
+        terms = [one["license"]] if "license" in one else []
+        yield _package("rpm", f"{vendor}/", one["name"], version, terms, f"?{more[1:]}")
 
 
 def _system(text: str) -> str:

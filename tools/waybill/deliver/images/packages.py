@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
-_LARGE, _ALL = 16 * 2**20, 64 * 2**20
-"""Bytes of a file that no database has, and of all that is kept of a layer."""
+_ALL = 64 * 2**20
+"""Bytes that are kept of a layer at most."""
 _HEADER = 2**20
 """Bytes of a name or of records before a member; tarfile would read any length of it."""
 _EXTENDED = (
@@ -80,7 +80,7 @@ class Packages:
             layer = self._layer(blob)
             files = layer.over(files)
             unread |= layer.unread
-        found = {one["purl"]: one for one in packages(files)}
+        found = {one["purl"]: one for one in packages(files, unread)}
         return [found[purl] for purl in sorted(found)], sorted(unread)
 
     def _layer(self, blob: Descriptor) -> _Layer:
@@ -162,12 +162,12 @@ def _layer_of(tar: tarfile.TarFile) -> _Layer:
         elif name.startswith(_WHITEOUT):
             removed.add(f"{folder}/{name.removeprefix(_WHITEOUT)}".lstrip("/"))
         elif UNREAD.fullmatch(path):
-            unread.add(f"{path}: RPM's database is read by nothing here")
+            unread.add(f"{path}: this form of RPM's database is read by nothing here")
         elif member.issym() or member.islnk():
             # In the place of what lay below; where it leads is not followed.
             removed.add(path)
             unread |= {f"{path}: it is a link"} if READ.fullmatch(path) else set()
-        elif READ.fullmatch(path) and member.size > min(_LARGE, room):
+        elif READ.fullmatch(path) and member.size > room:
             removed.add(path)
             unread.add(f"{path}: no database is as large")
         elif READ.fullmatch(path) and member.isreg():
