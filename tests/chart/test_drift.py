@@ -5,6 +5,8 @@ from collections import Counter
 import yaml
 
 from tests.chart.rendering import CASES, PINS, Object, Render, containers, named, of_kind
+from waybill.cli.drift import SHOWN
+from waybill.release.hub_drift import Limits
 
 ON = {"drift": {"enabled": True}}
 COMPARED = ("Deployment", "NetworkPolicy", "StatefulSet")
@@ -52,6 +54,15 @@ def test_it_waits_for_prometheus_only_where_there_is_one(render: Render) -> None
     alone = named(render(ON), "CronJob", "drift")
     assert "--metrics-port=9090" in containers(monitored)[0]["args"]
     assert "--metrics-port=9090" not in containers(alone)[0]["args"]
+
+
+def test_it_ends_by_itself_before_its_deadline(render: Render) -> None:
+    job = named(render(*CASES["test"], ON), "CronJob", "drift")["spec"]["jobTemplate"]["spec"]
+    limits = Limits()
+    # A question that is asked at the end may take so long to connect, and again for its answer.
+    hub = limits.budget + 2 * limits.answer
+    start = 180
+    assert start + hub + SHOWN <= job["activeDeadlineSeconds"]
 
 
 def test_it_asks_the_hub_for_each_pinned_revision(render: Render) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,12 +18,16 @@ from waybill.deliver.pins import Revision
 from waybill.errors import BadValue, ExtraMissing, Unreadable
 from waybill.release import drift
 from waybill.release.drift import Drift, Finding
+from waybill.release.hub_drift import in_hub
 from waybill.store.layout import RepoId
 
 METRICS = {
-    "waybill_drift_findings": "Fields and objects that are not as they were rendered.",
-    "waybill_drift_unread_kinds": "Kinds of objects that could not be looked at.",
+    "waybill_drift_findings": "Fields and objects that are not as they were rendered, and pinned "
+    "revisions that the hub does not give.",
+    "waybill_drift_unread_kinds": "Kinds of objects, and questions to the hub, without an answer.",
 }
+SHOWN = 180
+"""Seconds: some times what Prometheus lets pass between two scrapes."""
 
 
 def register(commands: Commands) -> None:
@@ -51,7 +56,7 @@ def register(commands: Commands) -> None:
         "--metrics-port", type=int, metavar="PORT", help="show the result to Prometheus here"
     )
     parser.add_argument(
-        "--metrics-seconds", type=int, default=180, metavar="SECONDS", help="for so long"
+        "--metrics-seconds", type=int, default=SHOWN, metavar="SECONDS", help="for so long"
     )
     parser.set_defaults(run=_drift)
 
@@ -63,7 +68,7 @@ def _revision(text: str) -> Revision:
 
 
 def _drift(args: argparse.Namespace, console: Console) -> Report:
-    found = _inside(args) if args.expected else _outside(args)
+    found = _inside(args, console.note) if args.expected else _outside(args)
     for each in found.unread:
         console.note(f"not looked at: {each}")
     lines = [line for each in found.findings for line in _told(each)]
@@ -95,7 +100,7 @@ def _outside(args: argparse.Namespace) -> Drift:
     return drift.look(environment, release, Cluster(release.namespace, release.context))
 
 
-def _inside(args: argparse.Namespace) -> Drift:
+def _inside(args: argparse.Namespace, tell: Callable[[str], None]) -> Drift:
     if args.environment or not (args.namespace and args.release):
         why = "it goes with --namespace and --release, and with no environment"
         raise BadValue(what="--expected", value=str(args.expected), why=why)
@@ -107,7 +112,7 @@ def _inside(args: argparse.Namespace) -> Drift:
     found = Drift()
     drift.in_cluster(found, expected, Cluster(args.namespace), args.release)
     if args.hub:
-        drift.in_hub(found, args.hub, [_revision(each) for each in args.pinned])
+        in_hub(found, args.hub, [_revision(each) for each in args.pinned], tell)
     return found
 
 

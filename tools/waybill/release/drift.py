@@ -32,9 +32,10 @@ KINDS = {
 """Kinds that decide what runs, and who may talk to whom, by how a cluster lists them."""
 RUNNING = {"Deployment", "NetworkPolicy", "StatefulSet"}
 """Those of which the chart's CronJob knows all."""
-_STORED = "pins and store"
-_PATIENCE = 30.0
-"""Seconds for one answer of a hub, which may have to ask its store."""
+STORED = "pins and store"
+
+
+_BRING_BACK = "bring it back: waybill sideload or promote; engines that run go on"
 
 
 class Cluster(Protocol):
@@ -95,40 +96,21 @@ def in_store(environment: Environment, store: Store, held: Mapping[str, Pin]) ->
             said = move.differ(environment, model, str(repo), pin.stable.commit, stands)
             where = f"{repo} {ref}"
             found = stands or NOTHING
-            yield Finding(_STORED, where, "", pin.stable.commit, found, advice=said.advice)
+            yield Finding(STORED, where, "", pin.stable.commit, found, advice=said.advice)
         for commit, revision in sorted(pin.revisions.items()):
             if found := _lost(store, repo, commit, revision.digest):
-                yield _gone(revision, found)
+                yield gone(revision, found, _BRING_BACK)
     for _, (repo, ref) in store.ref_keys():
         named = ref.pinned_in(environment.name)
         if named and named not in held and (head := store.head(repo, ref)):
             advice = f"take the newest {environment.pins_path.name}, or pin the model again"
-            yield Finding(_STORED, f"{repo} {ref}", "", NOTHING, head.commit, advice=advice)
+            yield Finding(STORED, f"{repo} {ref}", "", NOTHING, head.commit, advice=advice)
 
 
-def _gone(pinned: Revision, found: str) -> Finding:
-    advice = "bring it back: waybill sideload or promote; engines that run go on"
+def gone(pinned: Revision, found: str, advice: str) -> Finding:
+    """That a pinned revision is not there."""
     where = f"{pinned.repo}@{pinned.commit}"
-    return Finding(_STORED, where, "", pinned.digest, found, advice=advice)
-
-
-def in_hub(drift: Drift, url: str, revisions: Sequence[Revision]) -> None:
-    """What a model hub does not give of these, asked as an engine that starts would ask."""
-    # Asked for in the cluster alone, where no proxy stands between the two.
-    import httpx2
-
-    with httpx2.Client(base_url=url, trust_env=False, timeout=_PATIENCE) as client:
-        for each in revisions:
-            try:
-                answer = client.get(f"/readyz/{each.repo}/{each.commit}/{each.digest}")
-            except httpx2.HTTPError as error:
-                drift.unread.append(f"the hub {url}: {error}")
-                return
-            if answer.status_code == httpx2.codes.NOT_FOUND:
-                drift.findings.append(_gone(each, NOTHING))
-            elif answer.status_code != httpx2.codes.OK:
-                where = f"{each.repo}@{each.commit}"
-                drift.unread.append(f"{where}: the hub answers {answer.status_code}")
+    return Finding(STORED, where, "", pinned.digest, found, advice=advice)
 
 
 def _lost(store: Store, repo: RepoId, commit: str, wanted: str) -> str:

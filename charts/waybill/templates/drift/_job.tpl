@@ -3,6 +3,8 @@
 {{- $drift := .Values.drift -}}
 {{- $name := include "waybill.name" (list . "drift") -}}
 backoffLimit: 0
+# Its pod may have to wait for a node and for the image; then come the cluster's lists, the questions to
+# the hub, to which it gives 7 minutes, and 3 for Prometheus.
 activeDeadlineSeconds: 900
 template:
   metadata:
