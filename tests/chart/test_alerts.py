@@ -237,10 +237,11 @@ def test_another_release_is_none_of_ours(render: Render) -> None:
 
 
 def test_nothing_at_all_is_told(render: Render) -> None:
-    answer = evaluate(rules(render(*CASES["test"])), {}, "9m", "11m", "2h")
+    answer = evaluate(rules(render(*CASES["test"])), {}, "9m", "11m", "2h29m", "2h30m")
     assert not firing(answer, "9m")
     assert firing(answer, "11m").keys() == {"WaybillMetricsMissing"}
-    assert firing(answer, "2h").keys() == {"WaybillMetricsMissing", "WaybillDriftBlind"}
+    assert firing(answer, "2h29m").keys() == {"WaybillMetricsMissing"}
+    assert firing(answer, "2h30m").keys() == {"WaybillMetricsMissing", "WaybillDriftBlind"}
 
 
 def test_a_gateway_that_is_not_wanted_is_not_missed(render: Render) -> None:
@@ -249,13 +250,19 @@ def test_a_gateway_that_is_not_wanted_is_not_missed(render: Render) -> None:
     assert not firing(answer, "1h")
 
 
+def looked(*jobs: tuple[int, int]) -> str:
+    """What Jobs show for three minutes each: from which minute on, and what."""
+    parts, now = [], 0
+    for minute, value in jobs:
+        parts.append(f"_x{steps(minute) - now} {value}x5 stale")
+        now = steps(minute) + 7
+    return " ".join([*parts, f"_x{steps(400) - now}"])
+
+
 def hourly(*shown: int | None) -> str:
-    """What Jobs show for three minutes, a quarter past each hour; None is one that does not run."""
-    rest = f"_x{steps(60) - steps(15) - 7}"
-    ran = (f"_x{steps(15)} {value}x5 stale {rest}" for value in shown)
-    return " ".join(
-        f"_x{steps(60)}" if value is None else text for value, text in zip(shown, ran, strict=True)
-    )
+    """A quarter past each hour; None is one that does not run."""
+    each = enumerate(shown)
+    return looked(*((60 * hour + 15, value) for hour, value in each if value is not None))
 
 
 DRIFT, BLIND = "WaybillDrift", "WaybillDriftBlind"
@@ -269,18 +276,36 @@ LOOKS: Mapping[str, tuple[str, str, Mapping[str, set[str]]]] = {
     "forbidden": (
         hourly(0, 0, 0, 0, 0),
         hourly(0, 1, 1, 1, 1),
-        {"3h10m": set(), "3h20m": {BLIND}, "4h50m": {BLIND}},
+        {"3h40m": set(), "3h50m": {BLIND}, "4h50m": {BLIND}},
     ),
-    "once": (hourly(0, 0, 0, 0, 0), hourly(0, 1, 0, 0, 0), {"3h10m": set(), "4h50m": set()}),
+    "once": (
+        hourly(0, 0, 0, 0, 0),
+        hourly(0, 1, 0, 0, 0),
+        {"3h15m": set(), **{f"3h{minute}m": set() for minute in range(16, 22)}, "4h50m": set()},
+    ),
+    "twice": (
+        hourly(0, 0, 0, 0, 0),
+        hourly(0, 1, 1, 0, 0),
+        {"3h40m": set(), "3h50m": {BLIND}, "4h20m": set()},
+    ),
+    # The first late by all that a Job may be, the second not at all.
+    "twice, and late": (hourly(0), looked((101, 1), (137, 1), (197, 0)), {"4h16m": {BLIND}}),
+    "missed": (hourly(0, None, 0, 0), hourly(0, None, 0, 0), {"2h20m": set(), "3h20m": set()}),
+    # Every two hours, one not at all, and the next as late as it may be.
+    "missed and late": (
+        looked((15, 0), (279, 0)),
+        looked((15, 0), (279, 0)),
+        {"4h38m": set(), "4h45m": set()},
+    ),
     "suspended": (
         hourly(0, None, None, None, None),
         hourly(0, None, None, None, None),
-        {"4h10m": set(), "4h20m": {BLIND}},
+        {"4h40m": set(), "4h50m": {BLIND}},
     ),
     "forbidden, then suspended": (
         hourly(1, None, None, None, None),
         hourly(1, None, None, None, None),
-        {"1h50m": {DRIFT}, "2h16m": {DRIFT, BLIND}, "2h30m": {BLIND}, "4h": {BLIND}},
+        {"1h50m": {DRIFT}, "2h16m": {DRIFT}, "2h29m": set(), "2h30m": {BLIND}, "4h": {BLIND}},
     ),
 }
 """Differences and kinds unread as Jobs show them, and what fires when."""

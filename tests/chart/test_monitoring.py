@@ -61,7 +61,7 @@ def test_nobody_is_missed_who_is_not_to_look_for_drift(render: Render) -> None:
     """Of a Job that never ran there is no series to compare."""
     blind = next(rule for rule in RULES if rule["alert"] == "WaybillDriftBlind")
     assert "absent_over_time(waybill_drift_unread_kinds{OURS}[2h])" in blind["expr"]
-    assert blind["for"] == "2h", "its first Job comes an hour after the release"
+    assert blind["for"] == "2h30m", "its first Job comes an hour after the release"
     for enabled, read in ((True, True), (True, False), (False, True)):
         monitoring = {"podMonitors": {"enabled": read}}
         values = {"drift": {"enabled": enabled}, "monitoring": monitoring}
