@@ -19,6 +19,7 @@ from waybill.deliver.environments import Environments
 from waybill.deliver.helm import Helm, of
 from waybill.deliver.images.listing import EVERYTHING, Image, images_of, listed
 from waybill.deliver.installer.images import places
+from waybill.errors import HelmFailed, NotInCompose, NotPublishable
 from waybill.generate import __main__ as generate
 from waybill.generate import images
 
@@ -215,6 +216,28 @@ def test_a_host_without_kubernetes_runs_what_the_list_has(name: str) -> None:
     mirror = chosen.values()["global"]["imageRegistry"]
     assert set(found) <= {str(one.at(mirror) if mirror else one) for one in known}
     assert len(found) > 2
+
+
+def test_no_switch_brings_a_host_an_image_that_the_list_has_not(tmp_path: Path) -> None:
+    """As the same for Kubernetes; what Compose cannot do, and what the chart refuses, it says."""
+    environment = Environments.load(Path())["dev"]
+    known, refused, found = names(listed(release(), everything=True)), [], set()
+    for at, toggle in enumerate(TOGGLES):
+        files = [PINS]
+        for number, one in enumerate([*values_of(toggle), OWN_REGISTRY]):
+            file = one if isinstance(one, Path) else tmp_path / f"{at}-{number}.json"
+            if file is not one:
+                file.write_text(json.dumps(one))
+            files.append(file)
+        try:
+            one = project(environment, of(environment, CHART, files), Options()).images
+        except (HelmFailed, NotInCompose, NotPublishable):
+            refused.append(toggle)
+            continue
+        assert set(one) <= known, toggle
+        found |= set(one)
+    assert len(refused) < len(TOGGLES) / 2, refused
+    assert len(found) > 4
 
 
 def test_a_chart_of_others_may_have_no_values_and_empty_lists(tmp_path: Path) -> None:
