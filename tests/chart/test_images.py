@@ -221,7 +221,8 @@ def test_a_host_without_kubernetes_runs_what_the_list_has(name: str) -> None:
 def test_no_switch_brings_a_host_an_image_that_the_list_has_not(tmp_path: Path) -> None:
     """As the same for Kubernetes; what Compose cannot do, and what the chart refuses, it says."""
     environment = Environments.load(Path())["dev"]
-    known, refused, found = names(listed(release(), everything=True)), [], set()
+    known, refused = names(listed(release(), everything=True)), []
+    found: set[str] = set()
     for at, toggle in enumerate(TOGGLES):
         files = [PINS]
         for number, one in enumerate([*values_of(toggle), OWN_REGISTRY]):
@@ -230,12 +231,12 @@ def test_no_switch_brings_a_host_an_image_that_the_list_has_not(tmp_path: Path) 
                 file.write_text(json.dumps(one))
             files.append(file)
         try:
-            one = project(environment, of(environment, CHART, files), Options()).images
+            runs = project(environment, of(environment, CHART, files), Options()).images
         except (HelmFailed, NotInCompose, NotPublishable):
             refused.append(toggle)
             continue
-        assert set(one) <= known, toggle
-        found |= set(one)
+        assert set(runs) <= known, toggle
+        found |= set(runs)
     assert len(refused) < len(TOGGLES) / 2, refused
     assert len(found) > 4
 
