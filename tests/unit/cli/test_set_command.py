@@ -116,6 +116,7 @@ def test_values_are_what_they_look_like(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (r'a="\ud800"', "surrogates not allowed"),
         ("replicas", "it is not a path, = and a value"),
         ("=2", "it is not a path, = and a value"),
         ("a..b=2", "keys with dots between them"),

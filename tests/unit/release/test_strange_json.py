@@ -87,6 +87,15 @@ def test_evidence_with_it_is_passed_over(site: Site) -> None:
     assert site.prepare().plan.models["chat"]["licenses"] == ["MIT or mit"]
 
 
+@pytest.mark.parametrize("text", [".inf", "9007199254740993", r'"\ud800"', "2026-11-23"])
+def test_values_that_a_plan_cannot_say_are_named(site: Site, text: str) -> None:
+    path = site.project / "values/test.yaml"
+    path.write_text(f"global: {{models: {{chat: {{engineArgs: {{seed: {text}}}}}}}}}\n")
+    told = r"values/test\.yaml cannot be used: .* engineArgs or profile of global\.models\.chat"
+    with pytest.raises(BadFile, match=told):
+        site.prepare()
+
+
 def test_text_that_is_none_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "report.md"
     path.write_text("old")

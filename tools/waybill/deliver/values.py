@@ -50,6 +50,8 @@ def changed(path: Path, changes: Sequence[tuple[Keys, Scalar]]) -> str:
     _parsed(path, text)
     for keys, value in changes:
         try:
+            # An argument may be in another encoding, or name half of a surrogate pair.
+            str(value).encode()
             text = surgery.edited(text, keys, value)
         except ValueError as error:
             raise CannotSet(path=path, key=surgery.spelled(keys), why=error) from error

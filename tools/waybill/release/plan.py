@@ -203,8 +203,12 @@ def _record(head: Head | None) -> Digest | None:
 
 def _entry(environment: Environment, model: str) -> dict[str, Any]:
     entry = values.model(environment.values_path, model)
-    # Round trip: what YAML reads has types of its own.
-    return {key: json.loads(json.dumps(entry[key])) for key in _VALUES if key in entry}
+    try:
+        # Round trip: what YAML reads has types of its own.
+        return {key: from_json(json.dumps(entry[key])) for key in _VALUES if key in entry}
+    except (ValueError, TypeError, RecursionError) as error:
+        why = f"a plan cannot say {' or '.join(_VALUES)} of global.models.{model} ({error})"
+        raise BadFile(path=environment.values_path, why=why) from error
 
 
 def scope(plan: Plan) -> tuple[str, str, set[str]]:
