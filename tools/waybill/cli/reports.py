@@ -119,10 +119,10 @@ def why_ended(error: BaseException) -> str:
     return str(Interrupted()) if isinstance(error, KeyboardInterrupt) else repr(error)
 
 
-def seen(args: argparse.Namespace, judged: Judged, rate: int) -> Plan:
+def seen(args: argparse.Namespace, judged: Judged, rate: int, *, render: bool = True) -> Plan:
     """The plan with what is seen of it now; `rate` in bytes a second. Needs `add_chart`."""
     rendered = _UNSEEN
-    if args.markdown or args.pull_request or args.github_step_summary or args.command == "plan":
+    if render:
         more = [Path(file) for file in args.values]
         rendered = outlook.render(judged.promotion, chart_of(args), more)
     found = outlook.look(judged.promotion, judged.verdicts, judged.case.at, rendered, rate)
@@ -180,7 +180,8 @@ def fitting(args: argparse.Namespace, console: Console, plan: Plan) -> Iterator[
 @contextmanager
 def told(args: argparse.Namespace, console: Console, judged: Judged) -> Iterator[Telling]:
     """What a promotion leaves. Raises BadFile, BadValue."""
-    telling = Telling(seen(args, judged, args.limit_rate or outlook.RATE))
+    render = bool(args.markdown or args.pull_request or args.github_step_summary)
+    telling = Telling(seen(args, judged, args.limit_rate or outlook.RATE, render=render))
     with ending(args, console, telling.texts):
         yield telling
         if judged.changes and not args.dry_run:
