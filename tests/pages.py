@@ -11,6 +11,8 @@ REPO = Path(__file__).resolve().parents[1]
 DOCS = REPO / "tools/docs"
 SHELL = ("sh",)
 """Languages of blocks that are commands; on some pages a block without a language is, too."""
+CARRIED = "clone=$PWD; media=~/carry/media; trust=~/carry/project/values/trust/room.yaml"
+"""What the first page has set when its later parts begin."""
 
 
 def blocks(page: str, section: str = "", languages: Collection[str] = SHELL) -> list[str]:
@@ -20,6 +22,13 @@ def blocks(page: str, section: str = "", languages: Collection[str] = SHELL) -> 
         (page,) = re.findall(rf"^## {section}$(.*?)(?=^## |\Z)", page, flags)
     found = re.findall(r"^```(\w*)\n(.*?)^```$", page, flags)
     return [text for language, text in found if language in languages]
+
+
+def key_line(page: str) -> str:
+    """The command of the first page that makes its key."""
+    text = "\n".join(blocks(page, "Outside"))
+    (line,) = re.findall(r"^.*openssl genpkey.*$", text, re.MULTILINE)
+    return str(line)
 
 
 def shell(home: Path, *commands: str, cwd: Path = REPO, **more: str) -> str:

@@ -12,7 +12,7 @@ from tests.chart import replicated
 from tests.chart.rendering import HELM
 from tests.chart.replicated import installed
 from tests.images import archive, of_the_chart
-from tests.pages import DOCS, blocks, shell
+from tests.pages import CARRIED, DOCS, blocks, key_line, shell
 from tests.services import needs
 from waybill.deliver.images.listing import images_of
 from waybill.deliver.installer.lint import Folder
@@ -31,13 +31,12 @@ def home(tmp_path: Path) -> Path:
     (tmp_path / "carry/media").mkdir(parents=True)
     archive(tmp_path / "carry/waybill.tar", of_the_chart())
     archive(tmp_path / "carry/minio.tar", {})
-    run(tmp_path, "cd ~/carry", project, "mv ../*.tar .", save, carry)
+    run(tmp_path, "cd ~/carry", key_line(PAGE), project, "mv ../*.tar .", save, carry)
     return tmp_path
 
 
 def run(home: Path, *commands: str, helm: str = "") -> str:
-    begin = "clone=$PWD; media=~/carry/media"
-    return shell(home, begin, *commands, WAYBILL_HELM=helm or needs(HELM[4]))
+    return shell(home, CARRIED, *commands, WAYBILL_HELM=helm or needs(HELM[4]))
 
 
 def test_what_helm_installs_comes_from_the_registry_of_the_room(home: Path) -> None:
@@ -48,6 +47,17 @@ def test_what_helm_installs_comes_from_the_registry_of_the_room(home: Path) -> N
     assert all(name.startswith("registry.example.internal/") for name in found)
     (store,) = (one for one in objects if one["metadata"]["name"] == "waybill-minio-provision")
     assert store
+
+
+def test_what_somebody_else_has_signed_does_not_come_in(home: Path) -> None:
+    look, *_ = blocks(PAGE, "Inside, with Helm")
+    begin, chart, *_ = look.splitlines()
+    assert chart.startswith("waybill images chart")
+    again = "waybill images save --env room --all --out ../media/bundle --archive waybill.tar"
+    other = "openssl genpkey -algorithm ed25519 -out other.pem && chmod 600 other.pem"
+    save = f"{again} --archive minio.tar --key other.pem"
+    run(home, "cd ~/carry/project", other, save, begin, f"! {chart}")
+    assert not (home / "inside/charts").exists()
 
 
 def test_the_release_for_an_installer_breaks_no_rule(home: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 from tests.e2e.conftest import Clock, engine_volume
 from tests.e2e.kube import Kube, until
 from tests.images import archive, of_the_chart
-from tests.pages import DOCS, blocks, shell
+from tests.pages import CARRIED, DOCS, blocks, shell
 from tests.services import free_port, needs
 from waybill.deliver.helm import overlay
 
@@ -33,7 +33,7 @@ def home(tmp_path: Path, kube: Kube, chat_models: list[Path]) -> Iterator[Path]:
 
 def run(home: Path, *commands: str) -> str:
     """What goes on beside them ends with them."""
-    begin = "clone=$PWD; media=~/carry/media; trap 'jobs -p | xargs -r kill' EXIT"
+    begin = f"{CARRIED}; trap 'jobs -p | xargs -r kill' EXIT"
     kubectl = f"PATH={needs('WAYBILL_TEST_KUBERNETES')}:$PATH"
     return shell(home, begin, kubectl, *commands, WAYBILL_HELM=needs("WAYBILL_TEST_HELM4"))
 

@@ -19,7 +19,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     """The words of each command of ours in a block, without what is the shell's."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
     for block in (text for language, text in blocks if language in ("", "sh")):
-        for line in re.sub(r"\\\n\s*", " ", block).splitlines():
+        for line in re.sub(r" *\\\n\s*", " ", block).splitlines():
             found = re.match(r"\s*(?:\w+=\S+ )*waybill (.*)", line)
             if found is None or LEFT_OUT.search(line):
                 continue
@@ -42,3 +42,19 @@ def test_the_parsers_take_what_the_guide_shows(
 def test_the_pages_of_closed_rooms_show_commands() -> None:
     for name in ("closed-room.md", "compose.md"):
         assert len(list(commands(REPO / "tools/docs" / name))) > 10
+
+
+SIGNING = {("pack",), ("package", "--target"), ("images", "save")}
+ASKING = {("verify",), *(("images", name) for name in ("push", "load", "chart", "bom"))}
+
+
+@pytest.mark.parametrize("name", ["closed-room.md", "compose.md"])
+def test_what_leaves_is_signed_and_what_comes_is_asked_for_it(name: str) -> None:
+    """A room that refuses what is unsigned refuses nothing of its own page."""
+    seen = set()
+    for words in commands(REPO / "tools/docs" / name):
+        for kinds, flag in ((SIGNING, "--key"), (ASKING, "--trust")):
+            for kind in (one for one in kinds if one == tuple(words[: len(one)])):
+                seen.add(kind)
+                assert flag in words, shlex.join(words)
+    assert {("pack",), ("images", "save"), ("images", "chart"), ("images", "load")} <= seen

@@ -16,13 +16,14 @@ import yaml
 
 from tests.images import archive, of_the_chart
 from tests.integration.compose.host import host
-from tests.pages import DOCS, REPO, blocks, shell
+from tests.pages import CARRIED, DOCS, REPO, blocks, shell
 from tests.printed import result
 from tests.services import free_port, needs, running
 from waybill.cli.main import main
 
 MODEL = "Qwen/Qwen3-0.6B"
 CHART = str(REPO / "charts/waybill")
+FETCH = f"hf download {MODEL} --local-dir newer"
 NEWER = "waybill.local/waybill/waybill:0.2.0"
 TOOLS = ("PATH=~/bin:$PATH",)
 """Docker's stand-in comes first."""
@@ -143,10 +144,9 @@ def the_next_release_comes_and_goes(home: Path, page: str) -> None:
     """Of model and Waybill, as the first page says it; the services' files tell what would run."""
     *outside, inside, back = blocks(page, "The next release", ("", "sh"))
     newer_clone(home)
-    fetch, pack = "hf download Qwen/Qwen3-0.6B --local-dir newer", "cp -r model newer"
-    assert fetch in outside[0]
-    outside[0] = outside[0].replace(fetch, f"{pack}; echo >> newer/README.md")
-    begin = (*TOOLS, "clone=~/clone; media=~/carry/media")
+    assert FETCH in outside[0]
+    outside[0] = outside[0].replace(FETCH, "cp -r model newer; echo >> newer/README.md")
+    begin = (*TOOLS, CARRIED.replace("$PWD", "~/clone"))
     told = shell(home, *begin, "{", *outside, "} >&2", "waybill inspect $media/newer-model --json")
     commit = result(told)["revisions"][0]["commit"]
     compose = home / "closed/compose/compose.yaml"
@@ -202,11 +202,13 @@ def a_new_version_comes_and_goes(home: Path, page: str) -> None:
     """As the end of the page on one host says it; only the medium is elsewhere."""
     shutil.copytree(home / "outside/model", home / "newer")
     (home / "newer/README.md").write_text("---\nlicense: mit\n---\n# Newer\n")
-    pack = f"waybill pack ~/newer --as {MODEL} --out ~/disk"
-    told = shell(home, f"{pack} >&2", "waybill inspect ~/disk --json")
+    page = page.replace("/media/disk", "~/disk")
+    pack, new = blocks(page, "A new version, and the way back", ("", "sh"))
+    assert FETCH in pack
+    pack = pack.replace(FETCH, "mv ~/newer newer")
+    told = shell(home, "{", pack, "} >&2", "waybill inspect ~/disk --json")
     commit = result(told)["revisions"][0]["commit"]
-    (new,) = blocks(page, "A new version, and the way back", ("",))
-    new = new.replace("/media/disk", "~/disk").replace("<commit>", commit)
+    new = new.replace("<commit>", commit)
     *_, write, up = new.splitlines()
     compose = home / "room/compose/compose.yaml"
     before = services(compose)

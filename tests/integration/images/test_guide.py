@@ -10,7 +10,7 @@ import pytest
 
 from tests.images import archive, build, chart_names, layer, of_the_chart
 from tests.integration.source.registry import MANIFEST, Registry
-from tests.pages import DOCS, REPO, blocks, shell
+from tests.pages import CARRIED, DOCS, REPO, blocks, key_line, shell
 from tests.services import needs
 from tests.unit.bundle.bundles import FILES, write
 from tests.unit.cli.conftest import Waybill
@@ -48,8 +48,8 @@ def test_the_first_pages_images_reach_the_registry_of_the_room(
     (carry / "media").mkdir(parents=True)
     archive(carry / "waybill.tar", images)
     shutil.copy(carry / "waybill.tar", carry / "minio.tar")
-    lines = ["cd carry", project, "mv ../*.tar .", save, "media=$HOME/carry/media", push]
-    text = "\n".join(lines).replace("$clone", str(REPO))
+    lines = [CARRIED, "cd carry", key_line(page), project, "mv ../*.tar .", save, push]
+    text = "\n".join(lines).replace("clone=$PWD", f"clone={REPO}")
     run(tmp_path, text.replace("registry.example.internal", empty.host))
     kinds = {"accept": f"{MANIFEST}, application/vnd.docker.distribution.manifest.v2+json"}
     url = f"http://{empty.host}"
