@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.unit.cli.conftest import Waybill
 from tests.unit.cli.test_change import NAMES, git, repository
+from tests.unit.cli.test_drift_command import EXPECTED, INSIDE, expected
 from tests.unit.cli.test_plan_commands import ALWAYS, SCOPE, Run, policed, run, site
 from tests.unit.cli.test_reports import Reports, reports
 from tests.unit.cli.test_watch_command import BAD, WELL, told
@@ -16,7 +18,7 @@ from tests.unit.release.test_apply_faults import approved_and_begun
 from waybill.errors import ClusterUnreachable
 from waybill.release import promote
 
-__all__ = ["policed", "reports", "repository", "run", "site", "told"]  # Fixtures.
+__all__ = ["expected", "policed", "reports", "repository", "run", "site", "told"]  # Fixtures.
 
 
 def gates(found: Any) -> dict[str, str]:
@@ -136,3 +138,27 @@ def test_a_rollout_that_cannot_be_told_is_not_begun(told: Any, reports: Reports)
     reports.summary.write_text("a file, not a folder")
     with pytest.raises(IndexError):
         told(WELL, "--junit", str(reports.summary / "junit"))
+
+
+def test_drift_leaves_reports(waybill: Waybill, expected: Path, reports: Reports) -> None:
+    words = [word for word in reports.words if "pull-request" not in word]
+    waybill("drift", "--expected", expected, *INSIDE, *words)
+    (told,) = reports.failing.items()
+    assert told[0] == "Deployment w-hub spec.replicas"
+    assert "spec.replicas: 2 expected, 1 found" in told[1]
+    report = (reports.folder / "markdown").read_text()
+    assert report.splitlines()[0] == "## Drift in w: 1 difference"
+    assert report == reports.summary.read_text()
+    expected.write_text(EXPECTED.replace("2", "1"))
+    waybill("drift", "--expected", expected, *INSIDE, *words)
+    assert reports.failing == {}
+    assert (reports.folder / "markdown").read_text() == "## Drift in w: no difference\n"
+
+
+def test_drift_that_could_not_look_is_a_test_that_could_not_run(
+    waybill: Waybill, tmp_path: Path, reports: Reports
+) -> None:
+    words = [word for word in reports.words if "pull-request" not in word]
+    assert waybill("drift", "--expected", tmp_path / "none", *INSIDE, *words).code != 0
+    assert reports.failing.keys() == {"drift"}
+    assert ": stopped: " in (reports.folder / "markdown").read_text()

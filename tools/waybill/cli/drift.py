@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from waybill import digest as digests
+from waybill.cli import junit
 from waybill.cli.arguments import Commands
 from waybill.cli.install import add_release, release_of
-from waybill.cli.output import CHANGES, Console, Report, counted
+from waybill.cli.output import CHANGES, Console, Report, counted, plain
+from waybill.cli.reports import Texts, add_files, ending, why_ended
 from waybill.deliver import helm
 from waybill.deliver.cluster import Cluster
 from waybill.deliver.pins import Revision
@@ -19,6 +22,8 @@ from waybill.errors import BadValue, ExtraMissing, Unreadable
 from waybill.release import drift
 from waybill.release.drift import Drift, Finding
 from waybill.release.hub_drift import in_hub
+from waybill.sign.predicates import stamp
+from waybill.sign.trust import now
 from waybill.store.layout import RepoId
 
 METRICS = {
@@ -58,6 +63,7 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--metrics-seconds", type=int, default=SHOWN, metavar="SECONDS", help="for so long"
     )
+    add_files(parser, "what differs")
     parser.set_defaults(run=_drift)
 
 
@@ -68,7 +74,10 @@ def _revision(text: str) -> Revision:
 
 
 def _drift(args: argparse.Namespace, console: Console) -> Report:
-    found = _inside(args, console.note) if args.expected else _outside(args)
+    looked: list[Drift] = []
+    with ending(args, console, partial(_texts, args.environment or args.release or "", looked)):
+        looked.append(_inside(args, console.note) if args.expected else _outside(args))
+    (found,) = looked
     for each in found.unread:
         console.note(f"not looked at: {each}")
     lines = [line for each in found.findings for line in _told(each)]
@@ -78,6 +87,27 @@ def _drift(args: argparse.Namespace, console: Console) -> Report:
         console.note(report.text)
         _show(found, args.metrics_port, args.metrics_seconds)
     return report
+
+
+def _texts(name: str, looked: Sequence[Drift], error: BaseException | None) -> Texts:
+    """Of what was looked at by then."""
+    suite = f"waybill.drift.{name}"
+    found = looked[0] if looked else Drift()
+    stopped = why_ended(error) if error else ""
+    cases = [
+        junit.Case(suite, f"{each.object} {each.field}".strip(), "failure", "\n".join(_told(each)))
+        for each in found.findings
+    ]
+    unread = [*found.unread, *([stopped] if stopped else [])]
+    cases += [junit.Case(suite, "drift", "error", why) for why in unread]
+    cases = cases or [junit.Case(suite, "drift")]
+    rows = [plain("\n".join(_told(each))) for each in found.findings]
+    rows += [f"not looked at: {plain(each)}" for each in found.unread]
+    headline = plain(f"stopped: {stopped}" if stopped else _amount(found))
+    report = "\n".join(
+        [f"## Drift in {plain(name)}: {headline}", "", *(f"- {row}" for row in rows)]
+    )
+    return Texts(report.rstrip() + "\n", junit.suite(suite, stamp(now()), cases))
 
 
 def _amount(found: Drift) -> str:

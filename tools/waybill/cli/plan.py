@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from waybill.cli import arguments, plan_report, reports
+from waybill.cli import arguments, plan_report, reports, telling
 from waybill.cli.arguments import Commands
 from waybill.cli.install import add_chart
 from waybill.cli.keys import add_key, signer_of
@@ -25,7 +25,7 @@ def register(commands: Commands) -> None:
     )
     add_scope(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the plan, for apply")
-    reports.add_reports(parser)
+    telling.add_reports(parser)
     parser.add_argument(
         "--detailed-exitcode",
         action="store_true",
@@ -77,10 +77,10 @@ def _plan(args: argparse.Namespace, console: Console) -> Report:
         single_writer=args.single_writer,
     )
     judged = approve.sign(found, trust.now())
-    plan = reports.seen(args, judged, args.rate)
+    plan = telling.seen(args, judged, args.rate)
     if args.out:
         plan.write(args.out)
-    reports.write(args, reports.of_plan(plan))
+    reports.write(args, telling.of_plan(plan))
     code = _exit_code(judged) if args.detailed_exitcode else 0
     return Report(_text(plan), plan.as_json(), code)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from waybill import digest as digests
-from waybill.cli import arguments, plan_report, reports
+from waybill.cli import arguments, plan_report, telling
 from waybill.cli.arguments import Commands, add_rate, paced
 from waybill.cli.install import add_chart
 from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, human
 from waybill.cli.plan import add_scope
 from waybill.cli.release import move_json, told
-from waybill.cli.reports import Telling
+from waybill.cli.telling import Telling
 from waybill.deliver.environments import Environments
 from waybill.errors import BadValue, Declined
 from waybill.release import apply
@@ -56,7 +56,7 @@ def _add_applying(parser: argparse.ArgumentParser) -> None:
         type=arguments.words,
         help="do it in spite of a freeze window; the reason is kept",
     )
-    reports.add_reports(parser)
+    telling.add_reports(parser)
     add_chart(
         parser, "for the report: a further values file, between the environment's own and its pins"
     )
@@ -82,12 +82,12 @@ def _promote(args: argparse.Namespace, console: Console) -> Report:
     if application.begun and application.changes:
         digest = digests.short(application.plan.digest)
         console.note(f"going on with the plan {digest} of {application.plan.by}, which was begun")
-    with reports.told(args, console, application) as telling:
+    with telling.told(args, console, application) as said:
         if not args.dry_run and application.allowed().changes and not args.yes:
             what = "\n".join(plan_report.moves(application.plan))
             if not console.confirm(f"{what}\npromote? [y/N] "):
                 raise Declined()
-        return _carried_out(args, console, application, telling)
+        return _carried_out(args, console, application, said)
 
 
 def _apply(args: argparse.Namespace, console: Console) -> Report:
@@ -97,7 +97,7 @@ def _apply(args: argparse.Namespace, console: Console) -> Report:
     if args.to not in (None, plan.target):
         why = f"the plan is one to {plan.target}"
         raise BadValue(what="--to", value=args.to, why=why)
-    with reports.fitting(args, console, plan):
+    with telling.fitting(args, console, plan):
         application = apply.take(
             Environments.load(arguments.project(args)),
             plan,
@@ -105,8 +105,8 @@ def _apply(args: argparse.Namespace, console: Console) -> Report:
             _person(args, console),
             single_writer=args.single_writer,
         )
-    with reports.told(args, console, application) as telling:
-        return _carried_out(args, console, application, telling)
+    with telling.told(args, console, application) as said:
+        return _carried_out(args, console, application, said)
 
 
 def _replay(args: argparse.Namespace, console: Console) -> Report:
@@ -124,12 +124,12 @@ def _replay(args: argparse.Namespace, console: Console) -> Report:
         to=args.to,
         single_writer=args.single_writer,
     )
-    with reports.told(args, console, found) as telling:
+    with telling.told(args, console, found) as said:
         verdicts: Sequence[Verdict] = found.allowed().verdicts
         parted = [each.model for each in found.moves if not found.goes_on(each)]
         if not args.dry_run:
             verdicts = replay.carry_out(found)
-            telling.judged(verdicts)
+            said.judged(verdicts)
     rows = [told(each, dry=args.dry_run) for each in found.moves]
     rows += [f"  {model}: its history here has gone another way before" for model in parted]
     data = {
@@ -146,7 +146,7 @@ def _replay(args: argparse.Namespace, console: Console) -> Report:
 
 
 def _carried_out(
-    args: argparse.Namespace, console: Console, what: Application, telling: Telling
+    args: argparse.Namespace, console: Console, what: Application, said: Telling
 ) -> Report:
     verdicts = what.allowed().verdicts
     if args.dry_run:
@@ -154,7 +154,7 @@ def _carried_out(
     planned = what.plan
     with console.progress(f"{planned.source} → {planned.target}", what.promotion.bytes) as advance:
         applied = apply.carry_out(what, paced(args, advance))
-    telling.judged(applied.verdicts)
+    said.judged(applied.verdicts)
     return _report(what, applied.verdicts, applied.copied)
 
 
