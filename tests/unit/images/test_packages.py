@@ -249,6 +249,7 @@ def test_a_layer_of_several_gzip_members_is_read_to_its_end(
         (members(STATUS, (named(0), b"n" * 2_000_000)), "a header of 2,000,000 bytes"),
         (members(*[(named(0), b"n\0")] * 3000, STATUS), "is read by nothing here"),
         (members((linked("var/lib/dpkg/status"), b"")), "var/lib/dpkg/status: it is a link"),
+        (members(STATUS)[:1024] + b"x" * 512, "is read by nothing here"),
     ],
 )
 def test_a_layer_that_is_made_to_harm_is_named(

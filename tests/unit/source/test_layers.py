@@ -76,6 +76,16 @@ def test_a_layer_that_ends_early_is_found() -> None:
             members(io.BytesIO(data[:end]), digests.of(data), len(data), False, "the layer")
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_header_that_is_none_is_not_the_end(compressed: bool) -> None:
+    """Whoever made the archive so, and its digest with it: what comes behind must not be missed."""
+    good = tar({"a": b"1", "b": b"2"})
+    assert [one.path for one in listed(good)] == ["a", "b"]
+    for wrong in (good[:1024] + b"x" + good[1025:], good[:1500]):
+        with pytest.raises(NotAModel, match="it is no tar archive"):
+            listed(gzip.compress(wrong) if compressed else wrong, compressed)
+
+
 @given(st.binary(max_size=3000), st.booleans())
 def test_what_is_no_archive_is_told(data: bytes, compressed: bool) -> None:
     try:

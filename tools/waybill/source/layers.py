@@ -14,7 +14,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Self
 
 from waybill import digest as digests
 from waybill.digest import CHUNK, Digest
@@ -36,6 +36,22 @@ class Member:
     digest: Digest
 
 
+class StrictInfo(tarfile.TarInfo):
+    """A member's header. tarfile takes a damaged one, but for the first, for the archive's end, and
+    what comes after it would be missed without a word.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            # Zeros are the end (POSIX.1-2017, pax, ustar Interchange Format).
+            if any(buf):
+                raise tarfile.ReadError(str(error)) from error
+            raise
+
+
 def unpacked(stream: IO[bytes], compressed: bool) -> IO[bytes]:
     """The archive itself."""
     return gzip.GzipFile(fileobj=stream) if compressed else stream  # type: ignore[return-value]
@@ -51,7 +67,8 @@ def members(
     raw = _Hashed(stream)
     hashed: IO[bytes] = raw  # type: ignore[assignment]
     try:
-        with tarfile.open(None, "r|", unpacked(hashed, compressed), CHUNK) as tar:
+        archive = unpacked(hashed, compressed)
+        with tarfile.open(None, "r|", archive, CHUNK, tarinfo=StrictInfo) as tar:
             found = list(_members(tar, where))
     except _MALFORMED as error:
         # Damaged on the way, or made so: the digest tells.

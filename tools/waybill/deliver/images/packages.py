@@ -19,7 +19,7 @@ from waybill.deliver.images.parts import stack_of
 from waybill.digest import CHUNK, Digest
 from waybill.manifest import Descriptor
 from waybill.source.images import Image
-from waybill.source.layers import unpacked
+from waybill.source.layers import StrictInfo, unpacked
 from waybill.store.base import Advance, no_progress
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class _Hashed(io.RawIOBase):
         return len(data)
 
 
-class _Member(tarfile.TarInfo):
+class _Member(StrictInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         found = super().frombuf(buf, encoding, errors)

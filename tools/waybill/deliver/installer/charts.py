@@ -24,6 +24,7 @@ from waybill.deliver.installer.targets import KUBERNETES
 from waybill.errors import BadFile
 from waybill.files import NOT_YAML
 from waybill.manifest import safe_path
+from waybill.source.layers import StrictInfo
 from waybill.store.filesystem import sync_directory
 
 _TOP = "/Chart.yaml"
@@ -154,7 +155,7 @@ def _contents(raw: bytes) -> Iterator[tuple[str, bytes]]:
                 yield str(path), reader.read()
 
 
-class _Member(tarfile.TarInfo):
+class _Member(StrictInfo):
     """Keeps nothing of its headers, which would take many times their bytes."""
 
     @classmethod
