@@ -8,6 +8,9 @@ from waybill.manifest import Manifest
 
 def test_requests_bytes_and_failures(serve: Serve, backend: Watched, tiny: Manifest) -> None:  # noqa: ARG001
     hub = serve()
+    quiet = hub.get("/metrics").text
+    assert 'waybill_hub_store_errors_total{error="StoreUnreachable"} 0.0\n' in quiet
+    assert 'waybill_hub_untrusted_total{error="Unsigned"} 0.0\n' in quiet
     config = f"/{REPO}/resolve/main/config.json"
     hub.get(config)
     hub.get(config, headers={"Range": "bytes=0-3"})

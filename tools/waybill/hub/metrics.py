@@ -17,6 +17,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from waybill.errors import (
+    AccessDenied,
+    BlobMissing,
+    Corrupt,
+    StoreUnreachable,
+    Unsigned,
+    UntrustedSignature,
+)
+
 # They would double the number of series, and Prometheus does not read them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -45,6 +54,11 @@ class Metrics:
         self._untrusted = self._counter(
             "untrusted", "Requests for revisions that the trust policy refuses", "error"
         )
+        # A series that begins with its first error is no rise to Prometheus.
+        for failure in (AccessDenied, BlobMissing, Corrupt, StoreUnreachable):
+            self._store_errors.labels(failure.__name__)
+        for refusal in (Unsigned, UntrustedSignature):
+            self._untrusted.labels(refusal.__name__)
         self._sign_ins = self._counter("auth", "Requests by how their token was judged", "outcome")
         self._key_fetches = self._counter(
             "key_fetches", "Fetches of issuers' keys", "issuer", "outcome"
