@@ -19,6 +19,12 @@ ENDLESS = (
     "CREATE VIEW Packages AS WITH RECURSIVE n(hnum, blob) AS "
     "(SELECT 1, x'' UNION ALL SELECT hnum + 1, x'' FROM n) SELECT * FROM n WHERE hnum < 0"
 )
+LARGE = "CREATE VIEW Packages AS SELECT 1 hnum, zeroblob(1000000000) blob"
+HEADER = struct.pack(">IIIIiI", 1, 2000, 1000, 6, 0, 1) + b"a" * 1999 + b"\0"
+MANY = (
+    "CREATE VIEW Packages AS WITH RECURSIVE n(blob) AS "
+    "(SELECT x'HEADER' UNION ALL SELECT blob FROM n) SELECT * FROM n"
+).replace("HEADER", HEADER.hex())
 
 
 @pytest.mark.parametrize("path", ["var/lib/rpm", "usr/lib/sysimage/rpm"])
@@ -58,7 +64,9 @@ def header(tag: int, kind: int, offset: int, data: bytes = b"demo\0") -> bytes:
         pytest.param(REAL[:20_000], "it is no database of RPM", id="cut-off"),
         pytest.param(made("CREATE TABLE other (n)"), "no such table: Packages", id="another"),
         pytest.param(made(ENDLESS), "interrupted", id="endless"),
-        pytest.param(holding(7), "a header in it is no bytes", id="number"),
+        pytest.param(made(LARGE), "string or blob too big", id="large"),
+        pytest.param(made(MANY), "more of them than it is large", id="many"),
+        pytest.param(holding(7), "it has more than headers", id="number"),
         pytest.param(holding(b"\0"), "it is no database of RPM", id="short"),
         pytest.param(holding(b"\xff" * 40), "has another length", id="count"),
         pytest.param(holding(header(1000, 6, 5)), "points to nothing", id="behind"),

@@ -14,6 +14,8 @@ from contextlib import closing
 _MAGIC = b"SQLite format 3\0"
 _STEPS = 100_000
 """Calls of the database's engine, of a thousand instructions each: a view could go on for ever."""
+_WARY = ("PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON")
+"""What SQLite asks for where a file is not one's own (security.html)."""
 _ENTRY = struct.Struct(">IIiI")
 _NUMBER, _STRING, _TRANSLATED = 4, 6, 9
 _TAGS = {
@@ -49,10 +51,15 @@ def _blobs(data: bytes) -> Iterator[bytes]:
     steps = iter(range(_STEPS))
     with closing(sqlite3.connect(":memory:")) as database:
         database.deserialize(data)
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, len(data))
         database.set_progress_handler(lambda: next(steps, None) is None, 1000)
-        for (blob,) in database.execute("SELECT blob FROM Packages ORDER BY hnum"):
-            if not isinstance(blob, bytes):
-                raise ValueError("a header in it is no bytes")
+        for pragma in _WARY:
+            database.execute(pragma)
+        left = len(data)
+        for (blob,) in database.execute("SELECT blob FROM Packages"):
+            left -= len(blob) if isinstance(blob, bytes) else left + 1
+            if left < 0:
+                raise ValueError("it has more than headers, or more of them than it is large")
             yield blob
 
 
