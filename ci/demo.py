@@ -146,7 +146,8 @@ class Demo:
         (folder / "values").mkdir(exist_ok=True)
         known = {"environments": self.place.environments()}
         (folder / "values/environments.yaml").write_text(yaml.safe_dump(known, sort_keys=False))
-        (folder / ".gitignore").write_text("/*\n!/.gitignore\n!/values/\n")
+        # What a command that was killed had begun to write is none of anybody's decisions.
+        (folder / ".gitignore").write_text("/*\n!/.gitignore\n!/values/\n/values/**/.*\n")
         if not (folder / ".git").exists():
             self.git("init", "--quiet", "--initial-branch", "main")
         self.git("add", "--all")

@@ -3,6 +3,7 @@
 import re
 import secrets
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,17 @@ class Hub:
     def lines(self, pattern: str) -> list[str]:
         """Lines of the request log that match."""
         return [line for line in self.log.read_text().splitlines() if re.search(pattern, line)]
+
+    def settled(self, pattern: str) -> list[str]:
+        """Those of all requests whose answers have come: a line is written after its answer's end,
+        which the client may have read by then.
+        """
+        found, last = self.lines(pattern), None
+        while found != last:
+            last = found
+            time.sleep(0.5)
+            found = self.lines(pattern)
+        return found
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         with httpx.Client(trust_env=False, timeout=30) as client:

@@ -63,7 +63,7 @@ def test_the_client_signs_in(hub: Hub, keycloak: Keycloak) -> None:
     api = client(hub, token)
     assert contents(api.snapshot_download(ID)) == FILES
     # The files came from MinIO, which refuses a request that brings a token besides.
-    assert len(hub.lines(r"HEAD /.*/resolve/.* 302 ")) == len(FILES)
+    assert len(hub.settled(r"HEAD /.*/resolve/.* 302 ")) == len(FILES)
     who = api.whoami()
     assert (who["type"], who["fullname"]) == ("user", "service-account-engine")
     assert token not in hub.log.read_text()

@@ -37,9 +37,9 @@ def test_a_snapshot_by_branch_tag_commit_and_upstream_commit(hub: Hub, api: HfAp
 
 def test_a_snapshot_is_not_fetched_twice(hub: Hub, api: HfApi) -> None:
     path = api.snapshot_download(ID, revision=hub.manifest.commit)
-    before = len(hub.lines("/resolve/"))
+    before = hub.settled("/resolve/")
     assert api.snapshot_download(ID, revision=hub.manifest.commit) == path
-    assert len(hub.lines("/resolve/")) == before
+    assert hub.settled("/resolve/") == before
 
 
 def test_one_file_and_its_name_in_the_cache(hub: Hub, api: HfApi) -> None:
@@ -142,7 +142,7 @@ def test_the_command_line_client(hub: Hub, tmp_path: Path) -> None:
     )
     found = contents(target)
     assert {path: found[path] for path in FILES} == FILES
-    assert hub.lines("/resolve/" + UPSTREAM)
+    assert hub.settled("/resolve/" + UPSTREAM)
 
 
 def test_the_log_holds_no_signature(hub: Hub, api: HfApi) -> None:

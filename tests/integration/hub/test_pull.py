@@ -100,7 +100,7 @@ def test_a_killed_pull_goes_on_within_its_file_and_a_whole_one_asks_nobody(
         assert place.pull(out).kill_when(lambda: written(out) > 20_000_000)
         assert not (out / "model.safetensors").exists()
         place.pull(out).run()
-        assert hub.lines(r"GET .*model\.safetensors.* 206 ")
+        assert hub.settled(r"GET .*model\.safetensors.* 206 ")
         assert_whole(out)
     told = place.pull(out).run()
     assert "0 files fetched" in told
@@ -114,7 +114,7 @@ def test_two_pulls_into_one_folder_are_both_content(place: Place, tmp_path: Path
             with process:
                 _, said = process.communicate(timeout=120)
                 assert process.returncode == 0, said
-        assert len(hub.lines(r"GET .*model\.safetensors.* 200 ")) == 1
+        assert len(hub.settled(r"GET .*model\.safetensors.* 200 ")) == 1
     assert_whole(out)
 
 
