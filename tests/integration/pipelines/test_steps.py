@@ -168,6 +168,20 @@ def test_a_report_becomes_a_comment_where_the_tool_is(
     assert summary.read_text() == "# Report\n"
 
 
+def test_a_report_that_no_forge_would_take_is_cut(origin: Path) -> None:
+    place = clone(origin, "place")
+    (place / "report").write_text("# Report\n" + "→ a line\n" * 20_000)
+    sent = place.parent / "tools/sent"
+    path = stand_in(place, "gh", f'eval "cp \\${{$#}} {sent}"')
+    env = {"GITHUB_ACTIONS": "true", "WAYBILL_CHANGE": "12", "PATH": path}
+    done = bash(place, f"{SAMPLES}/steps/comment report", **env)
+    assert done.returncode == 0, done.stderr
+    lines = sent.read_text().splitlines()
+    assert 60_000 < sent.stat().st_size < 65_000
+    assert lines[-1] == "… the rest is kept with the run: report"
+    assert set(lines[1:-2]) == {"→ a line"}
+
+
 def test_a_secret_is_in_a_private_file_and_nowhere_else(origin: Path) -> None:
     place = clone(origin, "place")
     script = (
@@ -286,6 +300,27 @@ def test_a_rollout_asks_as_it_is_told_and_publishes_the_pins_of_one_that_went_ba
 
 
 LEFT = ("rollout-prod.md", "rollout-prod.xml", "change-watch-prod")
+
+
+LOST = f"""
+case $1 in
+apply)
+    echo of-one-model > {PINS}
+    mkdir -p out/change-prod
+    echo "Promote a" > out/change-prod/commit
+    exit 7
+    ;;
+esac
+"""
+"""What `apply` leaves of a plan that lost a race for one of its models."""
+
+
+def test_what_a_plan_has_moved_is_published_also_where_it_failed(origin: Path) -> None:
+    place = clone(origin, "place")
+    done = bash(place, "promoted prod plan.json", PATH=stand_in(place, "waybill", LOST))
+    assert done.returncode == 7, done.stderr
+    assert git(origin, "show", f"main:{PINS}") == "of-one-model"
+    assert git(origin, "log", "-1", "--format=%s", "main") == "Promote a"
 
 
 def test_a_rollout_asks_nothing_where_no_address_is_set(origin: Path) -> None:

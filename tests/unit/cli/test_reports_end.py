@@ -72,7 +72,7 @@ def test_a_defect_of_ours_leaves_no_report_that_it_may_be_applied(
 
 @pytest.fixture
 def drafts(repository: Path) -> Path:
-    return repository / ".git/waybill"
+    return repository / ".git/waybill/test"
 
 
 def test_texts_of_a_change_are_there_unasked(run: Run, repository: Path, drafts: Path) -> None:
@@ -101,7 +101,15 @@ def test_texts_of_a_change_in_a_worktree_are_its_own(
     tree = tmp_path / "tree"
     git(repository, "worktree", "add", "--quiet", str(tree))
     (tree / "stores").symlink_to(repository / "stores")
-    words = ["git", "-C", str(tree), "rev-parse", "--path-format=absolute", "--git-path", "waybill"]
+    words = [
+        "git",
+        "-C",
+        str(tree),
+        "rev-parse",
+        "--path-format=absolute",
+        "--git-path",
+        "waybill/test",
+    ]
     own = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
     run.site = Site(tree, run.site.keys)
     run("promote", *SCOPE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,27 +23,13 @@ def add_pull_request(parser: argparse.ArgumentParser) -> None:
         "--pull-request",
         type=Path,
         metavar="DIR",
-        help="write branch, title, commit and body.md of a change there (default: waybill/ in the "
-        "folder of the git repository, once something has moved)",
+        help="write branch, title, commit and body.md of a change there (default: waybill/ENV "
+        "in the folder of the git repository, once something moves)",
     )
 
 
-def leave(args: argparse.Namespace, console: Console, change: Change) -> None:
-    """Where `--pull-request` says; else beside git's own drafts, which are in nobody's way."""
-    folder = args.pull_request or _in_git(arguments.project(args))
-    if folder is None:
-        return
-    try:
-        change.write(folder)
-    except WaybillError as error:
-        # What was done has to be told, and an error even more.
-        console.note(f"warning: {error}")
-    else:
-        console.note(f"branch, title, commit and body.md of the change are in {folder}")
-
-
-def _in_git(project: Path) -> Path | None:
-    """`waybill/` in the folder of the repository or worktree (gitrepository-layout(5))."""
+def _in_git(project: Path, environment: str) -> Path | None:
+    """A folder of our own in that of the repository or worktree (gitrepository-layout(5))."""
     project = project.resolve()
     for place in (project, *project.parents):
         git = place / ".git"
@@ -52,8 +38,11 @@ def _in_git(project: Path) -> Path | None:
                 named = git.read_text(errors="replace").removeprefix("gitdir:").strip()
                 git = place / named
             if git.is_dir():
-                return git / "waybill"
+                return git / "waybill" / environment
     return None
+
+
+NAMES = ("branch", "title", "commit", "body.md")
 
 
 @dataclass(frozen=True)
@@ -67,14 +56,14 @@ class Change:
 
     def write(self, folder: Path) -> None:
         """Raises BadFile."""
-        texts = {
-            "branch": self.branch,
-            "title": self.title,
-            "commit": f"{self.title}\n\n{self.text}",
-            "body.md": self.body,
-        }
-        for name, text in texts.items():
+        commit = f"{self.title}\n\n{self.text}"
+        texts = (self.branch, self.title, commit, self.body)
+        for name, text in zip(NAMES, texts, strict=True):
             values.write(folder / name, text.rstrip("\n") + "\n")
+
+
+Made = Callable[[Pins, Pins], Change | None]
+"""The texts of what differs between two states of an environment's pins."""
 
 
 def of_rollback(step: Move, why: str) -> Change:
@@ -90,25 +79,64 @@ def of_rollback(step: Move, why: str) -> Change:
 
 
 @contextmanager
-def of_rollout(
-    args: argparse.Namespace, console: Console, environment: Environment, said: Sequence[str]
+def kept(
+    args: argparse.Namespace,
+    console: Console,
+    environment: Environment,
+    made: Made,
+    draft: Change | None = None,
 ) -> Iterator[None]:
-    """Write what changed in the pins meanwhile, however it ends, and nothing where they stay.
+    """Leave the texts of what changes in the pins meanwhile, however it ends: where
+    `--pull-request` says, else beside git's own drafts, which are in nobody's way.
 
-    `said` is what came of it, once this ends.
+    `draft` is there before anything moves, for a crash may come right after. Where nothing has
+    moved, what was there before is there again.
     """
-    before = pins.load(environment.pins_path)
+    folder = args.pull_request or _in_git(arguments.project(args), environment.name)
+    old, before = _texts(folder), pins.load(environment.pins_path)
+    if draft and folder:
+        _leave(console, folder, draft)
     try:
         yield
     finally:
         after = before
         with suppress(WaybillError):
             after = pins.load(environment.pins_path)
-        if after != before:
-            leave(args, console, _rolled_out(environment.name, before, after, said))
+        change = made(before, after) if after != before else None
+        if change and folder:
+            _leave(console, folder, change)
+            console.note(f"branch, title, commit and body.md of the change are in {folder}")
+        elif draft and folder and not args.pull_request:
+            _restore(folder, old)
 
 
-def _rolled_out(where: str, before: Pins, after: Pins, said: Sequence[str]) -> Change:
+def _leave(console: Console, folder: Path, change: Change) -> None:
+    """What was done has to be told, whatever becomes of its texts, and an error even more."""
+    try:
+        change.write(folder)
+    except WaybillError as error:
+        console.note(f"warning: {error}")
+
+
+def _texts(folder: Path | None) -> dict[str, bytes]:
+    found = {}
+    for name in NAMES if folder else ():
+        with suppress(OSError):
+            found[name] = (folder / name).read_bytes()  # type: ignore[operator] # it is one here
+    return found
+
+
+def _restore(folder: Path, texts: Mapping[str, bytes]) -> None:
+    for name in NAMES:
+        with suppress(OSError):
+            if name in texts:
+                (folder / name).write_bytes(texts[name])
+            else:
+                (folder / name).unlink()
+
+
+def of_rollout(where: str, before: Pins, after: Pins, said: Sequence[str]) -> Change:
+    """What `watch` has moved; `said` is what came of it."""
     was = {name: before.models.get(name) for name in after.models}
     moved = [name for name, pin in after.models.items() if pin != was[name]]
     back = [name for name in moved if _went_back(was[name], after.models[name])]

@@ -10,6 +10,7 @@ from waybill.cli.arguments import Commands
 from waybill.cli.install import add_chart
 from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted, human, table
+from waybill.cli.telling import Unplanned
 from waybill.deliver.environments import Environments
 from waybill.release import apply, approve, outlook
 from waybill.release.apply import Application, Person
@@ -68,19 +69,21 @@ def _add_by(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _plan(args: argparse.Namespace, console: Console) -> Report:
-    found = apply.prepare(
-        Environments.load(arguments.project(args)),
-        args.source,
-        args.target,
-        args.models,
-        Person(args.by, signer=signer_of(args, console)),
-        single_writer=args.single_writer,
-    )
-    judged = approve.sign(found, trust.now())
-    plan = telling.seen(args, judged, args.rate)
-    if args.out:
-        plan.write(args.out)
-    reports.write(args, telling.of_plan(plan))
+    unplanned = Unplanned(f"{args.source} → {args.target}", f"waybill.{args.source}.{args.target}")
+    with reports.ending(args, console, unplanned.texts) as end:
+        found = apply.prepare(
+            Environments.load(arguments.project(args)),
+            args.source,
+            args.target,
+            args.models,
+            Person(args.by, signer=signer_of(args, console)),
+            single_writer=args.single_writer,
+        )
+        judged = approve.sign(found, trust.now())
+        plan = telling.seen(args, judged, args.rate)
+        if args.out:
+            plan.write(args.out)
+        end.tell(lambda _: telling.of_plan(plan))
     code = _exit_code(judged) if args.detailed_exitcode else 0
     return Report(_text(plan), plan.as_json(), code)
 

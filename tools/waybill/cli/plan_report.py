@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from waybill.cli import junit
 from waybill.cli.change import Change
-from waybill.cli.output import human, plain
+from waybill.cli.output import counted, human, plain
 from waybill.digest import short_commit
 from waybill.release.gates.case import Result, Verdict
 from waybill.release.plan import Plan
@@ -20,8 +20,10 @@ from waybill.release.plan import Plan
 _MARKS = {Result.PASS: "✅", Result.FAIL: "❌", Result.SKIP: "➖", Result.ERROR: "⚠️"}  # noqa: RUF001
 _KINDS = {Result.FAIL: "failure", Result.ERROR: "error", Result.SKIP: "skipped"}
 """What JUnit calls them."""
-_LINES = 400
-"""Lines of the rendered difference that fit into a comment of any forge."""
+_ROOM = {"models": 5_000, "gates": 10_000, "rendered": 12_000}
+"""Letters of the longest parts: two reports fit into a comment of any forge (GitHub: 65,536)."""
+_WIDE = 400
+"""Letters of a line of the rendered difference; no more are read of it."""
 
 
 def verdicts(plan: Plan) -> list[Verdict]:
@@ -65,7 +67,7 @@ def _models(plan: Plan) -> str:
         ]
         for name, one in plan.models.items()
     ]
-    return _table(["model", "repo", "commit", "to send", *FACTS], rows)
+    return _table(["model", "repo", "commit", "to send", *FACTS], rows, _ROOM["models"])
 
 
 def facts(plan: Plan, model: str) -> list[str]:
@@ -137,9 +139,10 @@ def _gates(found: Sequence[Verdict]) -> str:
             plain(one.reason),
             plain(one.place),
         ]
-        for one in found
+        # What denies comes first: not all may have room.
+        for one in sorted(found, key=lambda one: not one.denies)
     ]
-    return _table(["", "gate", "model", "why", "rule"], rows)
+    return _table(["", "gate", "model", "why", "rule"], rows, _ROOM["gates"])
 
 
 def _told(one: Verdict) -> Result:
@@ -154,12 +157,10 @@ def _rendered(plan: Plan) -> Iterator[str]:
     elif not seen["changes"]:
         yield "Nothing changes."
     else:
-        yield "\n".join(f"- {one['verb']} {one['kind']} {one['name']}" for one in seen["changes"])
-        lines = [line for one in seen["changes"] for line in _diff(one)]
-        more = (
-            [f"… {len(lines) - _LINES} lines more are in plan.json"] if len(lines) > _LINES else []
-        )
-        text = "\n".join([*lines[:_LINES], *more])
+        named = [f"- {one['verb']} {one['kind']} {one['name']}" for one in seen["changes"]]
+        yield _cut(named, _ROOM["models"])
+        lines = [_narrow(line) for one in seen["changes"] for line in _diff(one)]
+        text = _cut(lines, _ROOM["rendered"])
         fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
         block = f"{fence}diff\n{text}\n{fence}"
         yield f"<details><summary>Differences</summary>\n\n{block}\n\n</details>"
@@ -169,9 +170,30 @@ def _diff(change: Mapping[str, Any]) -> list[str]:
     return [f"# {change['kind']} {change['name']}", *change["lines"]]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _narrow(line: str) -> str:
+    return line if len(line) <= _WIDE else f"{line[:_WIDE]}…"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> str:
+    lines = ["| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *rows]]
+    kept, left = _within(lines, room)
+    return "\n".join([*kept, *(["", left] if left else [])])
+
+
+def _within(lines: Sequence[str], room: int) -> tuple[list[str], str]:
+    """As many as have room, and a line about those that have none."""
+    kept: list[str] = []
+    for line in lines:
+        room -= len(line) + 1
+        if room < 0:
+            return kept, f"… {counted(len(lines) - len(kept), 'line')} more in plan.json"
+        kept.append(line)
+    return kept, ""
+
+
+def _cut(lines: Sequence[str], room: int) -> str:
+    kept, left = _within(lines, room)
+    return "\n".join([*kept, *([left] if left else [])])
 
 
 def moves(plan: Plan) -> list[str]:
@@ -204,12 +226,17 @@ def _case(name: str, one: Verdict) -> junit.Case:
     return junit.Case(of, one.gate, kind, one.reason, text, place)
 
 
-def pull_request(plan: Plan, outcome: str = "") -> Change:
-    """The change that carries the promotion; `outcome` as in `markdown`."""
-    models = ", ".join(plan.models)
+def pull_request(plan: Plan, outcome: str = "", only: Collection[str] | None = None) -> Change:
+    """The change that carries the promotion; `outcome` as in `markdown`.
+
+    `only`: these models have moved, where that is not all of them.
+    """
+    names = [name for name in plan.models if not only or name in only]
+    models = ", ".join(names)
     moved = [
         f"{name}: {short_commit(one['previous'] or 'nothing')} -> {short_commit(one['commit'])}"
         for name, one in plan.models.items()
+        if name in names
     ]
     short = short_commit(plan.digest.partition(":")[2])
     return Change(

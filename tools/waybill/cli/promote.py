@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from waybill import digest as digests
-from waybill.cli import arguments, plan_report, telling
+from waybill.cli import arguments, change, plan_report, reports, telling
 from waybill.cli.arguments import Commands, add_rate, paced
 from waybill.cli.install import add_chart
 from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, human
 from waybill.cli.plan import add_scope
 from waybill.cli.release import move_json, told
-from waybill.cli.telling import Telling
+from waybill.cli.reports import Ending
+from waybill.cli.telling import PROMOTED, Told, Unplanned
 from waybill.deliver.environments import Environments
 from waybill.errors import BadValue, Declined
 from waybill.release import apply
-from waybill.release.apply import Application, Person
+from waybill.release.apply import Application, Judged, Person
 from waybill.release.gates.case import Verdict
 from waybill.release.plan import Plan
 from waybill.store.sync import Copied
@@ -71,18 +73,21 @@ def _person(args: argparse.Namespace, console: Console) -> Person:
 
 
 def _promote(args: argparse.Namespace, console: Console) -> Report:
-    application = apply.prepare(
-        Environments.load(arguments.project(args)),
-        args.source,
-        args.target,
-        args.models,
-        _person(args, console),
-        single_writer=args.single_writer,
-    )
-    if application.begun and application.changes:
-        digest = digests.short(application.plan.digest)
-        console.note(f"going on with the plan {digest} of {application.plan.by}, which was begun")
-    with telling.told(args, console, application) as said:
+    unplanned = Unplanned(f"{args.source} → {args.target}", f"waybill.{args.source}.{args.target}")
+    with reports.ending(args, console, unplanned.texts) as end:
+        application = apply.prepare(
+            Environments.load(arguments.project(args)),
+            args.source,
+            args.target,
+            args.models,
+            _person(args, console),
+            single_writer=args.single_writer,
+        )
+        if application.begun and application.changes:
+            digest = digests.short(application.plan.digest)
+            by = application.plan.by
+            console.note(f"going on with the plan {digest} of {by}, which was begun")
+        said = telling.of_promotion(args, end, application)
         if not args.dry_run and application.allowed().changes and not args.yes:
             what = "\n".join(plan_report.moves(application.plan))
             if not console.confirm(f"{what}\npromote? [y/N] "):
@@ -91,13 +96,16 @@ def _promote(args: argparse.Namespace, console: Console) -> Report:
 
 
 def _apply(args: argparse.Namespace, console: Console) -> Report:
-    if args.plan.is_dir():
-        return _replay(args, console)
-    plan = Plan.load(args.plan)
-    if args.to not in (None, plan.target):
-        why = f"the plan is one to {plan.target}"
-        raise BadValue(what="--to", value=args.to, why=why)
-    with telling.fitting(args, console, plan):
+    unplanned = Unplanned(str(args.plan), "waybill.apply")
+    with reports.ending(args, console, unplanned.texts) as end:
+        if args.plan.is_dir():
+            return _replay(args, console, end)
+        plan = Plan.load(args.plan)
+        # Of one that fits no more: what was seen when it was made.
+        end.tell(Told(plan).texts)
+        if args.to not in (None, plan.target):
+            why = f"the plan is one to {plan.target}"
+            raise BadValue(what="--to", value=args.to, why=why)
         application = apply.take(
             Environments.load(arguments.project(args)),
             plan,
@@ -105,31 +113,31 @@ def _apply(args: argparse.Namespace, console: Console) -> Report:
             _person(args, console),
             single_writer=args.single_writer,
         )
-    with telling.told(args, console, application) as said:
+        said = telling.of_promotion(args, end, application)
         return _carried_out(args, console, application, said)
 
 
-def _replay(args: argparse.Namespace, console: Console) -> Report:
+def _replay(args: argparse.Namespace, console: Console, end: Ending) -> Report:
     # Media are read by what reads registries, too: a quarter of a second that plans do not need.
     from waybill.bundle.media import Bundle
     from waybill.release import replay
 
     index = Bundle.open([args.plan]).index
-    environments = Environments.load(arguments.project(args))
     found = replay.prepare(
-        environments,
+        Environments.load(arguments.project(args)),
         index,
         str(args.plan),
         _person(args, console),
         to=args.to,
         single_writer=args.single_writer,
     )
-    with telling.told(args, console, found) as said:
-        verdicts: Sequence[Verdict] = found.allowed().verdicts
-        parted = [each.model for each in found.moves if not found.goes_on(each)]
-        if not args.dry_run:
+    said = telling.of_promotion(args, end, found)
+    verdicts: Sequence[Verdict] = found.allowed().verdicts
+    parted = [each.model for each in found.moves if not found.goes_on(each)]
+    if not args.dry_run:
+        with _kept(args, console, found, said):
             verdicts = replay.carry_out(found)
-            said.judged(verdicts)
+        said.done(verdicts, changes=found.changes)
     rows = [told(each, dry=args.dry_run) for each in found.moves]
     rows += [f"  {model}: its history here has gone another way before" for model in parted]
     data = {
@@ -145,16 +153,26 @@ def _replay(args: argparse.Namespace, console: Console) -> Report:
     return Report("\n".join(rows), data)
 
 
+def _kept(
+    args: argparse.Namespace, console: Console, what: Judged, said: Told
+) -> AbstractContextManager[None]:
+    draft = plan_report.pull_request(said.plan, PROMOTED) if what.changes else None
+    return change.kept(args, console, what.promotion.target, said.change, draft)
+
+
 def _carried_out(
-    args: argparse.Namespace, console: Console, what: Application, said: Telling
+    args: argparse.Namespace, console: Console, what: Application, said: Told
 ) -> Report:
-    verdicts = what.allowed().verdicts
+    verdicts: Sequence[Verdict] = what.allowed().verdicts
     if args.dry_run:
         return _report(what, verdicts, None)
-    planned = what.plan
-    with console.progress(f"{planned.source} → {planned.target}", what.promotion.bytes) as advance:
+    name = f"{what.plan.source} → {what.plan.target}"
+    with (
+        _kept(args, console, what, said),
+        console.progress(name, what.promotion.bytes) as advance,
+    ):
         applied = apply.carry_out(what, paced(args, advance))
-    said.judged(applied.verdicts)
+    said.done(applied.verdicts, changes=what.changes)
     return _report(what, applied.verdicts, applied.copied)
 
 

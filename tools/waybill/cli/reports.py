@@ -42,44 +42,64 @@ class Texts:
     change: Change | None = None
 
 
-def write(args: argparse.Namespace, texts: Texts) -> None:
-    """What `add_files` arguments ask for, and the change. Raises BadFile, BadValue."""
-    _write_files(args, texts)
-    if args.github_step_summary:
-        path = _summary()
-        try:
-            with path.open("a", encoding="utf-8") as stream:
-                stream.write(texts.markdown)
-        except OSError as error:
-            raise BadFile(path=path, why=error.strerror or str(error)) from error
+Telling = Callable[[BaseException | None], Texts]
+"""What is to be told: of an error, or, without one, of an end as it should be."""
+
+
+class Unfinished(Exception):
+    """What is told as long as nothing else is: whoever is killed leaves no good report."""
+
+    def __str__(self) -> str:
+        return "it has not ended"
+
+
+class Ending:
+    """What is told of a command when it ends."""
+
+    def __init__(self, args: argparse.Namespace, texts: Telling) -> None:
+        self._args = args
+        self.tell(texts)
+
+    def tell(self, texts: Telling) -> None:
+        """This, from here on. Raises BadFile where it could not be written at the end, either."""
+        self.texts = texts
+        _write_files(self._args, texts(Unfinished()))
 
 
 @contextmanager
-def ending(
-    args: argparse.Namespace, console: Console, texts: Callable[[BaseException | None], Texts]
-) -> Iterator[None]:
-    """Write them when this ends, well or with an error; before it, too, for what cannot be written
-    shall move nothing.
+def ending(args: argparse.Namespace, console: Console, texts: Telling) -> Iterator[Ending]:
+    """Write what `add_files` arguments ask for when this ends, well or with an error; before it,
+    too, for what cannot be written shall move nothing.
 
     Raises BadFile, BadValue.
     """
     if args.github_step_summary:
         _summary()
-    _write_files(args, texts(None))
+    end = Ending(args, texts)
     try:
-        yield
+        yield end
     except BaseException as error:
-        write_late(args, console, texts(error))
+        _write_late(args, console, end.texts(error))
         raise
-    write_late(args, console, texts(None))
+    _write_late(args, console, end.texts(None))
 
 
-def write_late(args: argparse.Namespace, console: Console, texts: Texts) -> None:
+def _write_late(args: argparse.Namespace, console: Console, texts: Texts) -> None:
     """What was done is done, and has to be told, whatever becomes of the reports by now."""
     try:
-        write(args, texts)
+        _write_files(args, texts)
+        if args.github_step_summary:
+            _add(_summary(), texts.markdown)
     except (BadFile, BadValue) as error:
         console.note(f"warning: {error}")
+
+
+def _add(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise BadFile(path=path, why=error.strerror or str(error)) from error
 
 
 def _write_files(args: argparse.Namespace, texts: Texts) -> None:
@@ -99,6 +119,6 @@ def _summary() -> Path:
 
 
 def why_ended(error: BaseException) -> str:
-    if isinstance(error, WaybillError):
+    if isinstance(error, WaybillError | Unfinished):
         return str(error)
     return str(Interrupted()) if isinstance(error, KeyboardInterrupt) else repr(error)

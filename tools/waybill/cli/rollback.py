@@ -56,9 +56,9 @@ def run_rollback(args: argparse.Namespace, console: Console) -> Report:
         change.of_rollback(step, args.why).write(args.pull_request)
     if not args.dry_run:
         reason = Reason(args.by, args.why, hold=hold.puts_hold(environments))
-        move.carry_out([step], reason=reason)
-        if not args.pull_request:
-            change.leave(args, console, change.of_rollback(step, args.why))
+        said = change.of_rollback(step, args.why)
+        with change.kept(args, console, environment, lambda *_: said, said):
+            move.carry_out([step], reason=reason)
         if args.install:
             _brought(args, console)
     data: dict[str, Any] = {"dryRun": args.dry_run, **move_json(step), "delay": None}

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from waybill.cli import change, plan_report
+from waybill.cli import change, junit, plan_report
+from waybill.cli.change import Change
 from waybill.cli.install import chart_of
-from waybill.cli.output import Console
-from waybill.cli.reports import Texts, add_files, ending, why_ended, write_late
+from waybill.cli.output import plain
+from waybill.cli.reports import Ending, Texts, add_files, why_ended
+from waybill.deliver.pins import Pins
 from waybill.errors import WaybillError
 from waybill.release import outlook
 from waybill.release.apply import Judged
 from waybill.release.gates.case import Verdict
 from waybill.release.plan import Plan
+from waybill.sign.predicates import stamp
+from waybill.sign.trust import now
 
-_UNSEEN = {"skipped": "no report was asked for (--markdown, --pull-request)", "changes": []}
+PROMOTED = "promoted"
+_UNSEEN = {"skipped": "nobody asked for it (--markdown, --pull-request)", "changes": []}
 """Rendering takes longer than many a promotion."""
 
 
@@ -39,62 +43,70 @@ def seen(args: argparse.Namespace, judged: Judged, rate: int, *, render: bool = 
     return replace(judged.plan, outlook=found)
 
 
-def of_plan(plan: Plan, outcome: str = "", failure: str = "") -> Texts:
-    """`outcome` and `failure` as `plan_report` has them."""
+def of_plan(plan: Plan) -> Texts:
+    """As it is, before anybody applies it."""
     return Texts(
-        plan_report.markdown(plan, outcome),
-        plan_report.test_cases(plan, failure),
-        plan_report.pull_request(plan, outcome),
+        plan_report.markdown(plan), plan_report.test_cases(plan), plan_report.pull_request(plan)
     )
 
 
+@dataclass(frozen=True)
+class Unplanned:
+    """Of what has no plan as yet; `what` is what people call it, `name` the test suite."""
+
+    what: str
+    name: str
+
+    def texts(self, error: BaseException | None) -> Texts:
+        why = why_ended(error) if error else ""
+        cases = [junit.Case(self.name, "promotion", "error" if why else "", why)]
+        headline = plain(f"stopped: {why}") if why else "nothing to do"
+        report = f"## {plain(self.what)}: {headline}\n"
+        return Texts(report, junit.suite(self.name, stamp(now()), cases))
+
+
 @dataclass
-class Telling:
-    """What will be told of a promotion; `plan` has what is seen of it."""
+class Told:
+    """`plan` has what is seen of it; `moved`: by then, where that is not all of its models."""
 
     plan: Plan
     outcome: str = ""
-    failure: str = ""
+    moved: Collection[str] | None = None
 
-    def judged(self, verdicts: Sequence[Verdict]) -> None:
-        """As gates said at the last look."""
-        self._gated([one.as_json() for one in verdicts])
-
-    def _stopped(self, error: BaseException) -> None:
-        gates = error.details.get("gates") if isinstance(error, WaybillError) else None
-        if gates:
-            self._gated(gates)
-        else:
-            self.failure = why_ended(error)
-            self.outcome = f"stopped: {self.failure}"
-
-    def _gated(self, gates: list[dict[str, Any]]) -> None:
-        self.plan = Plan(self.plan.agreed, {**self.plan.outlook, "gates": gates})
+    def done(self, verdicts: Sequence[Verdict], *, changes: bool) -> None:
+        """`verdicts` are those of the last look."""
+        self.plan = _gated(self.plan, [one.as_json() for one in verdicts])
+        self.outcome = PROMOTED if changes else ""
 
     def texts(self, error: BaseException | None) -> Texts:
-        if error:
-            self._stopped(error)
-        return of_plan(self.plan, self.outcome, self.failure)
+        plan, outcome, failure = self.plan, self.outcome, ""
+        gates = error.details.get("gates") if isinstance(error, WaybillError) else None
+        if gates:
+            plan = _gated(plan, gates)
+        elif error:
+            failure = why_ended(error)
+            outcome = f"stopped: {failure}"
+        return Texts(
+            plan_report.markdown(plan, outcome),
+            plan_report.test_cases(plan, failure),
+            plan_report.pull_request(plan, outcome, self.moved),
+        )
+
+    def change(self, before: Pins, after: Pins) -> Change | None:
+        """The texts of what has moved between the two; None where nothing has."""
+        self.moved = [
+            name for name in self.plan.models if after.models.get(name) != before.models.get(name)
+        ]
+        return plan_report.pull_request(self.plan, PROMOTED, self.moved) if self.moved else None
 
 
-@contextmanager
-def fitting(args: argparse.Namespace, console: Console, plan: Plan) -> Iterator[None]:
-    """Tell of a plan from a file that fits no more, with what was seen when it was made."""
-    try:
-        yield
-    except WaybillError as error:
-        write_late(args, console, Telling(plan).texts(error))
-        raise
+def _gated(plan: Plan, gates: list[dict[str, Any]]) -> Plan:
+    return Plan(plan.agreed, {**plan.outlook, "gates": gates})
 
 
-@contextmanager
-def told(args: argparse.Namespace, console: Console, judged: Judged) -> Iterator[Telling]:
-    """What a promotion leaves. Raises BadFile, BadValue."""
+def of_promotion(args: argparse.Namespace, end: Ending, judged: Judged) -> Told:
+    """From here on its reports are told. Raises BadFile."""
     render = bool(args.markdown or args.pull_request or args.github_step_summary)
-    telling = Telling(seen(args, judged, args.limit_rate or outlook.RATE, render=render))
-    with ending(args, console, telling.texts):
-        yield telling
-        if judged.changes and not args.dry_run:
-            telling.outcome = "promoted"
-            if not args.pull_request:
-                change.leave(args, console, plan_report.pull_request(telling.plan, "promoted"))
+    found = Told(seen(args, judged, args.limit_rate or outlook.RATE, render=render))
+    end.tell(found.texts)
+    return found

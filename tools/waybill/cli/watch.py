@@ -76,6 +76,17 @@ def duration(text: str) -> int:
 
 
 def _watch(args: argparse.Namespace, console: Console) -> Report:
+    lines: list[str] = []
+    told: list[dict[str, Any]] = []
+    with ending(args, console, partial(_texts, args.environment, lines, told)):
+        _follow(args, console, lines, told)
+    bad = any(each["why"] for each in told)
+    return Report("\n".join(lines), {"models": told}, DENIED if bad else 0)
+
+
+def _follow(
+    args: argparse.Namespace, console: Console, lines: list[str], told: list[dict[str, Any]]
+) -> None:
     environment, release = release_of(args)
     signer = signer_of(args, console)
     cluster = Cluster(release.namespace, release.context)
@@ -83,10 +94,8 @@ def _watch(args: argparse.Namespace, console: Console) -> Report:
     if not models:
         raise NothingPinned(environment=environment.name)
     held = hold.puts_hold(Environments.load(project(args)))
-    lines: list[str] = []
-    told: list[dict[str, Any]] = []
-    texts = partial(_texts, environment, lines, told)
-    with change.of_rollout(args, console, environment, lines), ending(args, console, texts):
+    made = partial(change.of_rollout, environment.name, said=lines)
+    with change.kept(args, console, environment, made):
         for model in models:
             follower = Follower(environment, release, cluster, model, console.note, args.by, held)
             follower = replace(follower, single_writer=args.single_writer)
@@ -98,26 +107,24 @@ def _watch(args: argparse.Namespace, console: Console) -> Report:
             told.append(_json(model, outcome))
             if signer:
                 follow.attest(follower, outcome, signer)
-    bad = any(each["why"] for each in told)
-    return Report("\n".join(lines), {"models": told}, DENIED if bad else 0)
 
 
 def _texts(
-    environment: Environment,
+    environment: str,
     lines: Sequence[str],
     told: Sequence[Mapping[str, Any]],
     error: BaseException | None,
 ) -> Texts:
     """How far it came."""
     stopped = why_ended(error) if error else ""
-    name = f"waybill.watch.{environment.name}"
+    name = f"waybill.watch.{environment}"
     cases = [
         junit.Case(name, each["model"], "failure" if each["why"] else "", each["why"])
         for each in told
     ]
     cases += [junit.Case(name, "watch", "error", stopped)] if stopped else []
     said = [*lines, *([f"stopped: {stopped}"] if stopped else [])]
-    title = f"## Rollout in {plain(environment.name)}"
+    title = f"## Rollout in {plain(environment)}"
     report = "\n".join([title, "", *(f"- {plain(line)}" for line in said)]).rstrip() + "\n"
     return Texts(report, junit.suite(name, stamp(now()), cases))
 

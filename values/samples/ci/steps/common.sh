@@ -103,6 +103,11 @@ bundle_of() {
     echo "$folder/$1-${import:0:12}"
 }
 
+# shown FILE: a report. What came of the step does not hang on who can see it.
+shown() {
+    [ ! -e "$1" ] || "$steps/comment" "$1" || say "warning: the report could not be shown"
+}
+
 # promoted ENV WHAT: applies a plan, or the promotion that a bundle brings, and publishes the pins; its
 # report is shown in any case.
 promoted() {
@@ -115,10 +120,10 @@ promoted() {
     # Whoever approves cannot be who applies: that is the pipeline, whoever has started this job.
     waybill apply "$2" --to "$env" "${key[@]}" --by pipeline --why "${WAYBILL_RUN:-${BUILD_TAG:-by the pipeline}}" \
         --markdown "$report" --junit "$out/applied-$env.xml" --pull-request "$out/change-$env" || code=$?
+    shown "$report"
     # What was moved is published in any case.
-    [ ! -e "$report" ] || "$steps/comment" "$report" || say "warning: the report could not be shown"
+    [ ! -e "$out/change-$env" ] || publish "$out/change-$env"
     [ $code = 0 ] || exit $code
-    publish "$out/change-$env"
 }
 
 # field EXPRESSION: from the JSON object on stdin, which Python knows as `it`.
@@ -126,6 +131,7 @@ field() { python3 -c "import json, sys; it = json.load(sys.stdin)['result']; pri
 
 # publish DIR: brings the pins to the branch, in the words of DIR/commit; or as a change, if so set.
 publish() {
+    mkdir -p values/pins
     git add values/pins
     if git diff --cached --quiet; then
         say "the pins stay as they are"
