@@ -8,9 +8,19 @@ import pytest
 
 from tests.unit.release.test_follow import Scene, changes, scene
 from tests.unit.release.world import World
+from tests.unit.sign.making import signer
 from waybill.release import follow
 
 __all__ = ["changes", "scene"]  # Fixtures.
+
+
+def later(minutes: int) -> type[datetime]:
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) + timedelta(minutes=minutes)
+
+    return Later
 
 
 def test_the_one_before_needs_no_more_than_one_engine(scene: Scene) -> None:
@@ -58,12 +68,7 @@ def test_one_that_did_well_for_long_is_not_given_up_for_a_bad_hour(
     assert scene.run().why == ""
     held, since = world.pins("dev"), world.records("dev")[0].at
 
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Self:
-            return super().now(tz) + timedelta(minutes=minutes)
-
-    monkeypatch.setattr(follow, "datetime", Later)
+    monkeypatch.setattr(follow, "datetime", later(minutes))
     scene.side.failing = lambda _: 1.0
     outcome = replace(scene.follower).run(60)
     assert "requests failed" in outcome.why
@@ -72,6 +77,22 @@ def test_one_that_did_well_for_long_is_not_given_up_for_a_bad_hour(
     else:
         assert (outcome.back, world.pins("dev")) == (None, held)
         assert outcome.keeps == f"it is no new one: it was pinned at {since}"
+    assert follow.attest(scene.follower, outcome, signer()).why == outcome.why
+
+
+@pytest.mark.parametrize("minutes", [0, 60])
+def test_who_does_not_answer_is_not_signed_as_well(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    """No request fails that the gateway gives to nobody, and the revision may keep its traffic."""
+    scene.run()
+    monkeypatch.setattr(follow, "datetime", later(minutes))
+    begin = scene.side.time.now
+    scene.side.healthy = lambda now: 0 if now > begin + 100 else 1
+    outcome = replace(scene.follower).run(600)
+    said = follow.attest(scene.follower, outcome, signer())
+    assert (said.errors, "has 0 of 1 engines" in said.why) == (0, True)
+    assert (outcome.back is None) == (minutes == 60)
 
 
 def test_an_old_one_that_comes_by_steps_again_goes_back(scene: Scene, world: World) -> None:

@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 
 from tests.unit.release.site import HOUR, Site
+from tests.unit.release.test_apply import saved
 from tests.unit.release.test_gates import ALWAYS, HEALTH, NEVER, TABLE, judged, rolled_back, sent
 from tests.unit.release.world import REPO
 from waybill.errors import Frozen, PromotionDenied, Unsigned
-from waybill.release import gates, hold
+from waybill.release import apply, gates, hold
 from waybill.release.apply import Application
 from waybill.release.gates.case import Result
 from waybill.sign import trust
+from waybill.sign.predicates import stamp
 from waybill.sign.trust import now
 from waybill.store import layout
 
@@ -102,6 +104,44 @@ def test_watched_time_counts_once_and_only_since_it_was_pinned(
         site.say(site.watched(came + since * HOUR, came + until * HOUR), "watch")
     found = site.verdict("health", site.prepare(came + HOUR))
     assert (found.result, found.reason) == ("fail", why) if why else found.result == "pass"
+
+
+BAD = "the gateway has 0 of 1 engines"
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ([(0, 1, BAD)], "0 s"),
+        ([(0, 2, ""), (1, 2, BAD)], "0 s"),
+        ([(0, 2, ""), (2, 2.1, BAD)], "0 s"),
+        ([(0, 0.5, BAD), (0.5, 1.25, "")], "45 min"),
+        ([(0, 0.5, BAD), (0.25, 1.25, ""), (1.25, 1.3, BAD), (1.3, 2, "")], "42 min"),
+        ([(0, 0.5, BAD), (0.5, 1.5, "")], ""),
+        ([(-2, -1, BAD), (0, 1, "")], ""),
+    ],
+)
+def test_time_before_the_last_bad_word_counts_for_nothing(
+    site: Site, said: list[tuple[float, float, str]], left: str
+) -> None:
+    """However few of its requests failed: who does not answer has none."""
+    site.policy(health={"signedBy": ["watch"], "for": "1h", "requests": 1, "errorRate": 0.01})
+    came = datetime.fromisoformat(site.world.records("dev")[0].at).astimezone(UTC)
+    for since, until, why in said:
+        site.say(site.watched(came + since * HOUR, came + until * HOUR, why=why), "watch")
+    found = site.verdict("health", site.prepare(came + 3 * HOUR))
+    assert found.result == ("fail" if left else "pass"), found.reason
+    if left:
+        last = max(until for _, until, why in said if why)
+        assert f"since it did badly until {stamp(came + last * HOUR)}: {BAD}" in found.reason
+        assert f"for {left} of 1 h" in found.reason or "0 of 1 requests" in found.reason
+
+
+def test_a_bad_word_is_no_ground_of_a_promotion(site: Site) -> None:
+    site.say(site.watched(now() - HOUR, now(), why=BAD), "watch")
+    good = site.say(site.watched(now() - HOUR, now()), "watch")
+    apply.carry_out(site.take(saved(site)))
+    assert site.world.records("test")[0].evidence == (good,)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ PLAN = digests.of(b"a plan")
 SAID: list[Predicate] = [
     Trial("smoke", "test", "chat", AT, Outcome.PASSED, ("one",), measured={"p95": 0.5}),
     Health("test", "chat", "a" * 40, AT, AT + timedelta(hours=1), 9, 1, {"p50": 0.1}, 2),
+    Health("test", "chat", "a" * 40, AT, AT, 0, 0, {}, 0, "no engine is ready"),
     Approval(PLAN, "test", "prod", AT, "Ann"),
     Promotion(PLAN, "test", "prod", AT, "Ann", "chat", "it is good"),
     History("prod", "chat", {"from": "test"}, ({"commit": "a" * 40},), ({"by": "Ann"},)),
@@ -48,7 +49,7 @@ def test_without_a_field_or_with_one_of_another_kind_it_is_refused(
 @pytest.mark.parametrize("at", ["yesterday", "2026-03-29T01:30:00", "2026-03-29T01:30:00 Europe"])
 def test_a_time_needs_its_zone(at: str) -> None:
     with pytest.raises(BadFile, match=r"time|isoformat"):
-        predicates.parse(Approval.TYPE, {**SAID[2].as_json(), "at": at}, "here")
+        predicates.parse(Approval.TYPE, {**SAID[3].as_json(), "at": at}, "here")
 
 
 def test_times_are_compared_in_utc() -> None:

@@ -70,7 +70,8 @@ GATES: Mapping[str, Outcomes] = {
     ),
     "health": Outcomes(
         "`health`",
-        "it was watched there for that long since, with few enough errors, fast enough",
+        "it was watched there for that long since, or since `watch` last said that it did badly, "
+        "with few enough errors, fast enough",
         "not for so long, with too few requests or too many errors, or too slow",
         "no `health`",
         _STATEMENTS,

@@ -389,6 +389,7 @@ def attest(follower: Follower, outcome: Outcome, signer: Signer) -> Health:
         errors=outcome.seen.errors,
         ttft_seconds=outcome.seen.ttft,
         replicas=outcome.replicas,
+        why=outcome.why,
     )
     said = statement(manifest, Health.TYPE, health.as_json())
     evidence.add_signed(store, repo, manifest, said, signer)

@@ -117,6 +117,7 @@ class Health:
     """How a revision ran in an environment from `since` to `until`.
 
     `ttft_seconds`: time to the first token by quantile (`p50`, `p95`); empty without requests.
+    `why`: what was wrong with it, in the words of who watched; empty where nothing was.
     """
 
     TYPE: ClassVar[str] = HEALTH
@@ -126,7 +127,8 @@ class Health:
             **dict.fromkeys(("requests", "errors", "replicas"), _COUNT),
             "commit": _COMMIT,
             "ttftSeconds": {"type": "object", "additionalProperties": _NUMBER},
-        }
+        },
+        why=_TEXT,
     )
 
     environment: str
@@ -138,6 +140,7 @@ class Health:
     errors: int
     ttft_seconds: Mapping[str, float]
     replicas: int
+    why: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -150,6 +153,7 @@ class Health:
             "errors": self.errors,
             "ttftSeconds": dict(self.ttft_seconds),
             "replicas": self.replicas,
+            **({"why": self.why} if self.why else {}),
         }
 
     @classmethod
@@ -164,6 +168,7 @@ class Health:
             errors=value["errors"],
             ttft_seconds=value["ttftSeconds"],
             replicas=value["replicas"],
+            why=value.get("why", ""),
         )
 
 

@@ -33,16 +33,22 @@ def pinned_since(subject: Subject) -> datetime:
 
 
 def health(subject: Subject) -> Finding:
-    """Watched for long enough since it was pinned there, and well all the time."""
+    """Watched for long enough since it was pinned there, or did badly last, and well since then."""
     case, asked = subject.case, subject.case.rules.health
     if asked is None:
         return case.unasked("health")
     since = pinned_since(subject)
     seen = [one for one in _watched(subject, asked.signed_by) if one.until > since]
+    bad = max((one for one in seen if one.why), key=lambda one: one.until, default=None)
+    if bad:
+        since = bad.until
+        seen = [one for one in seen if not one.why and one.until > since]
     wrong = _unwell(seen, asked)
     covered = _covered((max(one.since, since), min(one.until, case.at)) for one in seen)
     if not wrong and covered < asked.span:
         wrong = f"watched in {case.source} for {words(covered)} of {words(asked.span)}"
+    if wrong and bad:
+        wrong += f", since it did badly until {stamp(bad.until)}: {bad.why}"
     told = wrong or (
         f"watched in {case.source} for {words(covered)}: {sum(one.errors for one in seen)} of "
         f"{sum(one.requests for one in seen)} requests failed"

@@ -32,7 +32,8 @@ def _speaks(subject: Subject, one: Evidence) -> bool:
         case Planned() | Approval() | Promotion() | History():
             return False  # Of other plans; those of this one are found for themselves.
         case Health() as seen:
-            return (seen.environment, seen.model, seen.commit) == subject.place
+            place = (seen.environment, seen.model, seen.commit)
+            return place == subject.place and not seen.why
         case Trial() as test:
             return test.result is not Outcome.FAILED and test == _newest(subject, test)
     return True
