@@ -1,5 +1,6 @@
 """The chain from source to production, and its copy for an auditor with public tools alone."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -165,7 +166,7 @@ def test_an_environment_that_would_refuse_it_says_so(world: World, ask: Ask) -> 
 def audit(folder: Path) -> str:
     """What the commands of the README print, with public tools in a clean environment."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", (folder / "README.md").read_text(), re.S | re.M)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     ran = subprocess.run(
         ["sh", "-c", "\n".join(blocks)],
         cwd=folder,
@@ -200,9 +201,12 @@ def exported(world: World, ask: Ask, tmp_path: Path) -> Path:
 def test_an_auditor_checks_it_with_sha256sum_and_openssl(exported: Path) -> None:
     said = audit(exported)
     assert said.count("Signature Verified Successfully") == 3
+    (unknown,) = (exported / "statements").glob("*-approval.*.sig")
+    (approval,) = (exported / "statements").glob("*-approval.json")
+    plan = json.loads(approval.read_bytes())["predicate"]["plan"]
     assert [line for line in said.splitlines() if not GOOD.fullmatch(line)] == [
-        f"by a key that no trust policy names: {path.relative_to(exported)}"
-        for path in (exported / "statements").glob("*-approval.*.sig")
+        f"by a key that no trust policy names: {unknown.relative_to(exported)}",
+        f"not here: {plan}, which {approval.relative_to(exported)} names",
     ]
     assert ".crt: OK" in said
 

@@ -6,7 +6,7 @@ store cannot be read is told, and the others are read all the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +34,8 @@ from waybill.sign.predicates import (
     PLAN,
     PROMOTION,
     TEST_RESULT,
+    Approval,
+    Planned,
     Promotion,
 )
 from waybill.sign.statements import BOM, LICENSE
@@ -64,7 +66,8 @@ class Place:
 
     `error`: why its store cannot be read. `wrong`: why its trust policy does not let the revision
     in; empty where it does, or asks for nothing. `records`: the whole history of each model that
-    has ever been this revision, newest first. `traffic`: shares of it now, by model and slot.
+    has ever been this revision, newest first. `plans`: those that its steps and the statements
+    name, as far as the store has them. `traffic`: shares of it now, by model and slot.
     """
 
     environment: Environment
@@ -73,6 +76,7 @@ class Place:
     wrong: str = ""
     evidence: tuple[Evidence, ...] = ()
     records: Mapping[str, tuple[Head, ...]] = field(default_factory=dict)
+    plans: Mapping[str, bytes] = field(default_factory=dict)
     traffic: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     error: str | None = None
 
@@ -197,7 +201,8 @@ def _look(repo: RepoId, commit: str, environment: Environment) -> Place:
         manifest = store.manifest(repo, commit)
         said = tuple(evidence.gather(store, repo, commit, policy))
         wrong = _wrong(policy, store, repo, manifest)
-        return Place(environment, manifest, policy, wrong, said, records, traffic)
+        plans = dict(_plans(store, _named(records, said, commit)))
+        return Place(environment, manifest, policy, wrong, said, records, plans, traffic)
     except WaybillError as error:
         return Place(environment, error=str(error))
 
@@ -210,6 +215,23 @@ def _records(
             heads = tuple(store.chain(store.head(repo, ref)))
             if any(head.commit == commit for head in heads):
                 yield model, heads
+
+
+def _named(
+    records: Mapping[str, tuple[Head, ...]], said: Iterable[Evidence], commit: str
+) -> set[str]:
+    """The plans that steps to this revision and statements about it name."""
+    steps = (head.record for heads in records.values() for head in heads if head.commit == commit)
+    words = (one.parsed for one in said)
+    named = {one.plan for one in words if isinstance(one, Planned | Approval | Promotion)}
+    return named | {step.plan for step in steps if step.plan}
+
+
+def _plans(store: Store, named: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Those that are there."""
+    for digest in named:
+        with suppress(WaybillError):
+            yield digest, store.read(digests.parse(digest))
 
 
 def _traffic(environment: Environment, commit: str) -> dict[str, dict[str, int]]:

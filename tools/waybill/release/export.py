@@ -5,10 +5,13 @@ SHA256SUMS             of all files here
 manifest.json          its SHA-256 is the revision's digest, its first 40 digits the commit
 files.sha256           of the model's files, where the auditor has them
 statements/N-KIND.json       an in-toto statement about that digest, as it was signed
+statements/N-KIND.dsse       the envelope that it came in, by whose SHA-256 steps name it
 statements/N-KIND.pae        the bytes that a signature is of: the statement with its type (DSSE)
 statements/N-KIND.KEY.sig    a signature, by the id of the key; .crt its certificates, if any
 keys/KEY.pub  keys/CAs.pem   the keys and authorities that the trust policies name
 records/ENV/MODEL/HEX.json   a step of the history, named by its SHA-256; `newest` names the last
+plans/HEX.json               a plan that steps and statements name, by its SHA-256
+carried/HEX.json             a step on the other side of a gap, as a signed history tells it
 """
 
 from __future__ import annotations
@@ -23,11 +26,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from waybill import digest as digests
 from waybill.errors import BadFile, BadValue
-from waybill.manifest import Manifest
+from waybill.manifest import Manifest, canonical
 from waybill.release.chain import KINDS, Chain
 from waybill.release.evidence import Evidence
 from waybill.sign import certificates, keys
 from waybill.sign.dsse import Envelope, Signature
+from waybill.sign.predicates import History
 from waybill.sign.trust import Anchor, Authority, Key
 
 SUMS = "SHA256SUMS"
@@ -100,6 +104,33 @@ for newest in records/*/*/newest; do
 done
 ```
 
+What steps to this revision, statements and plans name is here. (What other steps name is in the
+export of the revision that they are to.) A store that was pruned may have lost some of it:
+
+```sh
+here() { grep -q "^$1 " SHA256SUMS || echo "not here: sha256:$1, which $2 names"; }
+for step in records/*/*/*.json; do
+  [ -e "$step" ] && grep -q '"commit":"COMMIT"' "$step" || continue
+  for named in $(grep -oE '"(plan":"sha256:[0-9a-f]{64}"|evidence":\[[^]]*\])' "$step" |
+      grep -oE '[0-9a-f]{64}'); do here "$named" "$step"; done
+done
+for said in statements/*-plan.json statements/*-approval.json statements/*-promotion.json; do
+  [ -e "$said" ] || continue
+  for named in $(sed -nE 's/.*"plan":"sha256:([0-9a-f]{64})".*/\1/p' "$said"); do
+    here "$named" "$said"
+  done
+done
+for plan in plans/*.json; do
+  [ -e "$plan" ] || continue
+  grep -oE '"from":"sha256:[0-9a-f]{64}"' "$plan" | grep -oE '[0-9a-f]{64}' | {
+    while read -r named; do
+      ! grep -Eq "^$named  (records|carried)/" SHA256SUMS || exit 0
+    done
+    echo "made from no step that is here: $plan"
+  }
+done
+```
+
 The files of the model, where you have them: in their folder, `sha256sum -c …/files.sha256`.
 """
 
@@ -136,6 +167,8 @@ def _files(chain: Chain, told: str) -> Iterator[tuple[str, bytes]]:
         kind = KINDS.get(one.predicate_type, "other")
         yield from _statement(f"statements/{number:03}-{kind}", one, anchors)
     yield from _records(chain)
+    yield from _plans(chain)
+    yield from _carried(chain)
     yield README, _readme(chain, told)
 
 
@@ -169,6 +202,7 @@ def _statement(base: str, one: Evidence, anchors: Sequence[Anchor]) -> Iterator[
         return
     envelope = Envelope.parse(one.data, one.digest)
     yield f"{base}.json", envelope.payload
+    yield f"{base}.dsse", one.data
     yield f"{base}.pae", envelope.signed
     for signature in envelope.signatures:
         if signature.chain:
@@ -206,8 +240,28 @@ def _records(chain: Chain) -> Iterator[tuple[str, bytes]]:
                 yield f"{folder}/{digests.hex_of(head.digest)}.json", head.record.data
 
 
+def _plans(chain: Chain) -> Iterator[tuple[str, bytes]]:
+    told = (canonical(one.agreed) for one in _histories(chain))
+    kept = (data for place in chain.places for data in place.plans.values())
+    for data in (*told, *kept):
+        yield f"plans/{digests.hex_of(digests.of(data))}.json", data
+
+
+def _carried(chain: Chain) -> Iterator[tuple[str, bytes]]:
+    for one in _histories(chain):
+        for data in map(canonical, (*one.records, *one.before)):
+            yield f"carried/{digests.hex_of(digests.of(data))}.json", data
+
+
+def _histories(chain: Chain) -> Iterator[History]:
+    for one, _ in chain.evidence:
+        if isinstance(one.parsed, History):
+            yield one.parsed
+
+
 def _readme(chain: Chain, told: str) -> bytes:
     # Indented, not fenced: it has words of others, and what is in fences here is to be run.
     head = f"# {chain.repo} at {chain.manifest.commit}\n\n{indent(told, '    ')}\n"
     digest = digests.hex_of(chain.manifest.descriptor.digest)
-    return (head + _COMMANDS.replace("DIGEST", digest)).encode()
+    commands = _COMMANDS.replace("DIGEST", digest).replace("COMMIT", chain.manifest.commit)
+    return (head + commands).encode()
