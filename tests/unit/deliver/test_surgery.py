@@ -206,6 +206,9 @@ def test_quotes_comments_and_spaces_stay(path: str, value: Scalar, old: str, new
     assert edited(COMMENTED, parse_path(path), value) == COMMENTED.replace(old, new)
 
 
+ALIASED = "a: &x {b: 1}\nc:\n  d: *x # x\n  f: 1\ne: 2\n"
+
+
 @pytest.mark.parametrize(
     ("text", "path", "made"),
     [
@@ -238,6 +241,10 @@ def test_quotes_comments_and_spaces_stay(path: str, value: Scalar, old: str, new
         ("a: 2\r", "b.c", "a: 2\rb:\r  c: 1\r"),
         ("a: 2\r\nb: 2\r", "c", "a: 2\r\nb: 2\rc: 1\r\n"),
         ("a:\n  b: 2\u2028c: 3\n", "a.d", "a:\n  b: 2\u2028  d: 1\nc: 3\n"),
+        # What an alias stands for is somewhere else.
+        ("a: &x {b: 1}\nc:\n  d: *x # x\ne: 2\n", "c.f", ALIASED),
+        ("a: &x\n  b: 1\nc: *x\n", "d", "a: &x\n  b: 1\nc: *x\nd: 1\n"),
+        ("a: &x 1\nc: {d: 2, e: *x }\n", "c.f", "a: &x 1\nc: {d: 2, e: *x, f: 1 }\n"),
     ],
 )
 def test_a_missing_key_goes_below_its_neighbours(text: str, path: str, made: str) -> None:
@@ -269,6 +276,8 @@ def test_a_missing_key_goes_below_its_neighbours(text: str, path: str, made: str
         ("? [a]\n: 1\n", "b", "a key is no scalar"),
         ("a:\n", "a[0]", "a is not a list"),
         ("a: {b}\n", "a.b", "edit it by hand"),
+        ("a: &x 1\nc:\n  d:\n    *x\n", "c.e", "it ends with an alias"),
+        ("a: &x 1\nc:\n  d:\n  - 1\n  - *x\n", "c.e", "an alias in a list"),
     ],
 )
 def test_what_would_change_more_is_refused(text: str, path: str, why: str) -> None:

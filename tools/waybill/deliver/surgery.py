@@ -199,11 +199,11 @@ def _added(text: str, place: _Place, value: Scalar) -> str:
     node, rest = place.node, place.rest
     start, end = _start(node), _end(node)
     if isinstance(node, MappingNode) and place.flow:
-        at, comma = (_last(node), ", ") if node.value else (start + 1, "")
+        at, comma = (_last(text, node), ", ") if node.value else (start + 1, "")
         return text[:at] + comma + _flow(rest, value) + text[at:]
     if isinstance(node, MappingNode):
         column = node.value[0][0].start_mark.column
-        return _inserted(text, _last(node), _block(rest, value, column, _newline(text)))
+        return _inserted(text, _last(text, node), _block(rest, value, column, _newline(text)))
     if start == end and place.key and not place.flow:
         column = place.key.start_mark.column + _STEP
         return _inserted(text, start, _block(rest, value, column, _newline(text)))
@@ -211,14 +211,29 @@ def _added(text: str, place: _Place, value: Scalar) -> str:
     return f"{text[:start]}{space}{{{_flow(rest, value)}}}{text[end:]}"
 
 
-def _last(node: Node) -> int:
-    """Where the last thing in a node ends; a block's own end is where the next thing begins."""
+def _last(text: str, node: Node) -> int:
+    """Where the last thing in a node ends; a block's own end is where the next thing begins.
+
+    Raises ValueError for an alias that cannot be found.
+    """
     if isinstance(node, MappingNode) and node.value:
-        value = node.value[-1][1]
-        return _end(value) if node.flow_style else _last(value)
+        key, value = node.value[-1]
+        if _start(value) < _start(key):
+            return _alias_end(text, _end(key))
+        return _end(value) if node.flow_style else _last(text, value)
     if isinstance(node, SequenceNode) and node.value and not node.flow_style:
-        return _last(node.value[-1])
+        if _start(node.value[-1]) < _start(node):
+            raise ValueError("it ends with an alias in a list: edit it by hand")
+        return _last(text, node.value[-1])
     return _end(node)
+
+
+def _alias_end(text: str, key: int) -> int:
+    """Of the alias behind the key that ends there: what it stands for is somewhere else."""
+    found = re.compile(r"[ \t]*:[ \t]+\*[^\s,\[\]{}]+").match(text, key)
+    if not found:
+        raise ValueError("it ends with an alias: edit it by hand")
+    return found.end()
 
 
 def _inserted(text: str, after: int, lines: str) -> str:
