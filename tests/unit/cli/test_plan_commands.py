@@ -317,14 +317,16 @@ def test_texts_of_a_change_need_no_forge(run: Run, site: Site) -> None:
 
 def test_what_the_cluster_would_see_is_shown_and_cut(run: Run) -> None:
     made = run.plan()
-    lines = [f"+line {number} ````" for number in range(500)]
+    lines = [f"+line {number:04} ````" for number in range(1000)]
     change = {"verb": "change", "kind": "Deployment", "name": "chat", "lines": lines}
     made["outlook"]["rendered"] = {"skipped": None, "changes": [change]}
     run.file.write_text(json.dumps(made))
     text = plan_report.markdown(Plan.load(run.file))
     assert "- change Deployment chat" in text
-    assert "`````diff\n# Deployment chat\n+line 0 ````\n" in text
-    assert "… 101 lines more are in plan.json\n`````" in text
+    assert "`````diff\n# Deployment chat\n+line 0000 ````\n" in text
+    left = 1000 - text.count("+line ")
+    assert 0 < left < 500
+    assert f"… {left} lines more in plan.json\n`````" in text
 
 
 def test_models_are_named_or_all(run: Run, site: Site) -> None:

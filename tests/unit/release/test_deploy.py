@@ -112,9 +112,14 @@ def test_what_people_write_while_the_bytes_are_on_their_way_stays(
     assert "max-model-len: 2048" in path.read_text() and "enabled: true" in path.read_text()
 
 
-def test_a_dry_run_changes_nothing(world: World, path: Path, model: Path, deploy: Command) -> None:
-    told = deploy("chat", "--source", model, "--as", "acme/demo", "--dry-run")
+def test_a_dry_run_changes_nothing(
+    world: World, path: Path, model: Path, deploy: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("chat", "--source", str(model), "--as", "acme/demo", "--dry-run")
+    told = deploy(*words)
     assert told["blobs"] > 0
+    assert main(["deploy", *words, "--env", "dev", "--project", str(world.project)]) == 0
+    assert f"; it would edit {path}" in capsys.readouterr().out
     assert path.read_text() == VALUES
     assert world.stable("dev") is None
     assert not list(world.store("dev").revisions(DEMO))

@@ -85,7 +85,9 @@ def _deploy(args: argparse.Namespace, console: Console) -> Report:
     sent = f"{counted(len(loading.missing), 'blob')} ({human(loading.size)})"
     name = f"{revision.repo} at {revision.manifest.commit}"
     if done is None:
-        return Report(f"would send {sent} and pin {args.model} in {args.env} to {name}", data)
+        what = f"send {sent} and pin {args.model} in {args.env} to {name}"
+        edits = f"; it would edit {environment.values_path}" if planned.changes_values else ""
+        return Report(f"would {what}{edits}", data)
     text = f"{args.model} in {args.env} is {name}: sent {sent}\nnext: waybill install {args.env}"
     return Report(text, data)
 
