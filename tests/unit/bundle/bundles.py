@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from waybill import digest as digests
-from waybill.bundle import cut, lanes, writer
+from waybill.bundle import blocks, cut, lanes
 from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.format import INDEX, SCHEMA, Part
 from waybill.bundle.media import Bundle
@@ -51,8 +51,9 @@ FILES = {
 def small_pieces() -> Iterator[None]:
     """Pieces of 4 KiB instead of 64 MiB, everywhere at once."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (digests, cut, lanes, writer):
+        for module in (digests, cut, lanes, blocks):
             patch.setattr(module, "PIECE", PIECE)
+        patch.setattr(blocks, "CHUNK", 4096)
         patch.setattr(cut, "SMALLEST", PIECE + 4096)
         patch.setitem(SCHEMA["properties"]["partSize"], "minimum", PIECE)
         yield

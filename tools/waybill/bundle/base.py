@@ -133,7 +133,7 @@ def digest_of(source: Source, file: SourceFile, advance: Advance = no_progress) 
     known = FileHash(file.size)
     with source.open(file) as stream, Lanes(1) as lanes:
         while chunk := stream.read(CHUNK):
-            lanes.run((known.update_whole, chunk))
+            lanes.run(*known.jobs(chunk))
             advance(len(chunk))
         lanes.drain()
     if known.seen != file.size or not source.is_unchanged(file):

@@ -13,8 +13,8 @@ from waybill import digest as digests
 from waybill.digest import PIECE, Digest
 from waybill.manifest import TEXT_LIMIT, git_blob_hasher
 
-_DEPTH = 16
-"""Chunks under way, of 1 MiB each: enough to keep lanes busy, little enough to stay small."""
+_DEPTH = 8
+"""Chunks under way, of 1 MiB each: enough to keep lanes busy, few enough for a core's cache."""
 _GIT_WINDOW = 8000
 """Git calls a file binary when a NUL is in its first 8,000 bytes."""
 
@@ -63,8 +63,7 @@ class Lanes:
 class FileHash:
     """Whole digest, digests of 64 MiB pieces and git blob id of one file of known size.
 
-    `update_whole` and `update_pieces` may run in lanes of their own. Pieces cost another SHA-256
-    of each byte, so they are for those who sign them.
+    Pieces cost another SHA-256 of each byte, so they are for those who sign them.
     """
 
     def __init__(self, size: int, *, with_pieces: bool = False) -> None:
@@ -76,6 +75,11 @@ class FileHash:
         self._piece, self._in_piece = hashlib.sha256(), 0
         self._pieces: list[Digest] = []
 
+    def jobs(self, data: bytes) -> list[Job]:
+        """What is to be done with the file's next bytes, each in a lane of its own."""
+        pieces = [(self.update_pieces, data)] if self._with_pieces else []
+        return [(self.update_whole, data), *pieces]
+
     def update_whole(self, data: bytes) -> None:
         if self.seen < _GIT_WINDOW and 0 in data[: _GIT_WINDOW - self.seen]:
             self._binary = True
@@ -85,8 +89,6 @@ class FileHash:
         self.seen += len(data)
 
     def update_pieces(self, data: bytes) -> None:
-        if not self._with_pieces:
-            return
         view = memoryview(data)
         while view:
             part = view[: PIECE - self._in_piece]

@@ -67,8 +67,7 @@ class _Check:
         sha = hashlib.sha256()
         with Lanes(3) as lanes:
             for chunk, known in self._chunks(part):
-                jobs = [(known.update_whole, chunk), (known.update_pieces, chunk)] if known else []
-                lanes.run((sha.update, chunk), *jobs)
+                lanes.run((sha.update, chunk), *(known.jobs(chunk) if known else []))
                 self._advance(len(chunk))
             lanes.drain()
         for digest in {extent.blob for extent in part.extents}:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
 from waybill import digest as digests
+from waybill.bundle.blocks import BlockFile
 from waybill.bundle.cut import PartPlan, Slice
 from waybill.bundle.format import TAR_END, member_header, padding, part_name
 from waybill.bundle.lanes import Lanes
-from waybill.digest import PIECE, Digest
+from waybill.digest import Digest
 from waybill.errors import MediaFull
 
 PARTIAL = ".partial"
@@ -26,13 +25,10 @@ class PartWriter:
         self._path = folder / part_name(plan.number)
         self._partial = folder / (self._path.name + PARTIAL)
         self._sha = hashlib.sha256()
-        self._unsynced = 0
-        self._disk = ThreadPoolExecutor(1)
-        self._syncing: Future[None] | None = None
 
     def __enter__(self) -> PartWriter:
         try:
-            self._file = self._partial.open("wb", buffering=0)
+            self._file = BlockFile(self._partial)
         except OSError as error:
             raise self._failed(error) from error
         return self
@@ -43,30 +39,13 @@ class PartWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._disk.shutdown()
         self._file.close()
 
     def write(self, data: bytes) -> None:
-        view = memoryview(data)
         try:
-            while view:
-                view = view[self._file.write(view) :]
-            self._unsynced += len(data)
-            if self._unsynced >= PIECE:
-                self._sync()
+            self._file.write(data)
         except OSError as error:
             raise self._failed(error) from error
-
-    def _sync(self) -> None:
-        """Begin to bring to the disk what was written, once what was begun before is there.
-
-        Steadily, so that the end of a part does not wait for all of it; beside the other lanes, so
-        that they do not wait for the disk while it keeps pace.
-        """
-        if self._syncing:
-            self._syncing.result()
-        self._syncing = self._disk.submit(os.fdatasync, self._file.fileno())
-        self._unsynced = 0
 
     def hash(self, data: bytes) -> None:
         self._sha.update(data)
@@ -85,9 +64,7 @@ class PartWriter:
         self._both(bytes(TAR_END), lanes)
         lanes.drain()
         try:
-            if self._syncing:
-                self._syncing.result()
-            os.fsync(self._file.fileno())
+            self._file.sync()
             self._partial.rename(self._path)
         except OSError as error:
             raise self._failed(error) from error

@@ -179,12 +179,7 @@ class _Run:
         known = self._hash(file, piece.offset, lanes)
         with self._source.open(file, piece.offset) as stream:
             for chunk in self._chunks(file, stream, piece.length):
-                lanes.run(
-                    (writer.write, chunk),
-                    (writer.hash, chunk),
-                    (known.update_whole, chunk),
-                    (known.update_pieces, chunk),
-                )
+                lanes.run((writer.write, chunk), (writer.hash, chunk), *known.jobs(chunk))
                 self._advance(len(chunk))
         return known
 
@@ -205,7 +200,7 @@ class _Run:
         if offset:
             with self._source.open(file) as stream:
                 for chunk in self._chunks(file, stream, offset):
-                    lanes.run((known.update_whole, chunk), (known.update_pieces, chunk))
+                    lanes.run(*known.jobs(chunk))
             lanes.drain()
         return known
 
