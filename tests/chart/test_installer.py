@@ -85,6 +85,15 @@ def test_each_choice_renders_and_finds_what_it_needs(
     check_engines(found, hardware, pinned=models == "pinned")
 
 
+def test_an_import_is_given_keys_only_where_both_of_them_are(tmp_path: Path) -> None:
+    half = {**STORE["s3"], "store_write_secret_key": ""}
+    found = installed(release("kots", VENDOR), half, tmp_path)
+    objects = {Named(each["kind"], each["metadata"]["name"]) for each in found.settings}
+    assert Named("Secret", "waybill-store-write") not in objects
+    users = found.documents["waybill.yaml"][0]["spec"]["values"]["global"]["objectStore"]["users"]
+    assert users["sideload"]["existingSecret"] == ""
+
+
 def check_images(made: Release, found: Installed, local: bool) -> None:
     declared = {place.name for place in made.images}
     used = names(found.objects)

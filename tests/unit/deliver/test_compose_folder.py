@@ -101,11 +101,33 @@ def test_compose_changes_no_value(tmp_path: Path, value: str, line: str) -> None
     assert (tmp_path / "secrets/env/x").read_text() == line
 
 
-def test_a_value_that_no_variable_can_have_is_refused_and_not_shown(tmp_path: Path) -> None:
-    plan = Plan({}, {"s": {"ID": {"value": "one\ntwo"}}})
+@pytest.mark.parametrize("value", ["one\ntwo", "it's two", "two\\"])
+def test_a_value_that_no_variable_can_have_is_refused_and_not_shown(
+    tmp_path: Path, value: str
+) -> None:
+    plan = Plan({}, {"s": {"ID": {"value": value}}})
     with pytest.raises(BadFile) as refused:
         write(project(plan=plan, env={"x": {"ID": ("s", "ID")}}, given=frozenset()), tmp_path)
     assert "two" not in str(refused.value)
+
+
+@pytest.mark.parametrize("path", ["compose.yaml", "config/c/a.yaml"])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_folder_in_the_place_of_a_file_is_named(
+    tmp_path: Path, path: str, *, dry_run: bool
+) -> None:
+    (tmp_path / path).mkdir(parents=True)
+    with pytest.raises(BadFile, match=f"{path} cannot be used: Is a directory"):
+        write(project(), tmp_path, dry_run=dry_run)
+
+
+@pytest.mark.parametrize("path", ["compose.yaml", "config/c/a.yaml", "secrets/s/KEY"])
+def test_what_cannot_be_read_is_named(tmp_path: Path, path: str) -> None:
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).symlink_to(tmp_path / path)
+    with pytest.raises(BadFile, match=f"{path} cannot be used: Too many levels"):
+        asked = frozenset({path} & {"secrets/s/KEY"})
+        write(project(plan=Plan({}, {}), given=asked), tmp_path, dry_run=True)
 
 
 def test_a_key_that_is_no_text_is_named(tmp_path: Path) -> None:

@@ -76,10 +76,10 @@ def engine(gpus: int, replicas: int = 1, cuda: str = "13.0") -> Object:
     return {"kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
-def node(gpus: int, cuda: str = "") -> Object:
+def node(gpus: int, cuda: str = "", label: str = "runtime-version") -> Object:
     major, _, minor = cuda.partition(".")
-    keys = {"nvidia.com/cuda.runtime.major": major, "nvidia.com/cuda.runtime.minor": minor}
-    labels = keys if cuda else {}
+    prefix = f"nvidia.com/cuda.{label}"
+    labels = {f"{prefix}.major": major, f"{prefix}.minor": minor} if cuda else {}
     metadata = {"name": "gpu-1", "labels": labels}
     return {"metadata": metadata, "status": {"allocatable": {demands.GPU: str(gpus)}}}
 
@@ -269,6 +269,7 @@ def test_gpus_and_their_drivers(
     assert level(found, "gpu") == expected
 
 
+@pytest.mark.parametrize("label", ["runtime", "runtime-version"])
 @pytest.mark.parametrize(
     ("image", "driver", "expected"),
     [
@@ -278,9 +279,9 @@ def test_gpus_and_their_drivers(
     ],
 )
 def test_versions_are_compared_as_numbers(
-    tmp_path: Path, image: str, driver: str, expected: list[str]
+    tmp_path: Path, image: str, driver: str, expected: list[str], label: str
 ) -> None:
-    cluster = Cluster(objects={"nodes": [node(2, driver)]})
+    cluster = Cluster(objects={"nodes": [node(2, driver, label)]})
     found = list(doctor.gpus(case(tmp_path, cluster, engine(1, cuda=image))))
     assert level(found, "gpu") == expected
 

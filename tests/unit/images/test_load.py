@@ -91,6 +91,12 @@ def test_a_program_that_fails_says_why() -> None:
         pipe(["sh", "-c", "cat >/dev/null; exit 3"], chunks)
 
 
+def test_a_program_that_ends_well_before_it_has_all_has_failed() -> None:
+    chunks = [b"x" * 1_000_000] * 4
+    with pytest.raises(LoaderFailed, match="ended with 0 before it had all"):
+        pipe(["sh", "-c", "head -c 100; echo loaded"], chunks)
+
+
 def test_damage_ends_the_program_before_it_has_all(saved: Path, tmp_path: Path) -> None:
     (place, *_) = Bundle.open([saved]).index.places[Digest(digest_of(BASE))]
     flip(saved / place[0].name, place[1].at + 600)

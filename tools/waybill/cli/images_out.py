@@ -81,7 +81,7 @@ def register(actions: Commands) -> None:
     bom.add_argument(
         "--packages",
         action="store_true",
-        help="read the images' layers, too, and add the packages of Debian, Alpine and Python",
+        help="read the images' layers, too, and add the packages of Debian, Alpine, RPM and Python",
     )
     add_policy(bom)
     add_key(bom)

@@ -14,6 +14,9 @@ from waybill.errors import BadValue
 GPU = "nvidia.com/gpu"
 CUDA = "waybill/cuda-version"
 """What the chart writes on an engine whose image has CUDA in it."""
+CUDA_LABELS = ("nvidia.com/cuda.runtime-version", "nvidia.com/cuda.runtime")
+"""What NVIDIA's feature discovery begins the labels with that say what a driver runs; the second
+is the older one, which it means to leave out."""
 _UNITS: dict[str, float] = {
     "": 1,
     "Ki": 2**10,

@@ -297,8 +297,10 @@ def gpus(case: Case) -> Iterator[Finding]:
 def _cuda_on(node: Object) -> tuple[int, int] | None:
     """What the node's driver runs at most, as NVIDIA's feature discovery says; None without it."""
     labels = node["metadata"].get("labels") or {}
-    found = [labels.get(f"nvidia.com/cuda.runtime.{part}", "") for part in ("major", "minor")]
-    return (int(found[0]), int(found[1] or 0)) if found[0] else None
+    for prefix in demands.CUDA_LABELS:
+        if major := labels.get(f"{prefix}.major"):
+            return int(major), int(labels.get(f"{prefix}.minor") or 0)
+    return None
 
 
 def network(case: Case) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ from waybill.errors import (
     NoChart,
     ReleasePending,
 )
-from waybill.files import NOT_YAML
+from waybill.files import NOT_YAML, read
 
 CHART = "charts/waybill"
 TRUST = "modelHub.trust.policy"
@@ -248,8 +248,8 @@ def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 def values_in(path: Path) -> dict[str, Any]:
     """What a values file gives. Raises BadFile."""
     try:
-        found = yaml.safe_load(path.read_bytes()) or {}
-    except (OSError, *NOT_YAML) as error:
+        found = yaml.safe_load(read(path)) or {}
+    except NOT_YAML as error:
         raise BadFile(path=path, why=" ".join(str(error).split())) from error
     if not isinstance(found, dict):
         raise BadFile(path=path, why="it is no map of values")

@@ -107,8 +107,9 @@ class ModelTooLarge(WaybillError):
     """A model is above what an image should hold."""
 
     sentence = (
-        "{model} has {size}, and an image should hold {limit} at most: every node would pull and "
-        "unpack all of it before its first byte is read, twice the room, again after each change"
+        "{model} has {size} bytes, and an image should hold {limit} at most: every node would "
+        "pull and unpack all of it before its first byte is read, twice the room, again after "
+        "each change"
     )
     hint = (
         "sideload it into the store, which engines read from; or raise --limit, or "

@@ -17,5 +17,5 @@ class ReleaseRefused(WaybillError):
     """A release breaks rules by which installers would refuse it, or install it wrongly."""
 
     sentence = "the release in {folder} breaks {count}: {first}"
-    hint = "correct what is named above; waybill package --lint {folder} says it again"
+    hint = "correct what is named above in what you gave; nothing was written"
     exit_code = 2

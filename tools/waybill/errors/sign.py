@@ -21,7 +21,7 @@ class Unsigned(WaybillError):
     """The trust policy asks for a signature, and there is none."""
 
     sentence = "{what} is not signed, and {policy} asks for a signature by {trusted}"
-    hint = "have it signed: waybill pack --key, or waybill sign on the store that it comes from"
+    hint = "have it signed: --key of waybill pack or images save, or waybill sign on its store"
     exit_code = 3
     status = 403
     hf_code = "GatedRepo"

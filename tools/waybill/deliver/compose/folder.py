@@ -13,6 +13,7 @@ from waybill.deliver.compose.containers import ENV, SECRETS
 from waybill.deliver.compose.project import Project
 from waybill.deliver.secrets import make_missing
 from waybill.errors import BadFile, ComposeLacks, SecretLacksKeys
+from waybill.files import exists
 
 FILE = "compose.yaml"
 _PLAIN = re.compile(r"[\w./:@%+,=-]+", re.ASCII)
@@ -69,10 +70,10 @@ class Folder:
 
 def write(project: Project, root: Path, *, dry_run: bool = False) -> Written:
     """Raises ComposeLacks before anything is written, BadFile."""
-    _check(project, root)
     files = {FILE: project.text, **project.config}
-    changed = [path for path, text in files.items() if _read(root / path) != text]
     try:
+        _check(project, root)
+        changed = [path for path, text in files.items() if _read(root / path) != text]
         gone = sorted(_left_over(project, root))
         made = make_missing(project.plan, Folder(root), dry_run=dry_run).made
         if dry_run:
@@ -109,11 +110,11 @@ def _left_over(project: Project, root: Path) -> Iterator[str]:
 
 
 def _check(project: Project, root: Path) -> None:
-    """Raises ComposeLacks for what neither the chart renders nor its plan of Secrets makes."""
+    """Raises ComposeLacks for what neither the chart renders nor its plan makes, BadFile."""
     ours = {"/".join(path.split("/")[:2]) for path in project.config}
     ours |= {f"{SECRETS}/{name}" for name in project.plan.secrets}
     theirs = [path for path in project.given if "/".join(path.split("/")[:2]) not in ours]
-    if lost := sorted(path for path in theirs if not (root / path).exists()):
+    if lost := sorted(path for path in theirs if not exists(root / path)):
         raise ComposeLacks(paths=", ".join(str(root / path) for path in lost))
 
 
@@ -126,14 +127,15 @@ def _variables(keys: Mapping[str, tuple[str, str]], root: Path) -> str:
             value = path.read_text("utf-8")
         except UnicodeDecodeError:
             raise BadFile(path=path, why="it is no UTF-8, and a variable is text") from None
-        if "\n" in value or "'" in value:
-            raise BadFile(path=path, why="it holds a line break or ', which no variable can have")
+        if "\n" in value or "'" in value or value.endswith("\\"):
+            why = "it holds a line break or ', or ends with \\, which no variable can have"
+            raise BadFile(path=path, why=why)
         lines.append(f"{variable}={value if _PLAIN.fullmatch(value) else _quoted(value)}\n")
     return "".join(lines)
 
 
 def _quoted(value: str) -> str:
-    """Between single quotes Compose changes nothing."""
+    """Between single quotes Compose changes nothing, where none of them has a backslash before."""
     return f"'{value}'"
 
 

@@ -2,7 +2,7 @@
 
 Each server has a network of its own, which whoever may ask it joins: no network leads out of the
 host, but the one of those whom the values let out, and one for each service with a published port,
-from where no answer finds its way back in.
+from where no answer finds its way back in, but for those of the host's resolver.
 """
 
 from __future__ import annotations

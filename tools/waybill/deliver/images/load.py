@@ -40,7 +40,11 @@ def archive_of(blobs: Blobs, place: Place | None) -> Archive:
 
 
 def pipe(command: Sequence[str], chunks: Iterable[bytes], advance: Advance = no_progress) -> str:
-    """Give the program the chunks; what it said. Raises LoaderFailed, and what the chunks do."""
+    """Give the program the chunks; what it said. Raises LoaderFailed, and what the chunks do.
+
+    One that ends well before it has all has failed, too: it cannot know what it has not read.
+    """
+    whole = False
     with tempfile.TemporaryFile() as said:
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT, bufsize=0
@@ -49,6 +53,7 @@ def pipe(command: Sequence[str], chunks: Iterable[bytes], advance: Advance = no_
                 assert program.stdin  # noqa: S101 - it is a pipe
                 _copy(chunks, program.stdin.write, advance)
                 program.stdin.close()
+                whole = True
             except BrokenPipeError:
                 # It has ended, and says why.
                 pass
@@ -57,10 +62,11 @@ def pipe(command: Sequence[str], chunks: Iterable[bytes], advance: Advance = no_
                 raise
         said.seek(0)
         text = said.read().decode(errors="replace").strip()
-    if program.returncode:
-        lines = text.splitlines() or [f"it ended with {program.returncode}"]
+    if program.returncode or not whole:
+        ended = f"it ended with {program.returncode}" + ("" if whole else " before it had all")
+        lines = text.splitlines() if program.returncode else []
         name = " ".join(word for word in command if not word.startswith("-"))
-        raise LoaderFailed(command=name, why=lines[-1])
+        raise LoaderFailed(command=name, why=lines[-1] if lines else ended)
     return text
 
 

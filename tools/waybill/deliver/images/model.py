@@ -77,11 +77,7 @@ def made_of(
 def require_small(repo: RepoId, size: int, limit: int) -> None:
     """Raises ModelTooLarge."""
     if size > limit:
-        raise ModelTooLarge(model=str(repo), size=_said(size), limit=_said(limit))
-
-
-def _said(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"
+        raise ModelTooLarge(model=str(repo), size=f"{size:,}", limit=f"{limit:,}")
 
 
 def _artifact(cargo: Cargo, revision: Revision, name: str) -> ModelImage:

@@ -211,4 +211,8 @@ def archived(files: Mapping[str, bytes]) -> bytes:
             member = tarfile.TarInfo(path)
             member.size, member.mode = len(files[path]), 0o644
             archive.addfile(member, io.BytesIO(files[path]))
-    return gzip.compress(raw.getvalue(), mtime=0)
+    packed = io.BytesIO()
+    # Not gzip.compress(): which operating system its header names depends on Python's version.
+    with gzip.GzipFile("", "wb", fileobj=packed, mtime=0) as stream:
+        stream.write(raw.getvalue())
+    return packed.getvalue()

@@ -7,8 +7,10 @@ preflight checks once for each chart, with the chart's values, so they run for t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from waybill.deliver.demands import CUDA_LABELS
 from waybill.deliver.installer.expressions import answer, chosen, repl
 from waybill.deliver.installer.sources import document
 from waybill.deliver.installer.targets import Target
@@ -65,20 +67,30 @@ def support_bundle(cuda: str) -> dict[str, Any]:
 def _document(name: str, cuda: str) -> Any:
     found = document(name)
     if cuda:
-        found["spec"]["analyzers"].append(_driver(int(cuda.partition(".")[0])))
+        found["spec"]["analyzers"].extend(_drivers(int(cuda.partition(".")[0])))
     return found
 
 
-def _driver(needed: int) -> dict[str, Any]:
-    """Nodes say what their driver runs where NVIDIA's discovery labels them; others say nothing."""
-    older = [str(major) for major in range(_OLDEST_CUDA, needed)]
-    label = {"key": "nvidia.com/cuda.runtime.major", "operator": "In", "values": older}
+def _drivers(needed: int) -> Iterator[dict[str, Any]]:
+    """Nodes say what their driver runs where NVIDIA's discovery labels them; others say nothing.
+
+    A node with labels of both ages is asked for the newer one alone.
+    """
+    values = [str(major) for major in range(_OLDEST_CUDA, needed)]
+    newer, older = ({"key": f"{prefix}.major"} for prefix in CUDA_LABELS)
+    yield _driver("GPU driver", needed, {**newer, "operator": "In", "values": values})
+    absent = {**newer, "operator": "DoesNotExist"}
+    found = {**older, "operator": "In", "values": values}
+    yield _driver("GPU driver, by its older label", needed, found, absent)
+
+
+def _driver(name: str, needed: int, *labels: dict[str, Any]) -> dict[str, Any]:
     message = f"The driver of a node runs no CUDA {needed}, which the engines want. Update it."
     return {
         "nodeResources": {
-            "checkName": "GPU driver",
+            "checkName": name,
             "exclude": "$(no_gpu)",
-            "filters": {"selector": {"matchExpressions": [label]}},
+            "filters": {"selector": {"matchExpressions": list(labels)}},
             "outcomes": [
                 {"fail": {"when": "count() > 0", "message": message}},
                 {"pass": {"message": "No node says that its driver is too old."}},

@@ -69,7 +69,8 @@ def _keys(key_id: str, secret: str) -> dict[str, str]:
 
 
 def _store() -> Values:
-    writes = f"and ({OWN_STORE}) ({answer('store_write_key_id')} | empty | not)"
+    keys = ("store_write_key_id", "store_write_secret_key")
+    writes = " ".join([f"and ({OWN_STORE})", *(f"({answer(key)} | empty | not)" for key in keys)])
     outside = {
         "enabled": repl(OWN_STORE),
         "cidr": text("store_cidr", _NOWHERE),

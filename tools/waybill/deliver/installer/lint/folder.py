@@ -69,7 +69,7 @@ class Folder:
                 each.name: each.read_bytes() for each in sorted(path.iterdir()) if each.is_file()
             }
         except OSError as error:
-            raise BadFile(path=path, why=error.strerror or str(error)) from error
+            raise BadFile(path=error.filename or path, why=error.strerror or str(error)) from error
         if not files:
             raise BadFile(path=path, why="there is no file in it")
         return cls(files)
