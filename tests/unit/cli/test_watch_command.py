@@ -9,10 +9,12 @@ import pytest
 
 from tests.unit.cli.conftest import Waybill
 from tests.unit.release.world import new_world
+from tests.unit.sign.making import ed25519_key, write_key
 from waybill.cli import watch
 from waybill.deliver.helm import Helm
 from waybill.deliver.metrics import Seen
-from waybill.errors import WaybillError
+from waybill.errors import ClusterUnreachable, StoreUnreachable, WaybillError
+from waybill.release import health
 from waybill.release.follow import Follower, Outcome
 
 NEW, OLD = "a" * 40, "b" * 40
@@ -28,13 +30,16 @@ def told(tmp_path: Path, waybill: Waybill, monkeypatch: pytest.MonkeyPatch) -> A
     release = (world["dev"], Helm(Path("chart"), "w", "ns"))
     monkeypatch.setattr(watch, "release_of", lambda _: release)
 
-    def tell(outcome: Outcome | WaybillError, *flags: str) -> tuple[Any, Follower]:
+    def tell(outcome: Outcome | WaybillError, *flags: object) -> tuple[Any, Follower]:
         seen: list[Follower] = []
 
         def run(follower: Follower, *_: object) -> Outcome:
             seen.append(follower)
             if isinstance(outcome, WaybillError):
                 raise outcome
+            follower.said(outcome)
+            if outcome.stuck:
+                raise ClusterUnreachable(where="it", why=outcome.stuck)
             return outcome
 
         monkeypatch.setattr(Follower, "run", run)
@@ -92,3 +97,31 @@ def test_a_store_of_a_single_writer_can_be_told_of(told: Any) -> None:
         False,
         True,
     ]
+
+
+def test_one_that_could_not_go_back_is_told_beside_the_error(told: Any, tmp_path: Path) -> None:
+    stuck = replace(BAD, back=None, stuck="no API server")
+    ran, _ = told(stuck, "--markdown", tmp_path / "report.md", "--junit", tmp_path / "report.xml")
+    assert (ran.code, "no API server" in ran.err) == (7, True)
+    report = (tmp_path / "report.md").read_text()
+    assert "aaaaaaaa is not known to have gone back (no API server): 12 of 20" in report
+    junit = (tmp_path / "report.xml").read_text()
+    assert 'failures="1"' in junit and 'errors="1"' in junit
+
+
+@pytest.mark.parametrize(("outcome", "code"), [(WELL, 7), (BAD, 3)])
+def test_a_word_that_is_not_kept_ends_no_watch(
+    told: Any, outcome: Outcome, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other models are looked at; what one of them did wrong counts for more."""
+
+    def away(*_: object) -> None:
+        raise StoreUnreachable(url="s3://x", why="it is away")
+
+    monkeypatch.setattr(health, "attest", away)
+    key = write_key(tmp_path / "key.pem", ed25519_key())
+    ran, _ = told(outcome, "--model", "other", "--key", key, "--markdown", tmp_path / "report.md")
+    assert ran.code == code
+    report = (tmp_path / "report.md").read_text()
+    assert [model in report for model in ("chat: aaa", "other: aaa")] == [True, True]
+    assert report.count("no signed word says so") == 2

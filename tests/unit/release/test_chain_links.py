@@ -46,6 +46,20 @@ def named(value: Any, *keys: str) -> Iterator[str]:
             yield from named(below, *keys)
 
 
+def test_a_plan_that_was_agreed_to_and_never_applied_is_there(
+    run: Run, site: Site, tmp_path: Path
+) -> None:
+    both: list[dict[str, Any]] = [{}, {"repos": ["*/*"]}]
+    for rules in both:
+        site.policy(approvals={"count": 1, "of": ["alice"]}, **rules)
+        run.plan("--key", run.key("ci"))
+        run("approve", str(run.file), "--key", run.key("alice"), "--by", "alice")
+    run("apply", str(run.file), "--key", run.key("ci"))
+    run("evidence", "chat", "--env", "test", "--out", str(tmp_path / "audit"))
+    assert complaints(tmp_path / "audit") == []
+    assert len(list((tmp_path / "audit/plans").iterdir())) == 2
+
+
 def test_all_that_is_named_is_there(audited: Path) -> None:
     there = {digests.of(path.read_bytes()) for path in audited.rglob("*") if path.is_file()}
     ours = digests.hex_of(digests.of((audited / "manifest.json").read_bytes()))[:40]

@@ -32,7 +32,7 @@ from waybill.errors import (
     StoreUnreachable,
     UnknownModel,
 )
-from waybill.release import evidence, follow, move, rollback
+from waybill.release import evidence, follow, health, move, rollback
 from waybill.release.follow import Follower
 from waybill.release.move import Reason
 from waybill.sign.predicates import HEALTH
@@ -372,14 +372,14 @@ def test_crash_between_any_two_steps(scene: Scene, world: World) -> None:
 
 def test_how_it_did_is_signed_and_kept(scene: Scene, world: World) -> None:
     outcome = scene.run()
-    health = follow.attest(scene.follower, outcome, signer())
+    said = health.attest(scene.follower, outcome, signer())
     (found,) = [
         each
         for each in evidence.gather(world.store("dev"), REPO, outcome.commit, None)
         if each.predicate_type == HEALTH
     ]
-    assert found.signed and found.predicate == health.as_json()
-    assert (health.requests, health.replicas) == (outcome.seen.requests, 1)
+    assert found.signed and found.predicate == said.as_json()
+    assert (said.requests, said.replicas) == (outcome.seen.requests, 1)
 
 
 def test_pins_know_who_serves(scene: Scene, world: World) -> None:

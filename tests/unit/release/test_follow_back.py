@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
 from tests.unit.release.test_follow import Scene, changes, scene
 from tests.unit.release.world import World
 from tests.unit.sign.making import signer
-from waybill.release import follow
+from waybill.deliver import install
+from waybill.errors import ClusterUnreachable
+from waybill.release import follow, health
 
 __all__ = ["changes", "scene"]  # Fixtures.
 
@@ -77,7 +79,7 @@ def test_one_that_did_well_for_long_is_not_given_up_for_a_bad_hour(
     else:
         assert (outcome.back, world.pins("dev")) == (None, held)
         assert outcome.keeps == f"it is no new one: it was pinned at {since}"
-    assert follow.attest(scene.follower, outcome, signer()).why == outcome.why
+    assert health.attest(scene.follower, outcome, signer()).why == outcome.why
 
 
 @pytest.mark.parametrize("minutes", [0, 60])
@@ -90,9 +92,36 @@ def test_who_does_not_answer_is_not_signed_as_well(
     begin = scene.side.time.now
     scene.side.healthy = lambda now: 0 if now > begin + 100 else 1
     outcome = replace(scene.follower).run(600)
-    said = follow.attest(scene.follower, outcome, signer())
+    said = health.attest(scene.follower, outcome, signer())
     assert (said.errors, "has 0 of 1 engines" in said.why) == (0, True)
     assert (outcome.back is None) == (minutes == 60)
+
+
+def test_what_is_known_of_it_stays_where_the_cluster_does_not_answer(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its better hours would count for the next environment."""
+    told = list[follow.Outcome]()
+    bad, calm = [False], install.reroute
+
+    def reroute(*given: Any) -> None:
+        if bad[0]:
+            raise ClusterUnreachable(where="w", why="connection refused")
+        calm(*given)
+
+    def failing(now: float) -> float:
+        bad[0] = now > 65
+        return float(bad[0])
+
+    monkeypatch.setattr(install, "reroute", reroute)
+    scene.side.failing = failing
+    follower = replace(scene.follower, said=told.append)
+    with pytest.raises(ClusterUnreachable):
+        follower.run(60)
+    (outcome,) = told
+    assert outcome.why.startswith("with 50 % of the traffic, ")
+    assert (outcome.back, "connection refused" in outcome.stuck) == (None, True)
+    assert health.attest(follower, outcome, signer()).why == outcome.why
 
 
 def test_an_old_one_that_comes_by_steps_again_goes_back(scene: Scene, world: World) -> None:

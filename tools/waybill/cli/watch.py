@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -20,8 +19,8 @@ from waybill.deliver.cluster import Cluster
 from waybill.deliver.environments import Environment, Environments
 from waybill.deliver.helm import Helm
 from waybill.digest import short_commit
-from waybill.errors import NothingPinned
-from waybill.release import attest, follow, hold, steps
+from waybill.errors import NothingPinned, WaybillError
+from waybill.release import attest, follow, health, hold, steps
 from waybill.release.follow import Follower
 from waybill.sign.keys import Signer
 from waybill.sign.predicates import Outcome, stamp
@@ -76,17 +75,39 @@ def duration(text: str) -> int:
 
 
 def _watch(args: argparse.Namespace, console: Console) -> Report:
-    lines: list[str] = []
-    told: list[dict[str, Any]] = []
-    with ending(args, console, partial(_texts, args.environment, lines, told)):
-        _follow(args, console, lines, told)
-    bad = any(each["why"] for each in told)
-    return Report("\n".join(lines), {"models": told}, DENIED if bad else 0)
+    told = _Told()
+    with ending(args, console, partial(_texts, args.environment, told)):
+        _follow(args, console, told)
+        if told.unkept and not told.bad:
+            raise told.unkept[0]
+    return Report("\n".join(told.lines), {"models": told.models}, DENIED if told.bad else 0)
 
 
-def _follow(
-    args: argparse.Namespace, console: Console, lines: list[str], told: list[dict[str, Any]]
-) -> None:
+@dataclass
+class _Told:
+    """What became of the models so far; `unkept` is why signed words about some are not kept."""
+
+    lines: list[str] = field(default_factory=list)
+    models: list[dict[str, Any]] = field(default_factory=list)
+    unkept: list[WaybillError] = field(default_factory=list)
+
+    @property
+    def bad(self) -> bool:
+        return any(each["why"] for each in self.models)
+
+    def add(self, follower: Follower, signer: Signer | None, outcome: follow.Outcome) -> None:
+        line = _line(follower.environment, follower.model, outcome)
+        try:
+            if signer:
+                health.attest(follower, outcome, signer)
+        except WaybillError as error:
+            self.unkept.append(error)
+            line += f"; no signed word says so ({error})"
+        self.lines.append(line)
+        self.models.append(_json(follower.model, outcome))
+
+
+def _follow(args: argparse.Namespace, console: Console, told: _Told) -> None:
     environment, release = release_of(args)
     signer = signer_of(args, console)
     cluster = Cluster(release.namespace, release.context)
@@ -94,7 +115,7 @@ def _follow(
     if not models:
         raise NothingPinned(environment=environment.name)
     held = hold.puts_hold(Environments.load(project(args)))
-    made = partial(change.of_rollout, environment.name, said=lines)
+    made = partial(change.of_rollout, environment.name, said=told.lines)
     with change.kept(args, console, environment, made):
         for model in models:
             follower = Follower(environment, release, cluster, model, console.note, args.by, held)
@@ -102,28 +123,20 @@ def _follow(
             if args.smoke:
                 ask = partial(_ask, args, console, environment, model, signer)
                 follower = replace(follower, evaluate=ask)
-            outcome = follower.run(args.seconds, args.timeout)
-            lines.append(_line(environment, model, outcome))
-            told.append(_json(model, outcome))
-            if signer:
-                follow.attest(follower, outcome, signer)
+            follower = replace(follower, said=partial(told.add, follower, signer))
+            follower.run(args.seconds, args.timeout)
 
 
-def _texts(
-    environment: str,
-    lines: Sequence[str],
-    told: Sequence[Mapping[str, Any]],
-    error: BaseException | None,
-) -> Texts:
+def _texts(environment: str, told: _Told, error: BaseException | None) -> Texts:
     """How far it came."""
     stopped = why_ended(error) if error else ""
     name = f"waybill.watch.{environment}"
     cases = [
         junit.Case(name, each["model"], "failure" if each["why"] else "", each["why"])
-        for each in told
+        for each in told.models
     ]
     cases += [junit.Case(name, "watch", "error", stopped)] if stopped else []
-    said = [*lines, *([f"stopped: {stopped}"] if stopped else [])]
+    said = [*told.lines, *([f"stopped: {stopped}"] if stopped else [])]
     title = f"## Rollout in {plain(environment)}"
     report = "\n".join([title, "", *(f"- {plain(line)}" for line in said)]).rstrip() + "\n"
     return Texts(report, junit.suite(name, stamp(now()), cases))
@@ -159,12 +172,7 @@ def _ask(
 def _line(environment: Environment, model: str, outcome: follow.Outcome) -> str:
     seen, short = outcome.seen, short_commit(outcome.commit)
     if outcome.why:
-        where = (
-            f"went back to {short_commit(outcome.back)}"
-            if outcome.back
-            else f"keeps its traffic, for {outcome.keeps}"
-        )
-        line = f"{model}: {short} {where}: {outcome.why}"
+        line = f"{model}: {short} {_where(outcome)}: {outcome.why}"
         again = f"waybill rollback {environment.name} {model} --to {outcome.back}"
         unrecorded = f"; no record says so ({outcome.unrecorded}): {again}"
         return line + unrecorded if outcome.unrecorded else line
@@ -175,6 +183,14 @@ def _line(environment: Environment, model: str, outcome: follow.Outcome) -> str:
     times = ", ".join(f"{name} {value:.2f} s" for name, value in seen.ttft.items())
     ttft = f", first token {times}" if times else ""
     return f"{model}: {short} does well: {seen.errors} of {seen.requests} requests failed{ttft}"
+
+
+def _where(outcome: follow.Outcome) -> str:
+    if outcome.stuck:
+        return f"is not known to have gone back ({outcome.stuck})"
+    if outcome.back:
+        return f"went back to {short_commit(outcome.back)}"
+    return f"keeps its traffic, for {outcome.keeps}"
 
 
 def _json(model: str, outcome: follow.Outcome) -> dict[str, Any]:

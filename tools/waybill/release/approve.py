@@ -17,6 +17,7 @@ from waybill.release.apply import Application
 from waybill.release.evidence import names_of
 from waybill.release.gates import approvals
 from waybill.release.gates.case import Verdict
+from waybill.release.plan import PLAN_TYPE
 from waybill.sign import dsse
 from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.keys import Signer
@@ -44,16 +45,19 @@ def sign(application: Application, at: datetime) -> Application:
 def approve(application: Application, signer: Signer, at: datetime) -> Mapping[str, Digest]:
     """Agree to a plan that was looked at, and fits; the digests of the envelopes, by model.
 
-    They lie in the target's store, also before the revisions come.
+    They lie in the target's store, also before the revisions come, and the plan beside them: it may
+    never be applied, and what was agreed to has to be found all the same.
     """
     planned, by = application.plan, application.person.by
     store = application.promotion.target.connect()
-    said = Approval(planned.digest, planned.source, planned.target, at, by).as_json()
+    agrees = Approval(planned.digest, planned.source, planned.target, at, by).as_json()
     found = {}
     for model, facts in planned.models.items():
-        envelope = dsse.sign(statement_of(facts["digest"], Approval.TYPE, said), signer)
-        for data in filter(None, (planned.signatures.get(model), envelope)):
-            store.add_referrer(RepoId.parse(facts["repo"]), facts["commit"], data, ENVELOPE_TYPE)
+        envelope = dsse.sign(statement_of(facts["digest"], Approval.TYPE, agrees), signer)
+        envelopes = filter(None, (planned.signatures.get(model), envelope))
+        said = [(planned.data, PLAN_TYPE), *((data, ENVELOPE_TYPE) for data in envelopes)]
+        for data, media_type in said:
+            store.add_referrer(RepoId.parse(facts["repo"]), facts["commit"], data, media_type)
         found[model] = digest_of(envelope)
     return found
 

@@ -35,13 +35,10 @@ from waybill.errors import (
     UnknownModel,
     WaybillError,
 )
-from waybill.manifest import statement
 from waybill.release import move, rollback, steps
 from waybill.release.move import Reason
 from waybill.release.steps import Steps
-from waybill.sign.keys import Signer
-from waybill.sign.predicates import Health, moment
-from waybill.store import evidence
+from waybill.sign.predicates import moment
 from waybill.store.layout import Ref, RepoId
 from waybill.store.store import Store
 
@@ -63,6 +60,7 @@ class Outcome:
 
     `back` is the commit that has all the traffic again by that; None where it kept its traffic,
     and `keeps` says why. `unrecorded` is why the store's ref does not say so, empty where it does.
+    `stuck` is what kept the traffic from going back, which may have begun to.
     """
 
     commit: str
@@ -74,6 +72,7 @@ class Outcome:
     why: str = ""
     keeps: str = ""
     unrecorded: str = ""
+    stuck: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,8 @@ class Follower:
     hold: bool | None = None
     evaluate: Callable[[], str] = lambda: ""
     """Asks the revision before it gets any traffic; what is wrong with its answers, or nothing."""
+    said: Callable[[Outcome], None] = lambda _: None
+    """Told how it did, also where its traffic could not go back: what is known of it must stay."""
     single_writer: bool = False
 
     @cached_property
@@ -152,7 +153,14 @@ class Follower:
             why, last = self._move(seconds, first)
         seen, until = metrics.between(first, last), datetime.now(UTC)
         done = Outcome(self.pin.stable.commit, None, seen, replicas, since, until, why)
-        return self._set_back(done, keeps) if why else done
+        try:
+            done = self._set_back(done, keeps) if why else done
+        except BaseException as error:
+            done = replace(done, stuck=str(error) or "interrupted")
+            raise
+        finally:
+            self.said(done)
+        return done
 
     def _move(self, seconds: int, last: Look) -> tuple[str, Look]:
         """Share by share; what is wrong with it, empty where it has all the traffic in the end.
@@ -368,29 +376,3 @@ class Follower:
 
 def _blind(error: Exception) -> str:
     return f"nobody can tell how it does: {error}"
-
-
-def attest(follower: Follower, outcome: Outcome, signer: Signer) -> Health:
-    """Keep how it did as a signed statement with the revision, good or bad.
-
-    Raises what reading and writing the store does.
-    """
-    environment, revision = follower.environment, follower.pin.revisions[outcome.commit]
-    store, repo = environment.connect(), RepoId.parse(revision.repo)
-    manifest = store.manifest(repo, outcome.commit)
-    move.same_digest(manifest, revision, store)
-    health = Health(
-        environment=environment.name,
-        model=follower.model,
-        commit=outcome.commit,
-        since=outcome.since,
-        until=outcome.until,
-        requests=outcome.seen.requests,
-        errors=outcome.seen.errors,
-        ttft_seconds=outcome.seen.ttft,
-        replicas=outcome.replicas,
-        why=outcome.why,
-    )
-    said = statement(manifest, Health.TYPE, health.as_json())
-    evidence.add_signed(store, repo, manifest, said, signer)
-    return health
