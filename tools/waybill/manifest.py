@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
@@ -168,7 +168,7 @@ class Manifest:
     def of(cls, files: Iterable[File]) -> Manifest:
         """Raises BadValue or UnsafePath when the files cannot stand beside each other."""
         ordered = tuple(sorted(files, key=lambda file: file.path))
-        _check_tree([file.path for file in ordered])
+        check_tree([file.path for file in ordered], "the manifest")
         _check_sizes(ordered)
         return cls(ordered)
 
@@ -237,18 +237,20 @@ def _layer_kind(path: str) -> str:
     return "doc" if _DOCS.search(path) and path != "vocab.txt" else "weight.config"
 
 
-def _check_tree(paths: list[str]) -> None:
+def check_tree(paths: Sequence[str], where: str) -> None:
+    """Raises BadValue, UnsafePath for paths that no model can have together."""
     if not 0 < len(paths) <= MAX_FILES:
-        raise BadValue(what="number of files", value=len(paths), why=f"1 to {MAX_FILES:,} fit")
+        why = f"1 to {MAX_FILES:,} fit into a model"
+        raise BadValue(what="number of files", value=len(paths), why=why)
     known: set[str] = set()
     for path in paths:
-        safe_path(path, "the manifest")
+        safe_path(path, where)
         if path in known:
-            raise UnsafePath(path=path, where="the manifest", why="it stands there twice")
+            raise UnsafePath(path=path, where=where, why="it stands there twice")
         known.add(path)
     for path in paths:
         if any(str(parent) in known for parent in PurePosixPath(path).parents):
-            raise UnsafePath(path=path, where="the manifest", why="a folder of it is also a file")
+            raise UnsafePath(path=path, where=where, why="a folder of it is also a file")
 
 
 def _check_sizes(files: tuple[File, ...]) -> None:

@@ -20,7 +20,7 @@ from tests.unit.bundle.bundles import (
     write,
 )
 from tests.unit.sign.making import signer
-from waybill import __version__
+from waybill import __version__, manifest
 from waybill import digest as digests
 from waybill.bundle.media import Bundle
 from waybill.bundle.pack import Packing
@@ -30,6 +30,15 @@ from waybill.source.base import SourceFile
 from waybill.source.directory import DirectorySource
 
 pytestmark = pytest.mark.usefixtures("small")
+
+
+def test_what_no_model_can_have_is_refused_before_a_byte_is_written(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "MAX_FILES", 2)
+    with pytest.raises(BadValue, match=r"number of files \d+ is not usable: 1 to 2 fit"):
+        pack(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 class Counting(DirectorySource):

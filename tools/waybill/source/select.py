@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from waybill.errors import BadValue, NothingToPack, PickleRefused
+from waybill.manifest import check_tree
 from waybill.source.base import SourceFile
 
 _OTHER_WEIGHTS = re.compile(r"\.(bin|pt|pth|ckpt|h5|msgpack|ot)$")
@@ -66,7 +67,7 @@ def select(
     allow_pickle: bool = False,
     choice: Choice = Choice(),
 ) -> Selection:
-    """Raises BadValue, NothingToPack, or PickleRefused when only pickled weights are there."""
+    """Raises BadValue, UnsafePath, NothingToPack; PickleRefused for pickled weights alone."""
     choice.check([file.path for file in files], source)
     judge = _Judge(files, choice)
     reasons = {file.path: judge.reason(file.path) for file in files}
@@ -76,6 +77,7 @@ def select(
     pickles = [file.path for file in kept if _PICKLES.search(file.path)]
     if pickles and not allow_pickle:
         raise PickleRefused(source=source, paths=", ".join(pickles[:3]))
+    check_tree([file.path for file in kept], source)
     return Selection(kept, {path: why for path, why in reasons.items() if why})
 
 
