@@ -31,7 +31,7 @@ from waybill.manifest import Descriptor
 from waybill.store.base import Advance, Backend, Content, Stat, again
 from waybill.store.s3_copy import copy
 from waybill.store.s3_errors import ABSENT, LOST, PAST_END, code_of, translated
-from waybill.store.s3_patience import Body, be_patient
+from waybill.store.s3_patience import Body, be_patient, keep_alive
 from waybill.store.s3_probe import probe
 from waybill.store.s3_signed import Expired, send_signed
 from waybill.store.s3_upload import CHECKED, IN_FLIGHT, Target, put, sha256_header
@@ -109,6 +109,7 @@ class S3Backend:
             verify=self._ca_bundle,
             region_name=session.region_name or "us-east-1",
         )
+        keep_alive(client)
         be_patient(client, lambda: self._loads > 0)
         return client
 

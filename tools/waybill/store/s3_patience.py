@@ -6,12 +6,16 @@ What writes comes late, after hours of sending perhaps, and a server that is sta
 to another machine is back within a minute or two: so it is asked again for as long, ever more
 seldom. So is what reads in the midst of loading. A stream goes on from where the connection broke;
 otherwise not for as long, because a client of the hub waits behind it.
+
+A server may also go without a word, with the node that it ran on. What waits for its answer then
+waits for long, so connections that nobody uses are asked whether anybody is there.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+import socket
 import time
 from collections.abc import Callable
 from functools import partial
@@ -42,7 +46,20 @@ _PASSING = {429, 500, 502, 503, 504}
 _FAILED_SINCE = "waybill-failed-since"
 TOLD, TOLD_AGAIN = 5.0, 60.0
 """Seconds of failures after which people are told, and between that and the next time."""
+_KEEP_ALIVE = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2),
+]
+"""A connection with nobody at its other end is closed 20 s after its last byte."""
 log = logging.getLogger("waybill.store")
+
+
+def keep_alive(client: Any) -> None:
+    """Before its first request."""
+    # botocore itself sets the first option alone, and the kernel's times are hours.
+    client._endpoint.http_session._socket_options.extend(_KEEP_ALIVE)
 
 
 def be_patient(client: S3Client, loading: Callable[[], bool]) -> None:
