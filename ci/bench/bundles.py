@@ -1,6 +1,6 @@
 """How fast bundles are packed, loaded and promoted, beside what people use today.
 
-Usage: ci/bench/bundles [--folder DIR] [--size SIZE] [--rounds N] [--out DIR] [QUESTION...]
+Usage: ci/bench/bundles [OPTION...] [QUESTION...]
 
 Questions: sideload, pack, promote, resume, pull, delta, growth (default: all). All take turns
 in one run, with one MinIO; times are medians. --folder needs five times the size.
@@ -26,7 +26,7 @@ from ci.bench.cases.measure import Race
 from waybill.cli.arguments import size
 from waybill.cli.output import human, table
 
-RACES: dict[str, Callable[[Path, int, int], Race]] = {
+RACES: dict[str, Callable[[Path, int, int, int], Race]] = {
     "sideload": sideload.race,
     "pack": pack.race,
     "promote": promote.race,
@@ -41,6 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(QUESTIONS))
     parser.add_argument("--folder", type=Path, help="where there is room (default: for temporary)")
     parser.add_argument("--size", type=size, default=size("2GB"), help="of the model (2GB)")
+    parser.add_argument("--files", type=int, default=4, help="of weights that it is in (4)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each way (3)")
     parser.add_argument("--grow", type=size, nargs="+", default=[size("1GB"), size("4GB")])
     parser.add_argument("--sink", type=size, help="grow to this size against the sink, too")
@@ -72,7 +73,7 @@ def grown(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
 
 def answer(question: str, folder: Path, given: argparse.Namespace) -> tuple[Any, Race | None]:
     if question in RACES:
-        race = RACES[question](folder, given.size, given.rounds)
+        race = RACES[question](folder, given.size, given.files, given.rounds)
         print(race.table(), end="\n\n")
         return race.as_json(), race
     if question == "growth":

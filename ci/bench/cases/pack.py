@@ -22,8 +22,8 @@ if __name__ == "__main__":
 """
 
 
-def race(folder: Path, size: int, rounds: int) -> Race:
-    source, out = model(folder / "model", size), folder / "out"
+def race(folder: Path, size: int, files: int, rounds: int) -> Race:
+    source, out = model(folder / "model", size, files), folder / "out"
 
     def ours() -> Cost:
         shutil.rmtree(out, ignore_errors=True)

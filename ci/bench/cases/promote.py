@@ -14,8 +14,8 @@ ENVIRONMENTS = """environments:
 """
 
 
-def race(folder: Path, size: int, rounds: int) -> Race:
-    source = model(folder / "model", size)
+def race(folder: Path, size: int, files: int, rounds: int) -> Race:
+    source = model(folder / "model", size, files)
     waybill("pack", source, "--as", REPO, "--out", folder / "bundle")
     with server(folder / "minio") as there:
         dev = there.bucket()

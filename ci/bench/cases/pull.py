@@ -16,8 +16,8 @@ snapshot_download(sys.argv[1], endpoint=sys.argv[2], local_dir=sys.argv[3])
 """
 
 
-def race(folder: Path, size: int, rounds: int) -> Race:
-    source = model(folder / "model", size)
+def race(folder: Path, size: int, files: int, rounds: int) -> Race:
+    source = model(folder / "model", size, files)
     with server(folder / "minio") as there:
         url, *reach = there.store()
         waybill("sideload", source, "--as", REPO, "--to", url, *reach)

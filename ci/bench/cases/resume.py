@@ -15,9 +15,9 @@ Sideload = tuple[object, ...]
 """What is loaded, and under which trust."""
 
 
-def race(folder: Path, size: int, rounds: int) -> Race:
+def race(folder: Path, size: int, files: int, rounds: int) -> Race:
     """Of a signed bundle, as customers have them, and of an unsigned one."""
-    source = model(folder / "model", size)
+    source = model(folder / "model", size, files)
     signing(folder)
     waybill("pack", source, "--as", REPO, "--out", folder / "signed", "--key", folder / "key")
     waybill("pack", source, "--as", REPO, "--out", folder / "bundle")

@@ -7,7 +7,6 @@ there unpacked already, and nobody checks them.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,8 +32,8 @@ for path in pathlib.Path(sys.argv[1]).iterdir():
 """
 
 
-def race(folder: Path, size: int, rounds: int) -> Race:
-    source = model(folder / "model", size)
+def race(folder: Path, size: int, files: int, rounds: int) -> Race:
+    source = model(folder / "model", size, files)
     waybill("pack", source, "--as", REPO, "--out", folder / "bundle")
     signing(folder)
     waybill("pack", source, "--as", REPO, "--out", folder / "signed", "--key", folder / "key")
@@ -48,7 +47,7 @@ def race(folder: Path, size: int, rounds: int) -> Race:
 
 
 def _ways(there: Server, folder: Path, source: Path) -> dict[str, Callable[[], Cost]]:
-    mc, rclone = needs("WAYBILL_BENCH_MC"), shutil.which("rclone")
+    mc, rclone = needs("WAYBILL_BENCH_MC"), needs("WAYBILL_BENCH_RCLONE")
     address = there.minio.endpoint.removeprefix("http://")
 
     def into(way: Callable[[str], Cost]) -> Callable[[], Cost]:
@@ -69,7 +68,7 @@ def _ways(there: Server, folder: Path, source: Path) -> dict[str, Callable[[], C
         return waybill("sideload", folder / bundle, "--to", *where, *more)
 
     tar, told, scratch = folder / "model.tar", folder / "list", folder / "scratch"
-    ways = {
+    return {
         "waybill sideload": into(lambda bucket: sideload("bundle", bucket)),
         "waybill sideload, signed and trusted": into(
             lambda bucket: sideload("signed", bucket, "--trust", folder / "trust.yaml")
@@ -83,9 +82,7 @@ def _ways(there: Server, folder: Path, source: Path) -> dict[str, Callable[[], C
         "minio-py, unpacked and unverified": into(
             lambda bucket: python(MINIO_PY, source, address, bucket)
         ),
-    }
-    if rclone:
-        ways["rclone copy, unpacked and unverified"] = into(
+        "rclone copy, unpacked and unverified": into(
             lambda bucket: shell('"$1" copy "$2" "bench:$3"', rclone, source, bucket)
-        )
-    return ways
+        ),
+    }

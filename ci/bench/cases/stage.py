@@ -32,7 +32,7 @@ umask 077; openssl genpkey -algorithm ed25519 -out "$1/key" 2>/dev/null
 DROP = """"$1" rb --quiet --force "bench/$2"; rm -rf "${3:?}"/*"""
 
 
-def model(folder: Path, size: int, files: int = 4) -> Path:
+def model(folder: Path, size: int, files: int) -> Path:
     """A model of that many weight files, and a config."""
     for number in range(files):
         name = f"model-{number + 1:05}-of-{files:05}.safetensors"
