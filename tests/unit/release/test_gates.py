@@ -111,7 +111,7 @@ TABLE = {
         lambda site: site.license("apache-2.0"),
         lambda site: site.license("cc-by-nc-4.0"),
         Site.damage_statements,
-        ("Apache-2.0", "CC-BY-NC-4.0 or cc-by-nc-4.0 is not allowed"),
+        ("Apache-2.0", "CC-BY-NC-4.0 is not allowed"),
     ),
     "signature": Row(
         {},

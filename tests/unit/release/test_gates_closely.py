@@ -42,7 +42,7 @@ def test_deep_reads_every_byte_back(site: Site) -> None:
     [
         ([], "nobody says its license"),
         ([None], "who says its license knows none"),
-        (["apache-2.0", "cc-by-nc-4.0"], "CC-BY-NC-4.0 or cc-by-nc-4.0 is not allowed"),
+        (["apache-2.0", "cc-by-nc-4.0"], "CC-BY-NC-4.0 is not allowed"),
         (["apache-2.0", None], "who says its license knows none"),
         (["my own"], "my own is not allowed"),
         (["APACHE-2.0"], ""),

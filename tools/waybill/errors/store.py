@@ -167,6 +167,7 @@ class Corrupt(WaybillError):
 
     sentence = "{what} is corrupt: expected {expected}, found {found}"
     hint = (
-        "waybill verify says which parts of a bundle or blobs of a store are bad; bring good ones"
+        "waybill verify says which parts of a bundle or blobs of a store are bad; bring good ones: "
+        "sideload --repair replaces those of a store"
     )
     exit_code = 4

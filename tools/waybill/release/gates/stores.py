@@ -50,10 +50,11 @@ def license_(subject: Subject) -> Finding:
 
 
 def licenses_of(one: Evidence) -> list[str]:
-    """The names that a statement gives one license."""
+    """The names that a statement gives one license, that of SPDX first; case does not count."""
     said = one.predicate if isinstance(one.predicate, dict) else {}
-    names = [str(said[key]) for key in ("spdx", "license") if said.get(key)]
-    return list(dict.fromkeys(names))
+    spdx, stated = (str(said.get(key) or "") for key in ("spdx", "license"))
+    same = spdx.lower() == stated.lower()
+    return [name for name in (spdx, "" if same else stated) if name]
 
 
 def signature(subject: Subject) -> Finding:
