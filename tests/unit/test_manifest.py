@@ -341,3 +341,9 @@ def test_what_is_read_can_be_said_again(value: Any) -> None:
     assert from_json(said) == found
     with suppress(ValueError):
         assert canonical(value) == said
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '[{"b": {"a": 1, "c": 2, "a": 1}}]'])
+def test_key_that_is_given_twice_is_not_read(text: str) -> None:
+    with pytest.raises(ValueError, match="the key 'a' is given twice"):
+        from_json(text)

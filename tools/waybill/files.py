@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,16 @@ class _Loader(yaml.SafeLoader):
         if _UNPRINTABLE.search(value.replace("\n", "") if block else value):
             raise _refused(node, "a value holds a character that cannot be printed")
         return value
+
+
+def _finite(loader: _Loader, node: yaml.ScalarNode) -> float:
+    """A limit that is no number would never be exceeded."""
+    if not isfinite(value := loader.construct_yaml_float(node)):
+        raise _refused(node, f"{node.value} is not a number with an end")
+    return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _finite)
 
 
 class _Blocks(_Loader):

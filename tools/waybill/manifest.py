@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,14 +55,29 @@ def canonical(value: object) -> bytes:
 
 
 def from_json(data: bytes | str) -> Any:
-    """JSON that canonical JSON can say, too. Raises RecursionError, and ValueError also for whole
-    numbers and floats that others read as something else, and for halves of surrogate pairs."""
-    value = json.loads(data, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+    """JSON that canonical JSON can say, too. Raises RecursionError, and ValueError also for what
+    others read as something else (RFC 7493): some numbers, keys given twice, and halves of
+    surrogate pairs."""
+    value = json.loads(
+        data,
+        parse_int=_whole,
+        parse_float=_finite,
+        parse_constant=_finite,
+        object_pairs_hook=_once_each,
+    )
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         # Its own error would show the whole text.
         raise ValueError("it holds half of a surrogate pair, which is no character") from None
+    return value
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {twice[:_SHOWN]!a} is given twice")
     return value
 
 

@@ -1,7 +1,6 @@
 """Sideloading into a directory store: what it sends, what it decides, and every crash."""
 
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 from tests.unit.bundle.bundles import (
     FILES,
     MAIN,
-    PIECE,
     REPO,
     bytes_below,
     files_of,
@@ -37,7 +35,7 @@ from waybill.errors import (
     RefMoved,
     WaybillError,
 )
-from waybill.manifest import STATEMENT_TYPE, Descriptor
+from waybill.manifest import STATEMENT_TYPE
 from waybill.source.directory import DirectorySource
 from waybill.store import layout
 from waybill.store.filesystem import FilesystemBackend
@@ -256,35 +254,6 @@ def test_a_rerun_may_use_another_copy_of_the_bundle_elsewhere(
     upstream.rename(copy)
     load(store, copy)
     assert files_of(store) == FILES
-
-
-class Counting(FilesystemBackend):
-    """Knows how many large blobs were on their way at once, at most."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._now: set[str] = set()
-        self.most = 0
-
-    def upload(self, key: str, blob: Descriptor, *more: Any) -> bool:
-        if blob.size > PIECE:
-            self._now.add(key)
-            time.sleep(0.05)
-            self.most = max(self.most, len(self._now))
-        try:
-            return super().upload(key, blob, *more)
-        finally:
-            self._now.discard(key)
-
-
-def test_few_large_blobs_are_half_there_at_a_time(small: None, tmp_path: Path) -> None:  # noqa: ARG001
-    """All that is half there when it is killed has to be hashed again."""
-    files = {f"{name}.safetensors": noise(2 * PIECE, name) for name in range(6)}
-    pack(write(tmp_path / "six", files), tmp_path / "out")
-    new_store(tmp_path / "counted")
-    counting = Counting(tmp_path / "counted")
-    load(Store(counting), tmp_path / "out")
-    assert counting.most == 2
 
 
 def test_a_part_is_told_from_others_without_a_look_at_all_that_it_holds() -> None:

@@ -1,5 +1,7 @@
 """A plan shows beside what a model becomes what the target runs now, and decides nothing by it."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,3 +102,17 @@ def test_what_is_said_of_it_later_makes_no_other_plan(run: Run, next_one: Site) 
     assert anew["outlook"]["before"]["chat"]["signers"] == ["bob", "release"]
     assert anew["digest"] == made["digest"]
     run("apply", str(run.file))
+
+
+def test_files_are_named_as_in_the_project_from_wherever_it_is_looked_at(
+    run: Run, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A comment that says the same is not written again, and a forge finds the line."""
+    site.policy(licenses=["MIT"])
+    site.license("mit")
+    run("plan", *SCOPE)
+    found = run.json("plan", *SCOPE)["outlook"]["gates"]
+    assert {one["file"] for one in found if one["file"]} >= {"values/policy.yaml"}
+    monkeypatch.chdir(site.project / "values")
+    monkeypatch.setattr(run, "site", replace(site, project=Path("..")))
+    assert run.json("plan", *SCOPE)["outlook"]["gates"] == found

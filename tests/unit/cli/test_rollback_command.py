@@ -55,3 +55,14 @@ def test_without_a_policy_a_rollback_holds_nothing(run: Run) -> None:
     run("promote", *SCOPE)
     run("rollback", "test", "chat")
     run("promote", *SCOPE)
+
+
+def test_to_go_forward_again_holds_nothing(run: Run, site: Site) -> None:
+    site.policy()
+    run("promote", *SCOPE)
+    new = site.world.stable("test")
+    run("rollback", "test", "chat", "--why", "slow")
+    run("hold", "release", "test", "chat", "--why", "mended")
+    run("rollback", "test", "chat", "--to", str(new))
+    assert site.world.stable("test") == new
+    assert "on hold" not in run("status")

@@ -11,7 +11,7 @@ from tests.unit.release.world import REPO, World
 from waybill.deliver import install
 from waybill.deliver.helm import Helm, Installed
 from waybill.deliver.rollout import Object
-from waybill.errors import ClusterForbidden
+from waybill.errors import ClusterForbidden, ClusterUnreachable
 from waybill.release import drift
 from waybill.release.drift import Drift, Finding
 from waybill.store import layout
@@ -117,6 +117,20 @@ def test_what_cannot_be_looked_at_is_said_and_the_rest_is(seen: Any, world: Worl
     found = seen([workload()], [workload()], Cluster([workload(1)], KEYS, refused="services"))
     assert told(found) == [("release and cluster", "Deployment w-hub", "spec.replicas")]
     assert [line.partition(":")[0] for line in found.unread] == ["the store", "services"]
+
+
+def test_what_was_found_is_told_where_the_cluster_is_away(seen: Any, world: World) -> None:
+    class Away(Cluster):
+        def listed(self, *_: str, **__: str) -> list[Object]:
+            raise ClusterUnreachable(where="here", why="no route")
+
+    with pytest.raises(ClusterUnreachable):
+        seen([workload()], [workload()], Away([]))
+    world.pin("dev", world.revision("dev", 1).commit)
+    world["dev"].pins_path.unlink()
+    found = seen([workload()], [workload()], Away([]))
+    assert [each.between for each in found.findings] == [drift.STORED]
+    assert [each.startswith("the release: ") for each in found.unread] == [True]
 
 
 def test_of_a_part_only_what_decides_is_called_too_many() -> None:

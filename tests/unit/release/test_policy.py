@@ -103,6 +103,15 @@ def test_rule_that_could_never_be_meant_is_refused(
     assert why in str(caught.value)
 
 
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.INF"])
+def test_limit_that_nothing_exceeds_is_refused(site: Site, number: str) -> None:
+    site.policy(health={"signedBy": ["ci"], "for": "1h", "errorRate": 0.125})
+    path = site.project / "values/policy.yaml"
+    path.write_text(path.read_text().replace("0.125", number))
+    with pytest.raises(BadFile, match="is not a number with an end"):
+        Policy.load(site.environments)
+
+
 @pytest.mark.parametrize(
     ("more", "why"),
     [

@@ -168,6 +168,16 @@ def test_an_older_medium_does_not_roll_back(inside: Side, carry: Carry) -> None:
     assert (inside.history(), inside.world["test"].pins_path.read_bytes()) == before
 
 
+def test_rollback_goes_where_this_side_has_been(inside: Side, carry: Carry) -> None:
+    """The medium between was never applied here; its step is in the history all the same."""
+    inside.run("apply", carry(1))
+    ours = inside.world.stable("test")
+    carry(2)
+    inside.run("apply", carry(3))
+    inside.run("rollback", "test", "chat", "--why", "bad")
+    assert inside.world.stable("test") == ours
+
+
 def test_a_dry_run_changes_nothing(inside: Side, carry: Carry) -> None:
     bundle = carry(1)
     assert inside.run("apply", bundle, "--dry-run")["models"][0]["changes"] is True

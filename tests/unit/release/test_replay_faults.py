@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +176,22 @@ def test_whoever_makes_it_here_does_not_approve_it(
             found.allowed()
 
 
-def test_soak_and_health_of_the_other_side_count(outside: Side, inside: Side, carry: Carry) -> None:
-    """Since the environment before came to the revision there, by its own records."""
+def after(monkeypatch: pytest.MonkeyPatch, span: timedelta) -> None:
+    """What is recorded from now on is recorded that much later."""
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + span
+
+    monkeypatch.setattr("waybill.store.store.datetime", Later)
+
+
+def test_soak_and_health_of_the_other_side_count(
+    outside: Side, inside: Side, carry: Carry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since the environment before came to the revision there, by its own records, until it was
+    promoted there: nobody knows what it ran while the medium was on its way."""
     world = outside.world
     world.pin("dev", world.revision("dev", 1).commit)
     came = datetime.fromisoformat(world.records("dev")[0].at)
@@ -188,14 +202,33 @@ def test_soak_and_health_of_the_other_side_count(outside: Side, inside: Side, ca
     made = store.manifest(REPO, seen.commit)
     data = statement(made, seen.TYPE, seen.as_json())
     evidence.add_signed(store, REPO, made, data, Signer.load(outside.key))
+    after(monkeypatch, HOUR)
     bundle = carry(1)
-    policy(inside, soak="2h", health={"signedBy": ["release"], "for": "1h", "requests": 100})
-    with pytest.raises(PromotionDenied, match=r"soak of chat .*: 1 h of 2 h$"):
-        prepare(inside.world, bundle, at=came + HOUR).allowed()
+    health = {"signedBy": ["release"], "for": "1h", "requests": 100}
+    policy(inside, soak="2h", health=health)
+    with pytest.raises(PromotionDenied, match=r"soak of chat .* dev ran it from .*: 1 h of 2 h$"):
+        prepare(inside.world, bundle, at=came + 24 * HOUR).allowed()
+    policy(inside, soak="1h", health=health)
     prepare(inside.world, bundle, at=came + 2 * HOUR).allowed()
     policy(inside, health={"signedBy": ["release"], "for": "2h"})
     with pytest.raises(PromotionDenied, match="watched in dev for 1 h of 2 h"):
         prepare(inside.world, bundle, at=came + 3 * HOUR).allowed()
+
+
+def test_soak_of_this_side_begins_when_it_was_made_here(
+    inside: Side, carry: Carry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after(monkeypatch, -2 * HOUR)
+    bundle = carry(1)
+    monkeypatch.undo()
+    policy(inside)
+    inside.run("apply", bundle)
+    rules = {"steps": {"prod": {"soak": "1h"}}}
+    (inside.world.project / "values/policy.yaml").write_text(json.dumps(rules))
+    told = inside.run("plan", "--from", "test", "--to", "prod")
+    soak = next(one for one in told["outlook"]["gates"] if one["gate"] == "soak")
+    assert soak["result"] == "fail"
+    assert " h of" not in soak["reason"]
 
 
 def test_freeze_of_this_side_stops_it(inside: Side, carry: Carry) -> None:

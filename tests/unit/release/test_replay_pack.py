@@ -72,6 +72,18 @@ def test_what_a_plan_has_moved_goes_as_it_is(
     assert "goes whole, and under its own name" in told["message"]
 
 
+def test_a_source_that_is_not_what_was_promoted_is_refused(
+    outside: Side, applied: Path, tmp_path: Path
+) -> None:
+    """Its bundle would have no promotion in it, which the other side alone would find."""
+    commit = outside.world.revision("dev", 7).commit
+    source = f"store+file://{outside.world.project}/stores/dev#{REPO}@{commit}"
+    named = ("--plan", applied, "--key", outside.key, "--out", tmp_path / "bundle")
+    told = outside.run("pack", source, *named, code=2)
+    assert "it is not what the plan has moved" in told["message"]
+    assert not (tmp_path / "bundle/bundle.json").exists()
+
+
 def test_a_model_of_no_plan_is_refused(outside: Side, tmp_path: Path) -> None:
     told = outside.run("pack", tmp_path, "--model", "chat", "--out", tmp_path / "bundle", code=2)
     assert "it is one of a plan's models" in told["message"]

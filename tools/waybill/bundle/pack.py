@@ -14,6 +14,8 @@ from waybill.bundle.journal import Journal
 from waybill.bundle.statements import repo_of, revision_of
 from waybill.bundle.writing import Packed as Packed
 from waybill.bundle.writing import Writing
+from waybill.digest import Digest
+from waybill.errors import BadValue
 from waybill.manifest import File, Manifest, canonical
 from waybill.sign.keys import Signer
 from waybill.source.base import Origin, Source
@@ -29,6 +31,8 @@ class Packing(Writing):
     origin: Origin
     repo: RepoId
     selection: Selection
+    moved: frozenset[Digest] = frozenset()
+    """Manifests of a plan that goes along: where there are any, this has to be one of them."""
 
     @classmethod
     def plan(
@@ -84,6 +88,9 @@ class Packing(Writing):
             File(file.path, files[file.path].digest, file.size, files[file.path].git_oid)
             for file in self.selection.kept
         )
+        if self.moved and manifest.descriptor.digest not in self.moved:
+            why = "it is not what the plan has moved; without a source that comes from its target"
+            raise BadValue(what="source", value=str(self.source), why=why)
         blobs = {
             files[file.path].digest: Blob(file.size, files[file.path].pieces)
             for file in self.selection.kept

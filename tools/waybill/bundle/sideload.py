@@ -7,10 +7,8 @@ come after their blobs, and the ref moves last.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
-from threading import BoundedSemaphore
 
 from waybill import digest as digests
 from waybill.bundle.cargo import Cargo
@@ -30,8 +28,6 @@ from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
 
 _BLOBS_AT_ONCE = 4
-_HASHED_AT_ONCE = 2
-"""Large blobs that are hashed here: after an interruption, what was half there is hashed again."""
 _FEW = 1_000
 """As many as S3 lists in one answer."""
 
@@ -117,13 +113,9 @@ class Loading:
         stoppable = Stoppable(advance)
         cargo = self.cargo.stoppable(stoppable)
 
-        few = BoundedSemaphore(_HASHED_AT_ONCE)
-
         def send(blob: Descriptor) -> None:
             content, replace = cargo.content(blob.digest), blob.digest in self.damaged
-            hashed = content.rereadable and content.pieces is None and blob.size > digests.PIECE
-            with few if hashed else nullcontext():
-                self.store.upload(blob, content, stoppable, replace, content.blame)
+            self.store.upload(blob, content, stoppable, replace, content.blame)
 
         def send_all(blobs: Sequence[Descriptor]) -> None:
             cargo.require(self.store, blobs)

@@ -153,6 +153,7 @@ def _add_promotion(
     if str(packing.repo) not in {facts["repo"] for facts in plan.models.values()}:
         why = f"it does not move {packing.repo}"
         raise BadValue(what="--plan", value=str(args.plan), why=why)
+    packing.moved = frozenset(facts["digest"] for facts in plan.models.values())
     said = tuple(replay.told(Environments.load(project(args)), plan, signer))
     packing.origin = replace(packing.origin, signed=(*packing.origin.signed, *said))
 

@@ -44,7 +44,7 @@ def markdown(plan: Plan, outcome: str = "") -> str:
         _gates(verdicts(plan)),
         "### What the cluster would see",
         *_rendered(plan),
-        f"Plan `{plan.digest}`, made by {plain(plan.by)} at {plan.outlook['at']}.",
+        f"Plan `{plan.digest}`, made by {plain(plan.by)}; judged at {plan.outlook['at']}.",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -55,7 +55,8 @@ def run_rollback(args: argparse.Namespace, console: Console) -> Report:
     if args.pull_request:
         change.of_rollback(step, args.why).write(args.pull_request)
     if not args.dry_run:
-        reason = Reason(args.by, args.why, hold=hold.puts_hold(environments))
+        holds = hold.puts_hold(environments) if rollback.goes_back(step) else None
+        reason = Reason(args.by, args.why, hold=holds)
         said = change.of_rollback(step, args.why)
         with change.kept(args, console, environment, lambda *_: said, said):
             move.carry_out([step], reason=reason)

@@ -58,7 +58,10 @@ class Superseded(WaybillError):
     """An older medium is applied after a newer one: to follow it would be a rollback."""
 
     sentence = "{environment} has moved {model} on since the plan {plan}"
-    hint = "nothing is left to do for this medium; to go back on purpose, use waybill rollback"
+    hint = (
+        "nothing is left to do for this medium; to go to another revision of the history on "
+        "purpose, use waybill rollback --to"
+    )
     exit_code = 7
 
 

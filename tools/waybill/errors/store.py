@@ -136,10 +136,12 @@ class RevisionNotFound(WaybillError):
 
 
 class RevisionPruned(WaybillError):
-    """The history names a commit that the store has no more."""
+    """The history names a commit that the store has no more, or never had: histories cross gaps."""
 
-    sentence = "{commit} is in the history of {repo}, but {url} has it no more: it was pruned"
-    hint = "sideload its bundle again, or choose a later commit of the history"
+    sentence = (
+        "{commit} is in the history of {repo}, but not in {url}: it was pruned, or never came there"
+    )
+    hint = "sideload its bundle, or choose another commit of the history with --to"
     exit_code = 2
     status = 404
 

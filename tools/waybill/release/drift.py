@@ -69,8 +69,8 @@ class Drift:
 def look(environment: Environment, helm: Helm, cluster: Cluster) -> Drift:
     """At everything that an environment consists of.
 
-    Raises what makes looking senseless: BadFile, HelmMissing, HelmFailed, BadEngineArguments,
-    ReleasePending, ClusterUnreachable.
+    Raises what keeps it from being looked at, where nothing was found before: BadFile, HelmMissing,
+    HelmFailed, BadEngineArguments, ReleasePending, ClusterUnreachable.
     """
     drift = Drift()
     held = pins.load(environment.pins_path).models
@@ -78,13 +78,22 @@ def look(environment: Environment, helm: Helm, cluster: Cluster) -> Drift:
         drift.findings += in_store(environment, environment.connect(), held)
     except WaybillError as error:
         drift.unread.append(f"the store: {error}")
+    try:
+        _live(drift, helm, cluster)
+    except WaybillError as error:
+        if not drift.findings:
+            raise
+        drift.unread.append(f"the release: {error}")
+    return drift
+
+
+def _live(drift: Drift, helm: Helm, cluster: Cluster) -> None:
     expected, applied = install.render(helm), helm.installed().manifests
     in_cluster(drift, expected, cluster, helm.release, applied)
     try:
         drift.findings += list(_secrets(expected, cluster))
     except ClusterForbidden as error:
         drift.unread.append(f"Secrets: {error}")
-    return drift
 
 
 def in_store(environment: Environment, store: Store, held: Mapping[str, Pin]) -> Iterator[Finding]:

@@ -153,6 +153,7 @@ def prepare(
         override=person.override,
         sent=True,
         past={model: one.before for model, one in arrived.items()},
+        ended={model: one.newest.record.at for model, one in arrived.items()},
     )
     return Replay(plan, case, person, arrived)
 

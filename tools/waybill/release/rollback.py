@@ -52,6 +52,13 @@ def plan(
     return move.decide(environment, store, model, known, at_once=True)
 
 
+def goes_back(step: Move) -> bool:
+    """False where a rollback is undone: it goes to what came after the pinned revision."""
+    records = list(step.store.history(step.repo, step.ref))
+    pinned = step.pinned.commit if step.pinned else ""
+    return not came_before(records, pinned, step.revision.commit)
+
+
 def came_before(records: Sequence[Record], commit: str, than: str) -> bool:
     """Whether a commit came into a history, the newest record first, before another one did."""
     commits = [record.commit for record in records][::-1]
@@ -72,8 +79,9 @@ def _named(environment: Environment, model: str, records: Sequence[Record], to: 
 def _previous(environment: Environment, model: str, records: Sequence[Record], pin: Pin) -> str:
     """The commit before the pinned one; where a rollback was cut off, what it wanted.
 
-    It moves the ref first, and `watch`, which takes traffic back, the pins. Raises AlreadyBack
-    where a hold says that this was the bad one.
+    A history that has come across a gap has steps that were never made here, so what the pins file
+    has as the one before goes first. A rollback moves the ref first, and `watch`, which takes
+    traffic back, the pins. Raises AlreadyBack where a hold says that this was the bad one.
     """
     pinned = pin.stable.commit
     # A record that stays at its commit puts on a hold, or releases one.
@@ -81,10 +89,12 @@ def _previous(environment: Environment, model: str, records: Sequence[Record], p
     if commits == [pinned]:
         raise NothingToRollBack(model=model, environment=environment.name)
     if commits[:1] == [pinned]:
-        if records[0].hold and came_before(records, pinned, commits[1]):
-            where, bad = environment.name, commits[1]
-            raise AlreadyBack(model=model, environment=where, commit=pinned, bad=bad)
-        return commits[1]
+        known = pin.previous and pin.previous.commit in {record.commit for record in records}
+        previous = pin.previous.commit if pin.previous and known else commits[1]
+        if records[0].hold and came_before(records, pinned, previous):
+            where = environment.name
+            raise AlreadyBack(model=model, environment=where, commit=pinned, bad=previous)
+        return previous
     if len(commits) == 3 and commits[1] == pinned and commits[0] == commits[2]:
         return commits[0]
     if pin.previous and commits[:2] == [pin.previous.commit, pinned]:

@@ -78,8 +78,9 @@ class Case:
     `document` is the plan as JSON and `digest` what it is known by. `promoters` are the names, of
     people and of keys, of whoever made or applies it. `override` is the reason for promoting in
     spite of a freeze. `sent`: the target has got what it lacked. `past`: by model, the newest
-    first, the steps of the source where its store is out of reach. `signatures`: by model, the
-    envelope in which somebody says to have made the plan, where it has come with the plan.
+    first, the steps of the source where its store is out of reach, and `ended` when they were told.
+    `signatures`: by model, the envelope in which somebody says to have made the plan, where it has
+    come with the plan.
     """
 
     project: Path
@@ -92,6 +93,7 @@ class Case:
     override: str = ""
     sent: bool = False
     past: Mapping[str, Sequence[Record]] | None = None
+    ended: Mapping[str, str] = field(default_factory=dict)
     signatures: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
@@ -125,9 +127,9 @@ class Case:
         return (self.named(self.policy.path), line) if line else (None, None)
 
     def named(self, path: Path) -> str:
-        """A path as people in the project write it."""
-        inside = path.is_relative_to(self.project)
-        return str(path.relative_to(self.project) if inside else path)
+        """A path as people in the project write it, wherever the project lies."""
+        whole, project = path.resolve(), self.project.resolve()
+        return str(whole.relative_to(project) if whole.is_relative_to(project) else path)
 
     def unasked(self, *keys: str) -> Finding:
         """No rule asks for it."""

@@ -9,27 +9,54 @@ from itertools import takewhile
 from waybill.release.gates.case import Finding, Result, Subject
 from waybill.release.policy import Evaluation
 from waybill.release.policy import Health as Asked
-from waybill.sign.predicates import HEALTH, TEST_RESULT, Health, Outcome, Trial, moment, stamp
+from waybill.sign.predicates import (
+    HEALTH,
+    TEST_RESULT,
+    Health,
+    Outcome,
+    Promotion,
+    Trial,
+    moment,
+    stamp,
+)
 
 Span = tuple[datetime, datetime]
 
 
 def soak(subject: Subject) -> Finding:
-    """Pinned for long enough where it comes from, by the records of that store."""
+    """Pinned for long enough where it comes from, by the records of that store.
+
+    Of another side it is known until it was promoted there: what has been since, nobody here knows.
+    """
     case, asked = subject.case, subject.case.rules.soak
     if asked is None:
         return case.unasked("soak")
-    since = pinned_since(subject)
-    passed = case.at - since
-    told = f"{case.source} runs it since {stamp(since)}: {words(passed)} of {words(asked)}"
+    since, ended = pinned_since(subject), case.ended.get(subject.model)
+    passed = (moment(ended) if ended else case.at) - since
+    ran = f"ran it from {stamp(since)} until {ended}" if ended else f"runs it since {stamp(since)}"
+    told = f"{case.source} {ran}: {words(passed)} of {words(asked)}"
     return Finding(Result.PASS if passed >= asked else Result.FAIL, told, case.rule("soak"))
 
 
 def pinned_since(subject: Subject) -> datetime:
-    """When the source came to stand at the commit; records that stay there do not count anew."""
+    """When the source came to stand at the commit; records that stay there do not count anew.
+
+    Steps that have come across a gap are older than that: whoever made them so has said when.
+    """
     commit = subject.step.move.revision.commit
     standing = list(takewhile(lambda record: record.commit == commit, subject.past))
-    return moment(standing[-1].at) if standing else subject.case.at
+    if not standing:
+        return subject.case.at
+    plans = {record.plan for record in standing}
+    told = subject.evidence if subject.case.past is None else []
+    made = [
+        one.parsed.at
+        for one in told
+        if isinstance(one.parsed, Promotion)
+        and one.parsed.plan in plans
+        and (one.parsed.target, one.parsed.model) == subject.place[:2]
+    ]
+    return max([moment(standing[-1].at), *made])
 
 
 def health(subject: Subject) -> Finding:
