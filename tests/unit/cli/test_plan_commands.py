@@ -251,7 +251,7 @@ def test_nobody_is_asked_for_nothing_nor_after_yes(
 
 def test_report_for_people_holds_no_markup_of_others(run: Run, site: Site) -> None:
     site.policy(repos=["other/*"])
-    site.license("<img src=x>|`oops`@team")
+    site.license("<img src=x>|`oops`@team\u202e\x1b[2J")
     file = site.project.parent / "out/plan.md"
     run.plan("--markdown", str(file))
     text = file.read_text()
@@ -260,6 +260,7 @@ def test_report_for_people_holds_no_markup_of_others(run: Run, site: Site) -> No
         "| ❌ fail | repo | chat | Acme/Chat is none of other/\\* | values/policy.yaml:4 |" in text
     )
     assert "\\<img src=x\\>\\|\\`oops\\`\\@team" in text
+    assert all(sign.isprintable() for line in text.splitlines() for sign in line)
     assert "3.0 kB are sent, about 1 s at 100.0 MB a second." in text
     assert "Plan `sha256:" in text
 

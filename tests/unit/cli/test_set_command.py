@@ -120,7 +120,7 @@ def test_values_are_what_they_look_like(
         ("replicas", "it is not a path, = and a value"),
         ("=2", "it is not a path, = and a value"),
         ("a..b=2", "keys with dots between them"),
-        ("a=\x1b[2J", "it is not a path, = and a value"),
+        ("a=\x1b[2J", "a sign in it cannot be printed"),
         ("global.models=2", "global.models of "),
         ("global.models.chat[0]=2", "global.models.chat is not a list"),
         ("global.imageRegistry.host=2", "global.imageRegistry is not a map"),

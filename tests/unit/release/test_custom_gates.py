@@ -18,6 +18,12 @@ from waybill.release.gates.case import Result
         ("print('yes')", "it printed 'yes"),
         ('print(\'{"result": "maybe", "reason": ""}\')', "it printed"),
         (says("error"), "it is error"),
+        ('print(\'{"result": "pass", "reason": null}\')', "it printed"),
+        ('print(\'{"result": "pass", "reason": {"a": 1}}\')', "it printed"),
+        (
+            'print(\'{"result": "fail", "reason": "", "result": "pass"}\')',
+            "the key 'result' is given twice",
+        ),
         ("import time; time.sleep(60)", "it took longer than 1 s"),
     ],
 )
@@ -27,6 +33,8 @@ def test_command_that_gives_no_verdict_is_an_error(site: Site, program: str, why
     site.policy(**rule)
     found = site.verdict("scan")
     assert (found.result, why in found.reason) == (Result.ERROR, True), found.reason
+    lines = (site.project / "values/policy.yaml").read_text().splitlines()
+    assert '"scan"' in lines[(found.line or 0) - 1]
 
 
 def test_command_that_is_not_there_is_an_error(site: Site) -> None:

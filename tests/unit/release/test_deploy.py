@@ -164,3 +164,9 @@ def test_values_that_hold_no_models_are_told(text: str, told: str, tmp_path: Pat
     path.write_text(text)
     with pytest.raises(BadFile, match=told):
         values.with_model(path, "chat", {"enabled": True})
+
+
+def test_a_source_that_is_no_text_is_told(path: Path, deploy: Command) -> None:
+    path.write_text("global:\n  models:\n    chat:\n      source: {url: x}\n")
+    deploy("chat", code=2)
+    assert "global.models.chat.source of" in deploy.err

@@ -150,8 +150,8 @@ def printable(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text of others that must not become markup."""
-    return re.sub(r"([\\`*_\[\]<>|#!@])", r"\\\1", " ".join(text.split()))
+    """Text of others that must not become markup, nor turn what stands around it."""
+    return re.sub(r"([\\`*_\[\]<>|#!@])", r"\\\1", printable(" ".join(text.split())))
 
 
 def human(size: int) -> str:

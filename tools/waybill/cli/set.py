@@ -65,7 +65,9 @@ def _set(args: argparse.Namespace, console: Console) -> Report:
 def _change(path: Path, text: str) -> tuple[Keys, Scalar, Scalar]:
     """Path, what is there, and what is to be there. Raises BadValue, CannotSet."""
     match = _CHANGE.fullmatch(text)
-    if match is None or not text.isprintable():
+    if not text.isprintable():
+        raise BadValue(what="PATH=VALUE", value=text, why="a sign in it cannot be printed")
+    if match is None:
         raise BadValue(what="PATH=VALUE", value=text, why="it is not a path, = and a value")
     try:
         keys = surgery.parse_path(match[1])

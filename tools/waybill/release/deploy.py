@@ -32,7 +32,10 @@ def source_of(environment: Environment, model: str, given: str | None) -> str:
     if not said:
         why = f"global.models.{model} of {environment.values_path} names none"
         raise BadValue(what="--source", value="", why=why)
-    return str(said)
+    if not isinstance(said, str):
+        why = f"global.models.{model}.source of {environment.values_path} is no text"
+        raise BadValue(what="--source", value=said, why=why)
+    return said
 
 
 @dataclass(frozen=True)

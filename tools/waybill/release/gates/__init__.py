@@ -53,7 +53,8 @@ def _verdict(
     try:
         found = look()
     except WaybillError as error:
-        found = Finding(Result.ERROR, str(error), case.rule())
+        own = ("gates", gate) if gate in case.rules.commands else ()
+        found = Finding(Result.ERROR, str(error), case.rule(*own))
     skipped = found.result is Result.SKIP and gate in case.rules.require and not found.later
     denies = skipped or found.result in (Result.FAIL, Result.ERROR)
     file, line = found.rule

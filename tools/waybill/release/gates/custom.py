@@ -30,8 +30,8 @@ def run(case: Case, name: str, command: Command) -> Finding:
     answer = _answer(case, name, command, json.dumps(said))
     try:
         value = from_json(answer)
-        result, reason = Result(value["result"]), " ".join(str(value["reason"]).split())
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        result, reason = Result(value["result"]), " ".join(value["reason"].split())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _broken(name, command, f"it printed {_shown(answer)!r} ({error})") from error
     if result is Result.ERROR:
         raise _broken(name, command, _shown(reason))
