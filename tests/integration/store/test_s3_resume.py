@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,30 @@ def test_only_what_is_missing_is_sent_again(
     assert sum(told) == SIZE
     assert unfinished(s3, store) == []
     elsewhere.verify(BLOB)
+
+
+class Wavering(Bytes):
+    """Gives whoever sends the second piece other bytes, for the first two times."""
+
+    left = 2
+
+    def open(self, offset: int, length: int) -> IO[bytes]:
+        sends = threading.current_thread().name.startswith("s3-part")
+        if sends and PIECE <= offset < 2 * PIECE and self.left:
+            self.left -= 1
+            return io.BytesIO(bytes(length))
+        return super().open(offset, length)
+
+
+def test_part_that_was_sent_before_it_was_hashed_is_what_was_hashed(
+    store: Store, s3: S3Client
+) -> None:
+    stop_at(store, PIECE)
+    assert list(parts_there(s3, store)) == [1]
+    with counted(store) as sent:
+        store.upload(BLOB, Wavering(DATA))
+    assert sorted(sent) == [2, 2, 3]
+    store.verify(BLOB)
 
 
 def test_what_is_proved_is_read_once_and_what_is_there_not_at_all(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -169,34 +169,58 @@ class _Multipart:
 
     def _send_all(self) -> None:
         whole = hashlib.sha256()
+        spans = dict(enumerate(digests.piece_spans(self.blob.size), 1))
+        ahead = self._ahead(spans)
         parts: list[Future[_Sent]] = []
         try:
-            for number, (offset, length) in enumerate(digests.piece_spans(self.blob.size), 1):
-                parts.append(self._part(number, offset, length, whole))
+            for number, span in spans.items():
+                data = _Piece(self.content, *span)
+                parts.append(self._part(number, data, whole, ahead.get(number)))
                 if len(parts) >= self._in_flight:
                     parts[-self._in_flight].result()
             if self.content.pieces is None:
                 self._check(whole.hexdigest())
             self._complete([part.result() for part in parts])
         finally:
-            for part in parts:
+            under_way = [*parts, *ahead.values()]
+            for part in under_way:
                 part.cancel()
-            wait(parts)
+            wait(under_way)
 
-    def _part(self, number: int, offset: int, length: int, whole: hashlib._Hash) -> Future[_Sent]:
+    def _ahead(self, spans: Mapping[int, tuple[int, int]]) -> dict[int, Future[_Sent]]:
+        """By number the parts that are sent while what is there already is hashed again.
+
+        Each is what was hashed if it has that checksum, like those of an earlier try.
+        """
+        if self.content.pieces is not None or not (self.content.rereadable and self._sent):
+            return {}
+        return {
+            number: self.target.pool.submit(
+                self._send_unhashed, number, _Piece(self.content, *span)
+            )
+            for number, span in spans.items()
+            if number not in self._sent
+        }
+
+    def _send_unhashed(self, number: int, data: _Piece) -> _Sent:
+        return self._send(number, data.checksum(), data)
+
+    def _part(
+        self, number: int, data: _Piece, whole: hashlib._Hash, ahead: Future[_Sent] | None
+    ) -> Future[_Sent]:
         """Read one piece into `whole`, unless that is proved; send it, unless the server has it."""
-        data = _Piece(self.content, offset, length)
         if self.content.pieces is not None:
             checksum = sha256_header(self.content.pieces[number - 1])
         else:
-            checksum = data.read_into(whole)
-        sent = self._sent.get(number)
-        if sent and sent[0] == checksum:
-            self.advance(length)
-            known: Future[_Sent] = Future()
-            known.set_result(sent)
-            return known
-        return self.target.pool.submit(self._send, number, checksum, data)
+            checksum = data.checksum(whole.update)
+        sent = ahead.result() if ahead else self._sent.get(number)
+        if sent is None or sent[0] != checksum:
+            return self.target.pool.submit(self._send, number, checksum, data)
+        if ahead is None:
+            self.advance(data.length)
+        known: Future[_Sent] = Future()
+        known.set_result(sent)
+        return known
 
     def _send(self, number: int, checksum: str, data: _Piece) -> _Sent:
         answer = self.target.call(
@@ -263,13 +287,13 @@ class _Piece:
         kept.seek(offset)
         return kept
 
-    def read_into(self, whole: hashlib._Hash) -> str:
-        """Feed `whole`; the CRC-32C of the same bytes, as in the header: a second reading may
+    def checksum(self, feed: Callable[[bytes], None] = lambda _: None) -> str:
+        """Their CRC-32C, as in the header; `feed` gets the very same bytes: a second reading may
         give others."""
         crc = 0
         with self.open(0, self.length) as stream:
             for chunk in digests.chunks(stream):
-                whole.update(chunk)
+                feed(chunk)
                 crc = google_crc32c.extend(crc, chunk)
         return base64.b64encode(crc.to_bytes(4)).decode()
 
