@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from waybill import digest as digests
 from waybill.deliver import pins
@@ -35,13 +36,14 @@ from waybill.sign.predicates import (
     PROMOTION,
     TEST_RESULT,
     Approval,
+    History,
     Planned,
     Promotion,
 )
 from waybill.sign.statements import BOM, LICENSE
 from waybill.sign.trust import Policy
 from waybill.store import evidence as kept
-from waybill.store.layout import RepoId
+from waybill.store.layout import Ref, RepoId
 from waybill.store.record import Head
 from waybill.store.store import Store
 from waybill.store.work import parallel
@@ -66,8 +68,9 @@ class Place:
 
     `error`: why its store cannot be read. `wrong`: why its trust policy does not let the revision
     in; empty where it does, or asks for nothing. `records`: the whole history of each model that
-    has ever been this revision, newest first. `plans`: those that its steps and the statements
-    name, as far as the store has them. `traffic`: shares of it now, by model and slot.
+    has ever been this revision, newest first. `models`: all that have ever been one of its repo.
+    `plans`: those that its steps and the statements name, as far as the store has them. `traffic`:
+    shares of it now, by model and slot.
     """
 
     environment: Environment
@@ -76,6 +79,7 @@ class Place:
     wrong: str = ""
     evidence: tuple[Evidence, ...] = ()
     records: Mapping[str, tuple[Head, ...]] = field(default_factory=dict)
+    models: frozenset[str] = frozenset()
     plans: Mapping[str, bytes] = field(default_factory=dict)
     traffic: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     error: str | None = None
@@ -114,15 +118,26 @@ class Chain:
     def carried_out(self, one: Evidence) -> bool | None:
         """Whether a step of its target names the plan that somebody says was applied.
 
-        They say so before the refs move, and then somebody else may be first. None for what says
-        no such thing, and where the steps of its target are not known here.
+        They say so before the refs move, and then somebody else may be first. The steps are those
+        of its store, and those of the other side of a gap, as a history tells them whose signer is
+        known. None for what says no such thing, and where no step of it is known.
         """
         said = one.parsed
         if not isinstance(said, Promotion):
             return None
-        known = [place for place in self.places if place.name == said.target and not place.error]
-        steps = (head for place in known for head in place.records.get(said.model, ()))
-        return any(head.record.plan == said.plan for head in steps) if known else None
+        here = [place for place in self.places if place.name == said.target]
+        steps = [head.record.plan for place in here for head in place.records.get(said.model, ())]
+        told = [*self._told(str(Ref.pin(said.target, said.model)))]
+        if not told and all(said.model not in place.models for place in here):
+            return None
+        return said.plan in (*steps, *told)
+
+    def _told(self, ref: str) -> Iterator[Any]:
+        """The plans of its steps on the other side of a gap."""
+        for one, _ in self.evidence:
+            if isinstance(one.parsed, History) and self.signers(one):
+                steps = (*one.parsed.records, *one.parsed.before)
+                yield from (step.get("plan") for step in steps if step.get("ref") == ref)
 
 
 def chain(environments: Environments, named: str, environment: str | None = None) -> Chain:
@@ -194,27 +209,33 @@ def _unknown(environments: Environments, named: str) -> NothingKnown:
 def _look(repo: RepoId, commit: str, environment: Environment) -> Place:
     try:
         store, policy = environment.connect(), environment.policy()
-        records = dict(_records(store, repo, commit, environment.name))
+        known = dict(_records(store, repo, environment.name))
+        records = {
+            model: heads
+            for model, heads in known.items()
+            if any(head.commit == commit for head in heads)
+        }
+        models = frozenset(known)
         traffic = _traffic(environment, commit)
         if not store.revision(repo, commit):
-            return Place(environment, policy=policy, records=records, traffic=traffic)
+            return Place(
+                environment, policy=policy, records=records, models=models, traffic=traffic
+            )
         manifest = store.manifest(repo, commit)
         said = tuple(evidence.gather(store, repo, commit, policy))
         wrong = _wrong(policy, store, repo, manifest)
         plans = dict(_plans(store, _named(records, said, commit)))
-        return Place(environment, manifest, policy, wrong, said, records, plans, traffic)
+        return Place(environment, manifest, policy, wrong, said, records, models, plans, traffic)
     except WaybillError as error:
         return Place(environment, error=str(error))
 
 
 def _records(
-    store: Store, repo: RepoId, commit: str, environment: str
+    store: Store, repo: RepoId, environment: str
 ) -> Iterator[tuple[str, tuple[Head, ...]]]:
     for _, (_, ref) in store.ref_keys(repo):
         if model := ref.pinned_in(environment):
-            heads = tuple(store.chain(store.head(repo, ref)))
-            if any(head.commit == commit for head in heads):
-                yield model, heads
+            yield model, tuple(store.chain(store.head(repo, ref)))
 
 
 def _named(

@@ -33,6 +33,7 @@ from waybill.sign import certificates, keys
 from waybill.sign.dsse import Envelope, Signature
 from waybill.sign.predicates import History
 from waybill.sign.trust import Anchor, Authority, Key
+from waybill.store import layout
 
 SUMS = "SHA256SUMS"
 README = "README.md"
@@ -43,7 +44,11 @@ _COMMANDS = r"""
 ## Check it
 
 In this folder, with `sh`, `sha256sum`, `sed`, `grep`, `cmp` and `openssl` 3. Each block prints what
-is wrong, and nothing else but lines that end with `OK` or say that a signature is verified.
+is wrong, and nothing else but lines that end with `OK` or say that a signature is verified, and
+those that begin with `note:`: what these files alone cannot say, and is for you to judge.
+
+Whoever can change this folder can change `SHA256SUMS` and these commands, too. Have one digest from
+elsewhere: that of the newest step (see below), or of `SHA256SUMS` as it was when it was exported.
 
 Every file is as it was exported, and the manifest is the one that is spoken of:
 
@@ -63,6 +68,29 @@ for said in statements/*.json; do
   [ -e "$pae" ] || continue
   { printf 'DSSEv1 28 application/vnd.in-toto+json %d ' "$(wc -c < "$said")"; cat "$said"; } |
     cmp - "$pae" || echo "not what was signed: $said"
+done
+```
+
+All statements are here, with the signatures that were exported. What nobody has signed, anybody may
+have written:
+
+```sh
+number=1
+while [ "$number" -le COUNT ]; do
+  set -- statements/"$(printf %03d "$number")"-*.json
+  [ -e "$1" ] || echo "left out: statement $number of COUNT"
+  number=$((number + 1))
+done
+for said in statements/*.json; do
+  [ -e "$said" ] || continue
+  name=${said%.json}
+  set -- "$name".*.sig
+  case "$([ -e "$name.dsse" ] && echo dsse)$([ -e "$name.pae" ] && echo pae)$(
+    [ -e "$1" ] && echo sig)" in
+    dssepaesig) ;;
+    '') echo "note: nobody has signed: $said" ;;
+    *) echo "envelope, signed bytes or signature is missing: $said" ;;
+  esac
 done
 ```
 
@@ -97,18 +125,70 @@ for newest in records/*/*/newest; do
   [ -e "$newest" ] || continue
   folder=${newest%/newest}
   step=$(cat "$newest")
+  steps=
   while [ -n "$step" ]; do
     echo "$step  $folder/$step.json" | sha256sum --quiet -c || break
+    steps="$steps $step"
     step=$(sed -nE 's/.*"previous":"sha256:([0-9a-f]{64})".*/\1/p' "$folder/$step.json")
+  done
+  for step in "$folder"/*.json; do
+    named=${step##*/}
+    case "$steps " in *" ${named%.json} "*) ;; *) echo "not behind the newest step: $step" ;; esac
   done
 done
 ```
 
-What steps to this revision, statements and plans name is here. (What other steps name is in the
-export of the revision that they are to.) A store that was pruned may have lost some of it:
+That leads back from the newest step, and cannot say whether it is the newest: steps at the end may
+have been left out, or put on top. Compare it with what the ref in the store holds (`REF` and
+below it `pins/ENV.MODEL.stable`), or with the `digest` of the first step that `waybill evidence
+MODEL --json` names for that environment; have that from somebody else than this folder:
 
 ```sh
-here() { grep -q "^$1 " SHA256SUMS || echo "not here: sha256:$1, which $2 names"; }
+for newest in records/*/*/newest; do
+  [ -e "$newest" ] || continue
+  echo "note: compare with the store: ${newest%/newest} ends with sha256:$(cat "$newest")"
+done
+```
+
+What signed histories tell of the steps of an environment is in its records, and what is in
+`carried/` is told by one of them:
+
+```sh
+for step in carried/*.json; do
+  [ -e "$step" ] || continue
+  told=
+  for said in statements/*-history.json; do
+    [ ! -e "${said%.json}.pae" ] || ! grep -qF -f "$step" "$said" || told=yes
+  done
+  [ -n "$told" ] || echo "in no signed history: $step"
+done
+for folder in records/*/*; do
+  [ -e "$folder/newest" ] || continue
+  ref=$(echo "${folder#records/}" | tr / .)
+  lost=
+  parted=
+  for step in carried/*.json; do
+    [ -e "$step" ] && grep -qF "\"ref\":\"pins/$ref.stable\"" "$step" || continue
+    [ ! -e "$folder/${step##*/}" ] || continue
+    lost="$lost $step"
+    plan=$(grep -oE '"plan":"sha256:[0-9a-f]{64}"' "$step")
+    [ -z "$plan" ] || ! grep -qF "$plan" "$folder"/*.json || parted=yes
+  done
+  [ -z "$lost" ] || if [ -n "$parted" ]; then
+    echo "note: $folder went its own way, and names a plan of the other side:$lost"
+  else
+    echo "not in $folder, and a signed history tells of it:$lost"
+  fi
+done
+```
+
+What steps to this revision, statements and plans name is here. (What other steps name is in the
+export of the revision that they are to.) A store that was pruned may have lost some of it. A plan
+for an environment whose steps to this revision are not in `records/` may as well never have come
+here, where its promotion was made on the other side of a gap; that is a note:
+
+```sh
+here() { grep -q "^$1 " SHA256SUMS || echo "$3not here: sha256:$1, which $2 names$4"; }
 for step in records/*/*/*.json; do
   [ -e "$step" ] && grep -q '"commit":"COMMIT"' "$step" || continue
   for named in $(grep -oE '"(plan":"sha256:[0-9a-f]{64}"|evidence":\[[^]]*\])' "$step" |
@@ -117,7 +197,12 @@ done
 for said in statements/*-plan.json statements/*-approval.json statements/*-promotion.json; do
   [ -e "$said" ] || continue
   for named in $(sed -nE 's/.*"plan":"sha256:([0-9a-f]{64})".*/\1/p' "$said"); do
-    here "$named" "$said"
+    to=$(sed -nE 's/.*"to":"([^"\\]+)".*/\1/p' "$said")
+    if grep -qsF '"commit":"COMMIT"' "records/$to"/*/*.json; then
+      here "$named" "$said"
+    else
+      here "$named" "$said" "note: " ": it was pruned, or stayed on the other side of a gap"
+    fi
   done
 done
 for plan in plans/*.json; do
@@ -263,5 +348,10 @@ def _readme(chain: Chain, told: str) -> bytes:
     # Indented, not fenced: it has words of others, and what is in fences here is to be run.
     head = f"# {chain.repo} at {chain.manifest.commit}\n\n{indent(told, '    ')}\n"
     digest = digests.hex_of(chain.manifest.descriptor.digest)
-    commands = _COMMANDS.replace("DIGEST", digest).replace("COMMIT", chain.manifest.commit)
-    return (head + commands).encode()
+    facts = {
+        "DIGEST": digest,
+        "COMMIT": chain.manifest.commit,
+        "COUNT": str(len(chain.evidence)),
+        "REF": layout.refs(chain.repo),
+    }
+    return (head + re.sub("|".join(facts), lambda each: facts[each[0]], _COMMANDS)).encode()
