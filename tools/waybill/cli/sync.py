@@ -59,13 +59,14 @@ def _sync(args: argparse.Namespace, console: Console) -> Report:
 def _report(mirroring: Mirroring, done: Mirrored | None) -> Report:
     found, fates = mirroring.found, Counter(step.fate for step in mirroring.steps)
     wrong = done.wrong if done else mirroring.wrong
+    sent = [blob for blob in mirroring.missing if blob.digest not in wrong]
     data = {
         "source": mirroring.source.url,
         "target": mirroring.target.url,
         "dryRun": done is None,
         "revisions": done.revisions if done else len(found.manifests),
-        "blobs": len(mirroring.missing),
-        "bytes": mirroring.bytes,
+        "blobs": len(sent),
+        "bytes": sum(blob.size for blob in sent),
         "skipped": len(found.blobs) - len(mirroring.missing),
         "moved": done.moved if done else fates[Fate.MOVES],
         "refs": [_ref_json(step) for step in mirroring.steps],
@@ -92,9 +93,11 @@ def _lines(
         for what, error in wrong.items()
     ]
     for step in mirroring.steps:
+        name = f"{step.ref} of {step.wanted.record.repo}"
         if step.fate is Fate.APART:
-            name = f"{step.ref} of {step.wanted.record.repo}"
             lines.append(f"{name} has another history in {target}, and stays as it is there")
+        if step.fate is Fate.AHEAD:
+            lines.append(f"{name} has gone on in {target}, and stays as it is there")
     lines += [
         f"{name} stays the alias of another packing in {target}" for name in data["unaliased"]
     ]

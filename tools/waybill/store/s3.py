@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,8 +27,9 @@ from botocore.config import Config
 from botocore.loaders import Loader
 
 from waybill import digest as digests
-from waybill.errors import PruneHeldUp, StoreUnreachable
+from waybill.errors import Corrupt, PruneHeldUp, StoreUnreachable, WaybillError
 from waybill.manifest import Descriptor
+from waybill.store import layout
 from waybill.store.base import Advance, Backend, Content, Stat, again
 from waybill.store.s3_copy import copy
 from waybill.store.s3_errors import ABSENT, LOST, PAST_END, code_of, translated
@@ -143,9 +145,9 @@ class S3Backend:
         try:
             with translated(self):
                 return answer["Body"].read(), answer["ETag"]
-        except StoreUnreachable:
+        except StoreUnreachable as error:
             if tries == 1:
-                raise
+                raise self._lost(key, 0) or error from None
         # Cut in the middle. From its start: by now it may be another object.
         return self._get(key, tries - 1)
 
@@ -160,9 +162,22 @@ class S3Backend:
 
         try:
             with translated(self, keep=ABSENT | PAST_END):
-                return Body(self, body(0), body)  # type: ignore[return-value]
+                lost = partial(self._lost, key)
+                return Body(self, body(0), body, lost)  # type: ignore[return-value]
         except botocore.exceptions.ClientError as error:
             return io.BytesIO() if code_of(error) in PAST_END else None
+
+    def _lost(self, key: str, at: int) -> Corrupt | None:
+        """What is wrong where the server gives nothing of this object, but others: its disk."""
+        try:
+            with translated(self):
+                known = self.client.get_object(Bucket=self.bucket, Key=self._prefix + layout.STORE)
+                known["Body"].read()
+        except (WaybillError, botocore.exceptions.ClientError):
+            return None
+        name = key.replace(layout.BLOBS, "sha256:")
+        found = f"a server that can read none from {at} on"
+        return Corrupt(what=f"{name} in {self.url}", expected="its bytes", found=found)
 
     def create(self, key: str, data: bytes) -> bool:
         return self._put_if(key, data, IfNoneMatch="*")

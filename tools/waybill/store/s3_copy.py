@@ -27,7 +27,7 @@ _AT_ONCE = 4
 """Parts of a blob; nothing of them is held here."""
 _CANNOT = frozenset({
     "403", "404", "AccessDenied", "AllAccessDisabled", "InvalidArgument", "InvalidRequest",
-    "MethodNotAllowed", "NoSuchBucket", "NoSuchKey", "NotImplemented",
+    "MethodNotAllowed", "NoSuchBucket", "NoSuchKey", "NotImplemented", "SlowDownRead",
 })  # fmt: skip
 
 

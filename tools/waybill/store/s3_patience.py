@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ConnectionError as NotConnected
 from botocore.exceptions import HTTPClientError
 
-from waybill.errors import StoreUnreachable
+from waybill.errors import StoreUnreachable, WaybillError
 from waybill.store.s3_errors import Place, translated
 
 if TYPE_CHECKING:
@@ -42,6 +42,11 @@ _WRITES = (
     "ListMultipartUploads", "CompleteMultipartUpload", "AbortMultipartUpload",
 )  # fmt: skip
 _READS = ("GetObject", "HeadObject", "ListObjectsV2", "HeadBucket")
+IN_VAIN = 5
+"""Answers without a byte from the same place of an object, after which others are looked at."""
+_UNREADABLE = "SlowDownRead"
+"""What MinIO says of an object that is to be copied and cannot be read. It is no passing fault
+there: whoever sends the object instead finds out which one it is."""
 _PASSING = {429, 500, 502, 503, 504}
 _FAILED_SINCE = "waybill-failed-since"
 TOLD, TOLD_AGAIN = 5.0, 60.0
@@ -93,10 +98,17 @@ def _pause_before_retry(
     response: tuple[Any, Any] | None,
     caught_exception: Exception | None,
     request_dict: dict[str, Any],
+    operation: Any,
     **_: object,
 ) -> float | None:
     """Seconds; None leaves it to botocore."""
     if response is not None and response[0].status_code not in _PASSING:
+        return None
+    if (
+        response is not None
+        and _says(response[1]) == _UNREADABLE
+        and operation.name == "UploadPartCopy"
+    ):
         return None
     if response is None and not isinstance(caught_exception, NotConnected | HTTPClientError):
         return None
@@ -109,6 +121,10 @@ def _pause_before_retry(
     return _pause(attempts) if lasted < WRITING else None
 
 
+def _says(answer: Any) -> str:
+    return str(answer.get("Error", {}).get("Code", ""))
+
+
 def _pause(attempts: int) -> float:
     longest = min(_LONGEST, _FIRST * 2.0 ** min(attempts - 1, 10))
     return random.uniform(longest / 2, longest)  # noqa: S311 - not a secret
@@ -117,9 +133,17 @@ def _pause(attempts: int) -> float:
 class Body(RawIOBase):
     """The bytes of an object, over as many connections as it takes. Errors are ours."""
 
-    def __init__(self, place: Place, body: Any, reopen: Callable[[int], Any]) -> None:
-        """`body` is botocore's; `reopen` gives another one, from an offset on."""
-        self._place, self._body, self._reopen = place, body, reopen
+    def __init__(
+        self,
+        place: Place,
+        body: Any,
+        reopen: Callable[[int], Any],
+        lost: Callable[[int], WaybillError | None],
+    ) -> None:
+        """`body` is botocore's; `reopen` gives another one, from an offset on. `lost` is asked when
+        no byte came from there again and again: whether it is this object that cannot be read.
+        """
+        self._place, self._body, self._reopen, self._lost = place, body, reopen, lost
         self._at = 0
 
     def readable(self) -> bool:
@@ -135,6 +159,8 @@ class Body(RawIOBase):
                 if time.monotonic() >= end:
                     raise
             attempts += 1
+            if attempts >= IN_VAIN and (error := self._lost(self._at)):
+                raise error
             time.sleep(_pause(attempts))
 
     def _read(self, size: int) -> bytes:
