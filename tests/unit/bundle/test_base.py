@@ -14,6 +14,7 @@ from waybill.bundle.verify import verify
 from waybill.errors import BadFile, BaseMissing, SourceChanged
 from waybill.source.base import SourceFile
 from waybill.source.directory import DirectorySource
+from waybill.store import layout
 from waybill.store.store import Store
 
 NEW = {**FILES, "config.json": b'{"model_type": "BERT"}\n', "added.json": b"{}"}
@@ -167,3 +168,14 @@ def test_what_is_no_inventory_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "inventory.json").write_text(text)
     with pytest.raises(BadFile, match=r"inventory.json cannot be used"):
         Base.load(tmp_path / "inventory.json")
+
+
+def test_what_a_store_has_lost_is_packed_again(
+    bundle: Path, changed: Path, tmp_path: Path, store: Store
+) -> None:
+    load(store, bundle)
+    lost = Bundle.open([bundle]).index.revisions[0].manifest.by_path["model.safetensors"]
+    (tmp_path / "store" / layout.blob(lost.digest)).unlink()
+    packed = delta(changed, tmp_path / "delta", Base.of_store(store))
+    assert held(packed) == {"config.json", "added.json", "model.safetensors"}
+    load(store, tmp_path / "delta")

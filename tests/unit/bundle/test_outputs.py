@@ -120,15 +120,18 @@ def test_a_disk_that_fills_up_meanwhile_is_named_and_a_rerun_goes_on(
     assert of_bundle(out) == of_bundle(tmp_path / "undisturbed")
 
 
+@pytest.mark.parametrize("part", ["part-00001.tar", "part-00009.tar"])
 def test_what_an_interrupted_part_took_counts_as_free(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    part: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also of a packing with smaller parts, which had more of them."""
+
     class Disk:
         f_frsize = 1
         f_bavail = RESERVE + plan(model).size - 100
 
     monkeypatch.setattr(os, "statvfs", lambda _: Disk)
-    write(tmp_path / "out", {"part-00001.tar.partial": bytes(100)})
+    write(tmp_path / "out", {f"{part}.partial": bytes(100)})
     pack(model, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.partial"))
 

@@ -1,6 +1,7 @@
 """pack, inspect, verify and sideload as people and scripts see them."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -336,3 +337,36 @@ def test_bundles_and_sources_are_told_apart(
     ran = waybill("sideload", *(places.get(one, one) for one in arguments), "--to", store)
     assert ran.code == 2
     assert told in ran.err
+
+
+def test_a_bundle_is_no_model(waybill: Waybill, model: Path, tmp_path: Path) -> None:
+    bundle, store = tmp_path / "out", tmp_path / "store"
+    waybill("pack", model, "--as", "Acme/Demo", "--out", bundle)
+    waybill("store", "init", store)
+    ran = waybill("sideload", bundle.as_uri(), "--as", "Acme/Oops", "--to", store)
+    assert (ran.code, "it is a bundle, and no model" in ran.err) == (2, True)
+    ran = waybill("pack", bundle, "--as", "Acme/Oops", "--dry-run")
+    assert (ran.code, "it is a bundle, and no model" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--base", "a", "--base", "b"), "one at a time"),
+        (("--base-endpoint", "http://s3"), "http://s3 is for one, and there is none"),
+    ],
+)
+def test_one_base_is_asked_for(
+    waybill: Waybill, model: Path, words: tuple[str, ...], why: str
+) -> None:
+    ran = waybill("pack", model, "--as", "Acme/Demo", "--dry-run", *words)
+    assert (ran.code, why in ran.err) == (2, True)
+
+
+def test_an_inventory_replaces_nothing_but_files(waybill: Waybill, tmp_path: Path) -> None:
+    waybill("store", "init", tmp_path / "store")
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path / "nowhere/x.json"):
+        ran = waybill("inventory", tmp_path / "store", "--out", place)
+        assert (ran.code, "nor could it become one" in ran.err) == (2, True)
+    assert (tmp_path / "pipe").is_fifo()

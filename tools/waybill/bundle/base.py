@@ -24,6 +24,7 @@ from waybill.digest import CHUNK, Digest
 from waybill.errors import BadFile, SourceChanged
 from waybill.manifest import File, canonical, from_json
 from waybill.source.base import Source, SourceFile
+from waybill.store import layout
 from waybill.store.audit import inventory
 from waybill.store.base import Advance, no_progress
 from waybill.store.store import Store
@@ -72,9 +73,12 @@ class Base:
 
     @classmethod
     def of_store(cls, store: Store) -> Base:
-        """What its revisions name; a damaged one counts for nothing. Raises NotAStore."""
+        """What its revisions name and it has; damaged ones count for nothing. Raises NotAStore."""
         manifests = inventory(store).manifests.values()
-        return cls.of(store.url, (file for one in manifests for file in one.files))
+        there = {stat.key: stat.size for stat in store.backend.list(layout.BLOBS)}
+        files = (file for one in manifests for file in one.files)
+        held = (file for file in files if there.get(layout.blob(file.digest)) == file.size)
+        return cls.of(store.url, held)
 
     @classmethod
     def load(cls, path: Path) -> Base:

@@ -50,6 +50,8 @@ def take(journals: Sequence[Journal]) -> None:
     """Make the directories ours: what is not finished by the first journal goes."""
     finished = {part_name(number) for number in journals[0].parts}
     for journal in journals:
+        for path in journal.folder.glob(f"part-*.tar{PARTIAL}"):
+            path.unlink()
         for path in _parts(journal.folder):
             if path.name not in finished:
                 path.unlink()

@@ -44,6 +44,7 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument(
         "--base",
+        action="append",
         metavar="BASE",
         help="leave out what is there already: a bundle's directory, an inventory, or a store",
     )
@@ -70,6 +71,8 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
     plan = Plan.load(args.plan) if args.plan else None
     wanted = _promoted(args, plan) if plan and not _named(args) else _chosen(args)
     base = _base(args) if args.base else None
+    if base is None and (reach := args.base_endpoint or args.base_profile or args.base_ca_bundle):
+        raise BadValue(what="--base", value="", why=f"{reach} is for one, and there is none")
     with console.progress("compare", 0) as advance:
         packing = Packing.plan(
             wanted.source,
@@ -98,6 +101,8 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
         return _dry(packing, data, left_out)
     with console.progress("pack", packing.size) as advance:
         packed = packing.run(args.out, advance, signer)
+    if packed.reused:
+        console.note("parts of an earlier run were not read again: waybill verify reads them")
     revision = packed.index.revisions[0]
     reused = f", {packed.reused} of them from an earlier run" if packed.reused else ""
     text = (
@@ -178,10 +183,14 @@ def _dry(packing: Packing, data: dict[str, Any], left_out: str) -> Report:
 
 
 def _base(args: argparse.Namespace) -> Base:
-    """Raises BadFile, NotABundle, NotAStore."""
-    path = Path(args.base)
+    """Raises BadFile, NotABundle, NotAStore, and BadValue for several."""
+    (base, *more) = args.base
+    if more:
+        why = "one at a time; of bundles that were packed with --base the last is enough"
+        raise BadValue(what="--base", value=" ".join(args.base), why=why)
+    path = Path(base)
     if (path / INDEX).is_file():
         return Base.of_bundle([path])
     if path.is_file():
         return Base.load(path)
-    return Base.of_store(open_store(of_side(args, "base", args.base), side="base-"))
+    return Base.of_store(open_store(of_side(args, "base", base), side="base-"))

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from waybill.bundle.format import INDEX
 from waybill.cli.output import Console
 from waybill.errors import BadValue
 from waybill.sign.keys import Signer
 from waybill.source import imports
 from waybill.source.base import Source
 from waybill.source.connect import open_source
+from waybill.source.directory import DirectorySource
 from waybill.source.reach import Reach, Roots
 from waybill.source.select import Choice
 from waybill.store.layout import RepoId
@@ -109,12 +111,20 @@ def source_of(args: argparse.Namespace) -> Wanted:
     """The source that they name, opened. Raises what `said_of` and `open_source` do."""
     said = said_of(args)
     reach = {name.replace("-", "_"): said.get(_camel(name)) for name in REACH}
+    source = open_source(said["source"], Reach(**reach, roots=_roots(args)))
+    if isinstance(source, DirectorySource) and _is_bundle(source.root):
+        why = "it is a bundle, and no model: give its directory as it is to waybill sideload"
+        raise BadValue(what="source", value=said["source"], why=why)
     return Wanted(
-        open_source(said["source"], Reach(**reach, roots=_roots(args))),
+        source,
         RepoId.parse(said["as"]) if said.get("as") else None,
         Choice(said.get("include", ()), said.get("exclude", ())),
         bool(said.get("allowPickle")),
     )
+
+
+def _is_bundle(folder: Path) -> bool:
+    return (folder / INDEX).is_file() and any(folder.glob("part-*.tar"))
 
 
 def cargo_of(

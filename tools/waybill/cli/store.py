@@ -69,9 +69,12 @@ def _init(args: argparse.Namespace, console: Console) -> Report:
 def _inventory(args: argparse.Namespace, console: Console) -> Report:
     store = open_store(args)
     console.note(f"looking at {store.url} ...")
+    if not args.out.parent.is_dir() or (args.out.exists() and not args.out.is_file()):
+        why = "it is no file, nor could it become one"
+        raise BadValue(what="--out", value=str(args.out), why=why)
     base = Base.of_store(store)
     try:
-        write_whole(args.out, base.data)
+        write_whole(args.out.resolve(), base.data)
     except MediaFull as error:
         raise BadValue(what="--out", value=str(args.out), why=str(error)) from error
     files, size = len(base.sizes), sum(base.sizes.values())
