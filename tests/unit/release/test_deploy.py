@@ -170,3 +170,16 @@ def test_a_source_that_is_no_text_is_told(path: Path, deploy: Command) -> None:
     path.write_text("global:\n  models:\n    chat:\n      source: {url: x}\n")
     deploy("chat", code=2)
     assert "global.models.chat.source of" in deploy.err
+
+
+def test_a_source_that_is_remembered_gives_the_files_that_were_chosen(
+    world: World, path: Path, model: Path, deploy: Command
+) -> None:
+    assert path.exists()
+    first = deploy("chat", "--source", model, "--as", "acme/demo", "--exclude", "tokenizer.json")
+    deploy("chat", code=2)
+    assert "tokenizer.json is in it, and not pinned" in deploy.err
+    assert world.stable("dev") == first["commit"]
+    deploy("chat", "--exclude", "tokenizer.json")
+    deploy("chat", "--source", model)
+    assert world.stable("dev") != first["commit"]

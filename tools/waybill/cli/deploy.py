@@ -105,14 +105,16 @@ def _plan(
     if not wanted.repo:
         said = wanted.source.origin.repo
         wanted = replace(wanted, repo=_pinned(environment, args.model, said))
-    cargo = read(wanted, console, signer)
+    cargo, store = read(wanted, console, signer), open_store(args)
+    if not (kept or args.source_override or args.manifest or args.include or args.exclude):
+        deploy.check_choice(environment, store, args.model, cargo.revision)
     entry: dict[str, Any] = {"enabled": True}
     entry |= {"source": kept} if kept else {}
     entry |= {"profile": args.hardware} if args.hardware else {}
     decision = Decision((Ref("heads", "main"),), args.by, args.why or f"deployed to {args.env}")
     return Deployment.plan(
         environment,
-        open_store(args),
+        store,
         args.model,
         cargo,
         entry,

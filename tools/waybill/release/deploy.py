@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from waybill.bundle.cargo import Cargo
+from waybill.bundle.format import Revision
 from waybill.bundle.sideload import Decision, Loading
 from waybill.deliver import pins, values
 from waybill.deliver.environments import Environment
@@ -36,6 +37,21 @@ def source_of(environment: Environment, model: str, given: str | None) -> str:
         why = f"global.models.{model}.source of {environment.values_path} is no text"
         raise BadValue(what="--source", value=said, why=why)
     return said
+
+
+def check_choice(environment: Environment, store: Store, model: str, revision: Revision) -> None:
+    """Raises BadValue where a source that was remembered gives other files than are pinned.
+
+    The values file remembers the source, and not what of it was chosen, or by which flags.
+    """
+    pin = pins.load(environment.pins_path).models.get(model)
+    if pin is None or store.revision(revision.repo, pin.stable.commit) is None:
+        return
+    held = set(store.manifest(revision.repo, pin.stable.commit).by_path)
+    if other := sorted(held ^ set(revision.manifest.by_path)):
+        there = "is pinned, and not in it now" if other[0] in held else "is in it, and not pinned"
+        why = f"{other[0]} {there}: say the source again, with --include and all that was chosen"
+        raise BadValue(what="--source", value="", why=why)
 
 
 @dataclass(frozen=True)
