@@ -67,7 +67,7 @@ def test_several_directories_are_filled_in_turn_and_each_explains_itself(
         assert (out / "bundle.json").read_bytes() == index.data
         here = [line.split()[1] for line in (out / "SHA256SUMS").read_text().splitlines()]
         assert here == list(parts(out))
-        assert f"3 parts in all, {len(here)} of them" in (out / "README.txt").read_text()
+        assert f"Parts in all: 3; on this medium: {len(here)}." in (out / "README.txt").read_text()
     assert all(Bundle.open(outs).path(part) for part in index.parts)
 
 
@@ -266,3 +266,16 @@ def test_a_crash_at_any_call_of_any_step_is_gone_on_with(
         after = parts(*outs)
         assert all(finished[f"part-{n:05}.tar"] == after[f"part-{n:05}.tar"] for n in noted.parts)
     raise AssertionError("no end of steps")
+
+
+def test_journal_that_was_damaged_is_not_believed(model: Path, tmp_path: Path) -> None:
+    """It would be kept in the index, and signed: digests that nobody has computed."""
+    write(model, {"model.safetensors": noise(7 * PIECE)})
+    out = tmp_path / "out"
+    with pytest.raises(Crash):
+        plan(model).run([out], crash_after(5 * PIECE))
+    text = (out / JOURNAL).read_text()
+    at = text.index("sha256:") + 10
+    (out / JOURNAL).write_text(text[:at] + ("0" if text[at] != "0" else "1") + text[at + 1 :])
+    with pytest.raises(ForeignBundle):
+        pack(model, out)

@@ -18,6 +18,9 @@ from tests.unit.bundle.bundles import (
     small_pieces,
     write,
 )
+from waybill.bundle.base import Base
+from waybill.bundle.pack import Packing
+from waybill.source.directory import DirectorySource
 
 EXTENT = re.compile(r"\.\d{20}$")
 
@@ -75,6 +78,21 @@ def test_tar_cat_and_sha256sum_alone_restore_every_file(
     found = tmp_path / "restored" / str(REPO)
     for path, data in files.items():
         assert (found / path).read_bytes() == data
+
+
+def test_changes_without_a_part_are_restored_from_what_came_before(
+    bundle: Path, model: Path, tmp_path: Path
+) -> None:
+    """Nothing is new but the revision: there are no parts to unpack, and no sums of them."""
+    restore(tmp_path / "restored", bundle)
+    (model / "copy.json").write_bytes(FILES["config.json"])
+    base = Base.of_bundle([bundle])
+    packed = Packing.plan(DirectorySource(model), REPO, base=base).run([tmp_path / "delta"])
+    assert packed.index.parts == ()
+    shutil.copytree(tmp_path / "delta", tmp_path / "restored", dirs_exist_ok=True)
+    (tmp_path / "restored" / str(REPO) / "copy.json").write_bytes(FILES["config.json"])
+    (line,) = command_lines(tmp_path / "delta/README.txt")
+    assert "copy.json: OK" in shell(line, tmp_path / "restored")
 
 
 def test_gnu_tar_lists_regular_files_only_and_extracts_no_other_name(bundle: Path) -> None:

@@ -9,9 +9,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from waybill import digest as digests
 from waybill.bundle.format import INDEX, Part, part_name
 from waybill.digest import Digest
 from waybill.errors import BadValue, BeingPacked, MediaFull
+from waybill.manifest import canonical
 from waybill.store.locks import held
 
 JOURNAL = ".waybill-pack.json"
@@ -69,6 +71,9 @@ class Journal:
     def _load(self) -> None:
         try:
             value = json.loads(self.path.read_bytes())
+            # Those of earlier versions have none.
+            if value.pop("digest", None) not in (None, digests.of(canonical(value))):
+                raise ValueError("it is damaged")
             same = value["fingerprint"] == self.fingerprint
             unfinished = value["subject"] == self.subject and not (self.folder / INDEX).exists()
             if same:
@@ -110,7 +115,7 @@ class Journal:
                 for path, one in self.files.items()
             },
         }
-        write_whole(self.path, json.dumps(value).encode())
+        write_whole(self.path, canonical({**value, "digest": digests.of(canonical(value))}))
 
 
 def write_whole(path: Path, data: bytes) -> None:

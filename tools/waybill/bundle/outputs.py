@@ -127,22 +127,27 @@ def readme(index: Index, here: Sequence[Part], signer: Signer | None = None) -> 
         for file in revision.manifest.files
     )
     files += _restored(index.stack) if index.stack else ""
+    steps = (_CHECK if here else "") + (_UNPACK if index.parts else "") + joins
     return f"""A bundle of {_kinds(index)}: {", ".join(index.titles)}.
-{len(index.parts)} parts in all, {len(here)} of them on this medium.
+Parts in all: {len(index.parts)}; on this medium: {len(here)}.
 {_left_out(index)}
 With Waybill:  waybill verify DIRECTORY...    {_commands(index)}
 Without it:
-{_signed(signer)}
-Check the parts that were packed onto this medium, here:
-  sha256sum -c {SUMS}
-Restore the files: copy the parts of all media and this file into one empty directory, and there:
-  for part in part-*.tar; do tar -xf "$part"; done
-{joins}Check what was restored (warnings about other lines are no harm):
+{_signed(signer, [*([SUMS] if here else []), README])}
+{steps}Check what was restored (warnings about other lines are no harm):
   sha256sum -c {README}
 
 {files}"""
 
 
+_CHECK = f"""\
+Check the parts that were packed onto this medium, here:
+  sha256sum -c {SUMS}
+"""
+_UNPACK = """\
+Restore the files: copy the parts of all media and this file into one empty directory, and there:
+  for part in part-*.tar; do tar -xf "$part"; done
+"""
 _LAYOUT = """\
 The images are an OCI image layout then, which other programs read by the names in its index.json:
   skopeo copy --preserve-digests oci:images:NAME docker://REGISTRY/REPOSITORY:TAG
@@ -174,8 +179,8 @@ def _digests(image: Image) -> list[Digest]:
     return [blob.digest for blob in image.blobs]
 
 
-def _signed(signer: Signer | None) -> str:
-    """How openssl checks the signature, and how the sums follow from what is signed."""
+def _signed(signer: Signer | None, sums: Sequence[str]) -> str:
+    """How openssl checks the signature, and how the sums in these files follow from it."""
     if signer is None:
         return ""
     if signer.chain:
@@ -189,8 +194,8 @@ its id, the SHA-256 of it in DER, is {signer.key_id}:"""
     return f"""
 Check who packed it, here. {first}
   openssl pkeyutl -verify {key} -rawin -in {INDEX} -sigfile {SIGNATURE}
-Check that the sums here and in {SUMS} are signed (nothing is printed):
-  for sum in $(grep -hoE '^[0-9a-f]{{64}}' {SUMS} {README}); do
+Check that the sums in {" and ".join(sums)} are signed (nothing is printed):
+  for sum in $(grep -hoE '^[0-9a-f]{{64}}' {" ".join(sums)}); do
     grep -q "sha256:$sum" {INDEX} || echo "not signed: $sum"
   done
 """
@@ -201,5 +206,6 @@ def _left_out(index: Index) -> str:
         return ""
     count = len(index.base.blobs)
     return (
-        f"Left out: {count} files that came before, with {index.base.name}. Restore that first.\n"
+        f"Left out: {count} files that came before, with {index.base.name}.\n"
+        "Restore these into the same directory first, from the bundles that have them.\n"
     )

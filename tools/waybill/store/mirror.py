@@ -181,7 +181,7 @@ def _carry_out(mirroring: Mirroring, advance: Advance) -> Mirrored:
     lost = _send(mirroring, advance)
     wrong = mirroring.wrong | {str(digest): error for digest, error in lost.items()}
     forget_pruned(mirroring.source, wrong)
-    brought = _revisions(mirroring, set(lost), wrong)
+    brought = _revisions(mirroring, lost, wrong)
     moved = sum(_move(mirroring, step, brought, wrong) for step in mirroring.steps)
     unaliased = sorted(name for names in brought.values() for name in names)
     return Mirrored(len(brought), moved, tuple(unaliased), wrong)
@@ -203,7 +203,7 @@ def _send(mirroring: Mirroring, advance: Advance) -> dict[Digest, WaybillError]:
 
 
 def _revisions(
-    mirroring: Mirroring, lost: set[Digest], wrong: dict[str, WaybillError]
+    mirroring: Mirroring, lost: Mapping[Digest, WaybillError], wrong: dict[str, WaybillError]
 ) -> dict[tuple[str, str], tuple[str, ...]]:
     """Repo and commit of each revision that the target has now, and its names that it lacks."""
     source, target, found = mirroring.source, mirroring.target, mirroring.found
@@ -222,7 +222,13 @@ def _revisions(
                 wrong[f"{repo} at {commit}"] = error
             return None
 
-    places = [place for place, each in found.manifests.items() if not lost & each.blobs.keys()]
+    lacking = {
+        place: next(error for digest, error in lost.items() if digest in each.blobs)
+        for place, each in found.manifests.items()
+        if lost.keys() & each.blobs.keys()
+    }
+    wrong |= {f"{owner} at {commit}": error for (owner, commit), error in lacking.items()}
+    places = [place for place in found.manifests if place not in lacking]
     done = zip(places, parallel(bring, places), strict=True)
     return {place: names for place, names in done if names is not None}
 
@@ -267,6 +273,8 @@ def _move(
 ) -> bool:
     """Bring the records and then the ref; False where it stays."""
     target, commit = mirroring.target, step.wanted.commit
+    if step.fate is Fate.MOVES and (error := wrong.get(f"{step.repo} at {commit}")):
+        wrong[f"{step.ref} of {step.repo}"] = error
     if step.fate is not Fate.MOVES or target.revision(step.repo, commit) is None:
         return False
     try:
