@@ -181,8 +181,8 @@ def test_what_is_damaged_is_left_out_and_the_rest_arrives(source: Store, target:
     assert path
     path.write_bytes(b"y" * blob.size)
     done = sync(source, target)
-    lacking = f"{REPO} at {manifest(2).commit}"
-    assert list(done.wrong) == [blob.digest, lacking, f"{PIN} of {REPO}"]
+    lacking = [f"acme/chat at {manifest(2).commit}", f"{PIN} of acme/chat"]
+    assert list(done.wrong) == [blob.digest, *lacking]
     assert all(source.url in str(error) for error in done.wrong.values())
     assert target.revisions(REPO) == [manifest(1).commit]
     assert target.head(REPO, PIN) is None, "no ref names what is not there"
