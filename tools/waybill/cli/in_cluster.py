@@ -75,7 +75,7 @@ def job_of(args: argparse.Namespace) -> tuple[Object, Cluster]:
 def _said(args: argparse.Namespace) -> Mapping[str, Any]:
     for flag, why in _HERE.items():
         if value := getattr(args, flag):
-            raise BadValue(what=_flag(flag), value=value, why=why)
+            raise BadValue(what=_flag(flag), value=str(value), why=why)
     if len(args.what) > 1:
         why = "one source at a time; a bundle is read where its media are"
         raise BadValue(what="source", value=" ".join(args.what), why=why)
