@@ -222,13 +222,13 @@ def _revisions(
                 wrong[f"{repo} at {commit}"] = error
             return None
 
-    lacking = {
-        place: next(error for digest, error in lost.items() if digest in each.blobs)
-        for place, each in found.manifests.items()
-        if lost.keys() & each.blobs.keys()
-    }
-    wrong |= {f"{owner} at {commit}": error for (owner, commit), error in lacking.items()}
-    places = [place for place in found.manifests if place not in lacking]
+    for (owner, commit), each in found.manifests.items():
+        # What was pruned meanwhile is lost, and nothing wrong.
+        for digest in lost.keys() & each.blobs.keys() & wrong.keys():
+            wrong[f"{owner} at {commit}"] = lost[digest]
+    places = [
+        place for place, each in found.manifests.items() if not lost.keys() & each.blobs.keys()
+    ]
     done = zip(places, parallel(bring, places), strict=True)
     return {place: names for place, names in done if names is not None}
 
