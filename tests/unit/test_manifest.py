@@ -200,7 +200,7 @@ def test_a_path_that_is_not_plain_and_below_is_refused(path: str) -> None:
         Manifest.of([file(path)])
     assert caught.value.advice
     with pytest.raises(UnsafePath):
-        File.from_layer({**file("a").as_layer(), "annotations": {FILEPATH: path}})
+        File.from_layer({**file("a").as_json(), "annotations": {FILEPATH: path}})
 
 
 @given(

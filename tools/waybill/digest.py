@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, NewType
 
 from waybill.errors import BadValue, Corrupt
@@ -32,6 +32,14 @@ def parse(text: str) -> Digest:
 
 def of(data: bytes) -> Digest:
     return from_hex(hashlib.sha256(data).hexdigest())
+
+
+def of_all(pieces: Iterable[bytes]) -> Digest:
+    """Of what they are together."""
+    sha = hashlib.sha256()
+    for piece in pieces:
+        sha.update(piece)
+    return from_hex(sha.hexdigest())
 
 
 def from_hex(text: str) -> Digest:

@@ -11,9 +11,11 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from io import BytesIO
+from itertools import chain
 from math import isfinite
 from pathlib import PurePosixPath
 from typing import Any
@@ -46,6 +48,11 @@ _MALFORMED = (
 _LARGEST = 2**53 - 1
 """Of the whole numbers that each fit into a double (RFC 7493)."""
 _SHOWN = 30
+_SLICE = 1 << 16
+"""Letters of a text that are escaped at once: that takes many times their room."""
+_LEAVES = {str, int, float, bool, type(None)}
+_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+"""What a text has where its values hold halves of surrogate pairs, or both."""
 _SEGMENT = re.compile(r"[^\x00-\x1f\x7f/\\]+")
 
 
@@ -54,22 +61,61 @@ def canonical(value: object) -> bytes:
     return rfc8785.dumps(value)  # type: ignore[arg-type]
 
 
-def from_json(data: bytes | str) -> Any:
+def canonical_pieces(value: Any) -> Iterator[bytes]:
+    """The same, piece by piece. What has `as_json` is asked for it when its turn comes, so that
+    no more than one of many is there in that form."""
+    if hasattr(value, "as_json"):
+        value = value.as_json()
+    if isinstance(value, dict) and not _LEAVES.issuperset(map(type, value.values())):
+        keys = sorted(value, key=lambda key: key.encode("utf-16be"))
+        members = (chain([canonical(key), b":"], canonical_pieces(value[key])) for key in keys)
+        yield from _joined(b"{", members, b"}")
+    elif isinstance(value, list | tuple):
+        yield from _joined(b"[", map(canonical_pieces, value), b"]")
+    elif isinstance(value, str):
+        texts = (value[at : at + _SLICE] for at in range(0, len(value), _SLICE))
+        yield from chain([b'"'], (canonical(text)[1:-1] for text in texts), [b'"'])
+    else:
+        yield canonical(value)
+
+
+def together(pieces: Iterable[bytes]) -> bytes:
+    """As one. A join would keep all of them beside it."""
+    whole = BytesIO()
+    whole.writelines(pieces)
+    return whole.getvalue()
+
+
+def _joined(begin: bytes, items: Iterable[Iterable[bytes]], end: bytes) -> Iterator[bytes]:
+    yield begin
+    for number, item in enumerate(items):
+        if number:
+            yield b","
+        yield from item
+    yield end
+
+
+def from_json(data: bytes | str, only: Container[str] | None = None) -> Any:
     """JSON that canonical JSON can say, too. Raises RecursionError, and ValueError also for what
     others read as something else (RFC 7493): some numbers, keys given twice, and halves of
-    surrogate pairs."""
+    surrogate pairs. Keys of objects that are not among `only` are left out."""
+    if isinstance(data, bytes):
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
+    else:
+        text = data
     value = json.loads(
-        data,
+        text,
         parse_int=_whole,
         parse_float=_finite,
         parse_constant=_finite,
-        object_pairs_hook=_once_each,
+        object_pairs_hook=_once_each if only is None else partial(_these, only),
     )
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        # Its own error would show the whole text.
-        raise ValueError("it holds half of a surrogate pair, which is no character") from None
+    if _HALF.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            # Its own error would show the whole text.
+            raise ValueError("it holds half of a surrogate pair, which is no character") from None
     return value
 
 
@@ -79,6 +125,10 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"the key {twice[:_SHOWN]!a} is given twice")
     return value
+
+
+def _these(keys: Container[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in _once_each(pairs).items() if key in keys}
 
 
 def _whole(text: str) -> float:
@@ -110,7 +160,7 @@ def safe_path(path: str, where: str) -> str:
     return path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Descriptor:
     """An OCI descriptor: what a blob is, its digest and its size in bytes."""
 
@@ -130,7 +180,7 @@ class Descriptor:
         return cls(media_type, digests.of(data), len(data))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class File:
     """One file of a revision. `git_oid` is the git blob id of a small text file, else None."""
 
@@ -160,7 +210,8 @@ class File:
             f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {self.size}\n"
         ).encode()
 
-    def as_layer(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
+        """The layer of a manifest."""
         oid = {GIT_OID: self.git_oid} if self.git_oid else {}
         return {**self.descriptor.as_json(), "annotations": {FILEPATH: self.path, **oid}}
 
@@ -195,15 +246,14 @@ class Manifest:
 
     @cached_property
     def data(self) -> bytes:
-        return canonical(
-            {
-                "schemaVersion": 2,
-                "mediaType": MANIFEST_TYPE,
-                "artifactType": ARTIFACT_TYPE,
-                "config": Descriptor.of(self.config, CONFIG_TYPE).as_json(),
-                "layers": [file.as_layer() for file in self.files],
-            }
-        )
+        found = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "artifactType": ARTIFACT_TYPE,
+            "config": Descriptor.of(self.config, CONFIG_TYPE),
+            "layers": self.files,
+        }
+        return together(canonical_pieces(found))
 
     @cached_property
     def descriptor(self) -> Descriptor:
@@ -235,14 +285,18 @@ class Manifest:
     def parse(cls, data: bytes, where: str) -> Manifest:
         """Raises BadFile when `data` is no manifest of ours, byte for byte."""
         try:
-            layers = json.loads(data)["layers"]
-            manifest = cls.of(File.from_layer(layer) for layer in layers)
+            manifest = cls.of(json.loads(data, object_hook=_file)["layers"])
             canonical_data = manifest.data
         except _MALFORMED as error:
             raise BadFile(path=where, why=f"it is not a model manifest ({error!r})") from error
         if canonical_data != data:
             raise BadFile(path=where, why="it is not a canonical model manifest")
         return manifest
+
+
+def _file(value: dict[str, Any]) -> dict[str, Any] | File:
+    """A layer becomes a file as soon as it is read; other objects of a manifest stay."""
+    return File.from_layer(value) if "annotations" in value else value
 
 
 def _layer_kind(path: str) -> str:

@@ -90,22 +90,26 @@ def test_work_that_was_stopped_is_interrupted_and_not_cancelled() -> None:
     assert not isinstance(caught.value, CancelledError)
 
 
-@pytest.mark.parametrize("at", [3, 100])
-def test_ctrl_c_ends_what_runs_and_begins_nothing_more(at: int) -> None:
-    """While items are still handed out, and while all of them are waited for."""
+@pytest.mark.parametrize("workers", [2, 3])
+def test_ctrl_c_ends_what_runs_and_begins_nothing_more(workers: int) -> None:
+    """While all are at work, and while one of them asks for the next item."""
     stoppable, begun, ended = Stoppable(lambda _: None), list[int](), list[int]()
-    ready = threading.Event()
+    ready, stopped = threading.Event(), threading.Event()
 
     def press() -> None:
+        ready.wait(WAIT)
+        # Until the main thread waits.
+        time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
+    def stop() -> None:
+        stoppable.stop()
+        stopped.set()
+
     def items() -> Iterator[int]:
-        for number in range(100):
-            if number == at:
-                ready.wait(WAIT)
-                press()
-            yield number
-        threading.Timer(0.05, press).start()
+        yield from (0, 1)
+        stopped.wait(WAIT)
+        yield 2
 
     def work(number: int) -> None:
         begun.append(number)
@@ -119,11 +123,28 @@ def test_ctrl_c_ends_what_runs_and_begins_nothing_more(at: int) -> None:
             ended.append(number)
             raise
 
+    threading.Thread(target=press, daemon=True).start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        parallel(work, items(), workers=2, stop=stoppable.stop)
+        parallel(work, items(), workers=workers, stop=stop)
     assert time.monotonic() - began < WAIT
     assert sorted(begun) == sorted(ended) == [0, 1]
+
+
+def test_items_are_asked_for_when_somebody_can_take_them() -> None:
+    asked, done = list[int](), list[int]()
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            asked.append(number)
+            yield number
+
+    def work(number: int) -> None:
+        done.append(number)
+        assert len(asked) <= len(done) + 3
+
+    parallel(work, items(), workers=3)
+    assert sorted(done) == asked
 
 
 def test_an_error_in_the_list_of_items_begins_nothing_more() -> None:

@@ -15,7 +15,7 @@ PART_SIZE = 4_000_000_000
 SMALLEST = PIECE + 64 * 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slice:
     """`length` bytes of the file `path` from `offset`, at byte `at` of its part."""
 

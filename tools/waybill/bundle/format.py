@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -42,7 +42,7 @@ from waybill.bundle.schema import SCHEMA as SCHEMA
 from waybill.bundle.stack import Stack
 from waybill.digest import Digest
 from waybill.errors import BadIndex, DamagedIndex
-from waybill.manifest import Manifest, canonical, safe_path
+from waybill.manifest import Manifest, canonical_pieces, safe_path, together
 from waybill.sign.dsse import Envelope
 from waybill.sign.statements import Statement
 from waybill.store.layout import RepoId
@@ -84,7 +84,7 @@ def padding(length: int) -> int:
     return -length % BLOCK
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Extent:
     """`length` bytes of a blob from `offset`, at byte `at` of a part, under a member's name."""
 
@@ -122,13 +122,19 @@ class Part:
     def name(self) -> str:
         return part_name(self.number)
 
+    def as_json(self) -> dict[str, Any]:
+        return {"size": self.size, "digest": self.digest, "extents": self.extents}
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Blob:
     """Size; in a signed bundle the digests of the 64 MiB pieces, when there is more than one."""
 
     size: int
     pieces: tuple[Digest, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"size": self.size, "pieces": self.pieces}
 
 
 @dataclass(frozen=True)
@@ -187,9 +193,21 @@ class Index:
     stack: Stack | None = None
 
     @cached_property
+    def digest(self) -> Digest:
+        """Of all but itself."""
+        return digests.of_all(canonical_pieces(self._facts()))
+
+    @property
     def data(self) -> bytes:
-        facts = self._facts()
-        return canonical({**facts, "digest": digests.of(canonical(facts))})
+        """bundle.json. That of a model of many files is large: `written` is it piece by piece."""
+        return together(self.written)
+
+    @property
+    def written(self) -> Iterator[bytes]:
+        return self._written(self.digest)
+
+    def _written(self, digest: Digest) -> Iterator[bytes]:
+        return canonical_pieces({**self._facts(), "digest": digest})
 
     def _facts(self) -> dict[str, Any]:
         stack = {"stack": self.stack.as_json()} if self.stack else {}
@@ -198,19 +216,9 @@ class Index:
             **stack,
             "partSize": self.part_size,
             "base": {"of": self.base.name, "blobs": dict(self.base.blobs)} if self.base else None,
-            "revisions": [revision.as_json() for revision in self.revisions],
-            "blobs": {
-                digest: {"size": blob.size, "pieces": list(blob.pieces)}
-                for digest, blob in self.blobs.items()
-            },
-            "parts": [
-                {
-                    "size": part.size,
-                    "digest": part.digest,
-                    "extents": [extent.as_json() for extent in part.extents],
-                }
-                for part in self.parts
-            ],
+            "revisions": self.revisions,
+            "blobs": dict(self.blobs),
+            "parts": self.parts,
         }
 
     @property
@@ -258,29 +266,26 @@ class Index:
             raise BadIndex(path=where, why=f"{error.json_path}: {error.message[:200]}") from error
         except (ValueError, RecursionError) as error:
             raise BadIndex(path=where, why=str(error)) from error
-        if {**index._facts(), "digest": value["digest"]} != value:
+        if not _is(data, index._written(value["digest"])):
             raise BadIndex(path=where, why="it says something in another way than ours")
         index._check(where)
         return index
 
     @classmethod
-    def _from_json(cls, value: Mapping[str, Any], where: str) -> Index:
+    def _from_json(cls, value: dict[str, Any], where: str) -> Index:
+        """Takes out what may be large, so that no two forms of all of it are there at once."""
+        blobs = {
+            Digest(digest): Blob(blob["size"], tuple(map(Digest, blob["pieces"])))
+            for digest, blob in value.pop("blobs").items()
+        }
+        names = {digest: digest for digest in blobs}
         return cls(
             part_size=value["partSize"],
-            revisions=tuple(_revision(one, where) for one in value["revisions"]),
-            blobs={
-                Digest(digest): Blob(blob["size"], tuple(map(Digest, blob["pieces"])))
-                for digest, blob in value["blobs"].items()
-            },
+            blobs=blobs,
             parts=tuple(
-                Part(
-                    number,
-                    part["size"],
-                    Digest(part["digest"]),
-                    tuple(Extent(**extent) for extent in part["extents"]),
-                )
-                for number, part in enumerate(value["parts"], 1)
+                _part(number, part, names) for number, part in enumerate(value.pop("parts"), 1)
             ),
+            revisions=tuple(_revision(one, where) for one in value.pop("revisions")),
             base=_elsewhere(value["base"]),
             stack=Stack.from_json(value["stack"], where) if "stack" in value else None,
         )
@@ -317,12 +322,22 @@ def _undamaged(data: bytes, where: str) -> dict[str, Any]:
     try:
         value = json.loads(data)
         facts = {key: one for key, one in value.items() if key != "digest"}
-        same = canonical({**facts, "digest": digests.of(canonical(facts))}) == data
+        digest = digests.of_all(canonical_pieces(facts))
+        same = _is(data, canonical_pieces({**facts, "digest": digest}))
     except (AttributeError, ValueError, RecursionError) as error:
         raise DamagedIndex(path=where, why=f"it is not JSON of ours ({error})") from error
     if not same:
         raise DamagedIndex(path=where, why="its own digest, or its canonical form, is not right")
     return dict(value)
+
+
+def _is(data: bytes, pieces: Iterable[bytes]) -> bool:
+    end = 0
+    for piece in pieces:
+        if not data.startswith(piece, end):
+            return False
+        end += len(piece)
+    return end == len(data)
 
 
 def _elsewhere(value: Mapping[str, Any] | None) -> Elsewhere | None:
@@ -337,15 +352,23 @@ def _validate(value: object) -> None:
         raise error
 
 
-def _revision(value: Mapping[str, Any], where: str) -> Revision:
-    manifest = Manifest.parse(value["manifest"].encode(), where)
+def _part(number: int, value: Mapping[str, Any], names: Mapping[str, Digest]) -> Part:
+    """`names`: digests as other facts have them, so that there is one of each."""
+    extents = (
+        Extent(**{**one, "blob": names.get(one["blob"], one["blob"])}) for one in value["extents"]
+    )
+    return Part(number, value["size"], Digest(value["digest"]), tuple(extents))
+
+
+def _revision(value: dict[str, Any], where: str) -> Revision:
+    manifest = Manifest.parse(value.pop("manifest").encode(), where)
     if manifest.commit != value["commit"]:
         raise BadIndex(path=where, why=f"commit {value['commit']} is not that of its manifest")
-    statements = tuple(statement.encode() for statement in value["statements"])
-    signatures = tuple(signature.encode() for signature in value["signatures"])
+    statements = tuple(statement.encode() for statement in value.pop("statements"))
+    signatures = tuple(signature.encode() for signature in value.pop("signatures"))
     signed = (Envelope.parse(signature, where).payload for signature in signatures)
     for said in (*statements, *signed):
-        if Statement.parse(said, where).subjects != {manifest.descriptor.digest}:
+        if Statement.head(said, where).subjects != {manifest.descriptor.digest}:
             raise BadIndex(path=where, why="a statement in it is about another manifest")
     return Revision(
         RepoId.parse(value["repo"]), manifest, value["upstream"], statements, signatures

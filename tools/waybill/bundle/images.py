@@ -155,7 +155,7 @@ class Saving(Writing):
     def fingerprint(self) -> str:
         files = [[file.path, file.size, file.stamp] for file in self.files]
         base = [self.base.name, sorted(self.there)] if self.base else None
-        before = self.before and digests.of(self.before.data)
+        before = self.before and digests.of_all(self.before.written)
         return digests.of(canonical(["images", before, self.part_size, files, base]))
 
     def _index(self, journal: Journal, signer: Signer | None) -> Index:  # noqa: ARG002

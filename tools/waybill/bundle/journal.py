@@ -19,7 +19,7 @@ from waybill.store.locks import held
 JOURNAL = ".waybill-pack.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finished:
     """Digests of a file that is packed whole."""
 
@@ -118,16 +118,16 @@ class Journal:
         write_whole(self.path, canonical({**value, "digest": digests.of(canonical(value))}))
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:
     """Replace a small file in one step, on disk when this returns. Raises MediaFull."""
     temporary = path.with_name(path.name + ".new")
     try:
         with temporary.open("wb") as stream:
-            stream.write(data)
+            stream.writelines([data] if isinstance(data, bytes) else data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
         raise MediaFull(
-            where=path.parent, needed=f"{len(data)} bytes", free=f"none ({error.strerror})"
+            where=path.parent, needed="more", free=f"none ({error.strerror})"
         ) from error

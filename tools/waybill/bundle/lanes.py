@@ -15,6 +15,9 @@ from waybill.manifest import TEXT_LIMIT, git_blob_hasher
 
 _DEPTH = 8
 """Chunks under way, of 1 MiB each: enough to keep lanes busy, few enough for a core's cache."""
+HASHES = 256
+"""Files whose hashes are kept until lanes are waited for: each takes as much memory as its path,
+sizes and digests together, and waiting after each would keep lanes idle."""
 _GIT_WINDOW = 8000
 """Git calls a file binary when a NUL is in its first 8,000 bytes."""
 
@@ -101,6 +104,10 @@ class FileHash:
     def _end_piece(self) -> None:
         self._pieces.append(digests.from_hex(self._piece.hexdigest()))
         self._piece, self._in_piece = hashlib.sha256(), 0
+
+    @property
+    def is_whole(self) -> bool:
+        return self.seen == self.size
 
     @property
     def digest(self) -> Digest:

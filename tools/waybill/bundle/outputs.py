@@ -108,7 +108,7 @@ def write_index(outs: Sequence[Path], index: Index, signer: Signer | None = None
                 # Of an earlier run with another key: it would speak of another index.
                 (out / name).unlink(missing_ok=True)
     for out in outs:
-        write_whole(out / INDEX, index.data)
+        write_whole(out / INDEX, index.written)
 
 
 def readme(index: Index, here: Sequence[Part], signer: Signer | None = None) -> str:

@@ -58,6 +58,6 @@ def _about(manifest: Manifest, origin: Origin) -> Iterator[bytes]:
     for data in origin.signed:
         with suppress(BadFile, UnicodeDecodeError):
             data.decode()
-            said = Statement.parse(Envelope.parse(data, origin.source).payload, origin.source)
+            said = Statement.head(Envelope.parse(data, origin.source).payload, origin.source)
             if said.subjects == {manifest.descriptor.digest}:
                 yield data

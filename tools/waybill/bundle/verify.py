@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from waybill import digest as digests
 from waybill.bundle.format import Part
-from waybill.bundle.lanes import FileHash, Lanes
+from waybill.bundle.lanes import HASHES, FileHash, Lanes
 from waybill.bundle.media import Bundle
 from waybill.digest import Digest
 from waybill.errors import Corrupt, Interrupted, WaybillError
@@ -51,6 +51,7 @@ class _Check:
     def __init__(self, bundle: Bundle, advance: Advance) -> None:
         self._bundle, self._advance = bundle, advance
         self._open: dict[Digest, FileHash] = {}
+        self._room = HASHES
 
     def part(self, part: Part) -> None:
         """Raises Corrupt, naming the file when one can be named."""
@@ -69,9 +70,11 @@ class _Check:
             for chunk, known in self._chunks(part):
                 lanes.run((sha.update, chunk), *(known.jobs(chunk) if known else []))
                 self._advance(len(chunk))
+                if len(self._open) >= self._room:
+                    lanes.drain()
+                    self._judge()
             lanes.drain()
-        for digest in {extent.blob for extent in part.extents}:
-            self._blob(digest)
+        self._judge()
         digests.check(
             part.digest, part.size, digests.from_hex(sha.hexdigest()), part.size, part.name
         )
@@ -98,10 +101,14 @@ class _Check:
         known = self._open.get(blob)
         return known if known and known.seen == offset else None
 
-    def _blob(self, digest: Digest) -> None:
-        known, blob = self._open.get(digest), self._bundle.index.blobs[digest]
-        if known is None or known.seen != known.size:
-            return
+    def _judge(self) -> None:
+        """Those that are whole. What stays goes on in a part that comes later, or is missing."""
+        for digest in [digest for digest, one in self._open.items() if one.is_whole]:
+            self._blob(digest, self._open.pop(digest))
+        self._room = len(self._open) + HASHES
+
+    def _blob(self, digest: Digest, known: FileHash) -> None:
+        blob = self._bundle.index.blobs[digest]
         what = self._bundle.content(digest).name
         digests.check(digest, blob.size, known.digest, known.size, what)
         if known.pieces != blob.pieces:

@@ -18,7 +18,7 @@ from waybill.bundle.base import Base
 from waybill.bundle.cut import PartPlan, Slice
 from waybill.bundle.format import Elsewhere, Extent, Index, Part
 from waybill.bundle.journal import Finished, Journal
-from waybill.bundle.lanes import FileHash, Lanes
+from waybill.bundle.lanes import HASHES, FileHash, Lanes
 from waybill.bundle.upstream import finished
 from waybill.bundle.writer import PartWriter
 from waybill.digest import CHUNK
@@ -159,20 +159,28 @@ class _Run:
         if folder is None:
             self._advance(plan.size)
             return
-        hashes: dict[str, FileHash] = {}
+        hashes, ended = dict[str, FileHash](), dict[str, Finished]()
         with PartWriter(folder, plan) as writer, Lanes(4) as lanes:
             for piece in plan.slices:
                 writer.header(piece, lanes)
                 hashes[piece.path] = self._copy(piece, writer, lanes)
                 writer.pad(piece, lanes)
+                if len(hashes) == HASHES:
+                    lanes.drain()
+                    ended |= self._ended(hashes)
             lanes.drain()
             digest = writer.finish(lanes)
-        ended = {
+        self._journal.add(plan.number, digest, ended | self._ended(hashes))
+
+    def _ended(self, hashes: dict[str, FileHash]) -> dict[str, Finished]:
+        """Takes them all out; whose file goes on in the next part is kept as the open one."""
+        found = {
             path: finished(self._source, self._files[path], one)
             for path, one in hashes.items()
-            if _is_whole(one)
+            if one.is_whole
         }
-        self._journal.add(plan.number, digest, ended)
+        hashes.clear()
+        return found
 
     def _copy(self, piece: Slice, writer: PartWriter, lanes: Lanes) -> FileHash:
         file = self._files[piece.path]
@@ -203,7 +211,3 @@ class _Run:
                     lanes.run(*known.jobs(chunk))
             lanes.drain()
         return known
-
-
-def _is_whole(known: FileHash) -> bool:
-    return known.seen == known.size

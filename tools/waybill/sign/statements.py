@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from waybill.manifest import STATEMENT, File, Manifest, from_json, statement
 LICENSE = "https://waybill.dev/license/v1"
 BOM = "https://cyclonedx.org/bom"
 
+_HEAD = {"_type", "predicateType", "subject", "digest", "sha256"}
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _LICENSE_FILES = re.compile(
     r"(^|/)(LICENSE|LICENCE|NOTICE|COPYING|USE_POLICY)[^/]*$", re.IGNORECASE
@@ -49,8 +50,17 @@ class Statement:
     @classmethod
     def parse(cls, data: bytes, where: str) -> Statement:
         """Raises BadFile for what is no in-toto statement."""
+        return cls._parse(data, where)
+
+    @classmethod
+    def head(cls, data: bytes, where: str) -> Statement:
+        """The same without the predicate, which may be large. Raises as `parse` does."""
+        return cls._parse(data, where, only=_HEAD)
+
+    @classmethod
+    def _parse(cls, data: bytes, where: str, only: Container[str] | None = None) -> Statement:
         try:
-            value = from_json(data)
+            value = from_json(data, only)
             if value["_type"] != STATEMENT:
                 raise ValueError(f"its type is {value['_type']}")
             subjects = [digests.from_hex(one["digest"]["sha256"]) for one in value["subject"]]

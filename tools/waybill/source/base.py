@@ -10,7 +10,7 @@ from typing import IO, Protocol
 from waybill.digest import Digest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceFile:
     """One file. `stamp` changes when its bytes may have; digests where the source names them.
 

@@ -28,7 +28,7 @@ LOCK = ".waybill-pull.lock"
 _FILES_AT_ONCE = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A file to fetch: `open` gives its bytes from an offset on, `what` names it in messages.
 
@@ -49,7 +49,7 @@ class Wanted:
         return hashlib.sha256(told.encode()).hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Got:
     """A file that is there, verified; `new`: it had to be fetched."""
 

@@ -41,25 +41,43 @@ def parallel(
     workers: int = WORKERS,
     stop: Callable[[], None] = lambda: None,
 ) -> list[Result]:
-    """Results in the order of `items`. The first error cancels what has not begun.
+    """Results in the order of `items`, which are asked for by whoever has nothing to do. The first
+    error keeps the rest from beginning.
 
     `stop` is called then, and at Ctrl-C, so that long-running items can end early.
     """
+    numbered, turn = enumerate(items), threading.Lock()
+    results, ended = dict[int, Result](), threading.Event()
+
+    def take() -> tuple[int, Item] | None:
+        with turn:
+            return next(numbered, None)
+
+    # A future for each item would take more memory than most items and results do.
+    def work() -> None:
+        try:
+            while (one := take()) and not ended.is_set():
+                results[one[0]] = function(one[1])
+        except BaseException:
+            ended.set()
+            raise
+
     pool = ThreadPoolExecutor(workers)
-    futures: list[Future[Result]] = []
+    futures: list[Future[None]] = []
     try:
-        futures += (pool.submit(function, item) for item in items)
+        futures += (pool.submit(work) for _ in range(workers))
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         if any(future.exception() for future in done):
             stop()
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown()
     except BaseException:
         # Not for long: one that waits for a server that hangs would hold up Ctrl-C.
+        ended.set()
         stop()
         pool.shutdown(wait=False, cancel_futures=True)
         wait(futures, timeout=_GRACE)
         raise
-    for future in done:
-        if (error := future.exception()) and not isinstance(error, Interrupted):
-            raise error
-    return [future.result() for future in futures]
+    errors = [error for future in futures if (error := future.exception())]
+    for error in sorted(errors, key=lambda error: isinstance(error, Interrupted)):
+        raise error
+    return [results[index] for index in range(len(results))]
