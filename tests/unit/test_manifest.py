@@ -21,11 +21,13 @@ from waybill.manifest import (
     File,
     Manifest,
     canonical,
+    canonical_pieces,
     from_json,
     git_blob_hasher,
     git_blob_id,
     provenance,
     safe_path,
+    together,
 )
 
 
@@ -109,6 +111,32 @@ def test_canonical_json_is_that_of_rfc_8785() -> None:
     assert canonical(value) == (
         b'{"\\r":2,"1":{"a":"\\u0007\\"\\\\/\xc3\xa9","b":[1e+21,0.5,0]},"\xe2\x82\xac":1}'
     )
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | TEXTS,
+        lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner),
+    ),
+    st.integers(1, 5),
+)
+def test_pieces_are_the_canonical_form_together(value: Any, length: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("waybill.manifest._SLICE", length)
+        assert together(canonical_pieces(value)) == canonical(value)
+
+
+@given(st.lists(TEXTS), st.integers(1, 5))
+def test_bytes_stand_for_texts_and_iterators_for_lists(texts: list[str], length: int) -> None:
+    data, made = [text.encode() for text in texts], Descriptor.of(b"x", "y")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("waybill.manifest._SLICE", length)
+        pieces = canonical_pieces({"a": data, "b": iter(texts), "c": [made]})
+        expected = canonical({"a": texts, "b": texts, "c": [made.as_json()]})
+        assert together(pieces) == expected
 
 
 @given(manifests())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from codecs import iterdecode
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from functools import cached_property, partial
 from io import BytesIO
 from itertools import chain
 from math import isfinite
-from pathlib import PurePosixPath
 from typing import Any
 
 import rfc8785
@@ -62,21 +62,27 @@ def canonical(value: object) -> bytes:
 
 
 def canonical_pieces(value: Any) -> Iterator[bytes]:
-    """The same, piece by piece. What has `as_json` is asked for it when its turn comes, so that
-    no more than one of many is there in that form."""
+    """The same, piece by piece. What has `as_json` is asked for it when its turn comes, an iterator
+    stands for a list, and bytes for a text in UTF-8, so that little is there in two forms."""
     if hasattr(value, "as_json"):
         value = value.as_json()
     if isinstance(value, dict) and not _LEAVES.issuperset(map(type, value.values())):
         keys = sorted(value, key=lambda key: key.encode("utf-16be"))
         members = (chain([canonical(key), b":"], canonical_pieces(value[key])) for key in keys)
         yield from _joined(b"{", members, b"}")
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple | Iterator):
         yield from _joined(b"[", map(canonical_pieces, value), b"]")
-    elif isinstance(value, str):
-        texts = (value[at : at + _SLICE] for at in range(0, len(value), _SLICE))
-        yield from chain([b'"'], (canonical(text)[1:-1] for text in texts), [b'"'])
+    elif isinstance(value, str | bytes):
+        yield from chain([b'"'], (canonical(text)[1:-1] for text in _texts(value)), [b'"'])
     else:
         yield canonical(value)
+
+
+def _texts(value: str | bytes) -> Iterator[str]:
+    starts = range(0, len(value), _SLICE)
+    if isinstance(value, bytes):
+        return iterdecode((value[at : at + _SLICE] for at in starts), "utf-8")
+    return (value[at : at + _SLICE] for at in starts)
 
 
 def together(pieces: Iterable[bytes]) -> bytes:
@@ -319,7 +325,7 @@ def check_tree(paths: Sequence[str], where: str) -> None:
             raise UnsafePath(path=path, where=where, why="it stands there twice")
         known.add(path)
     for path in paths:
-        if any(str(parent) in known for parent in PurePosixPath(path).parents):
+        if any(path[:at] in known for at, letter in enumerate(path) if letter == "/"):
             raise UnsafePath(path=path, where=where, why="a folder of it is also a file")
 
 
@@ -347,14 +353,13 @@ def statement(manifest: Manifest, predicate_type: str, predicate: Any) -> bytes:
 def statement_of(digest: Digest, predicate_type: str, predicate: Any) -> bytes:
     """As `statement`, where only the manifest's digest is at hand."""
     found = digests.hex_of(digest)
-    return canonical(
-        {
-            "_type": STATEMENT,
-            "subject": [{"name": found[:40], "digest": {"sha256": found}}],
-            "predicateType": predicate_type,
-            "predicate": predicate,
-        }
-    )
+    said = {
+        "_type": STATEMENT,
+        "subject": [{"name": found[:40], "digest": {"sha256": found}}],
+        "predicateType": predicate_type,
+        "predicate": predicate,
+    }
+    return together(canonical_pieces(said))
 
 
 def provenance(manifest: Manifest, facts: Mapping[str, Any], tool: str) -> bytes:

@@ -17,6 +17,7 @@ from tests.unit.bundle.bundles import (
     write,
 )
 from waybill import digest as digests
+from waybill.bundle.lanes import HASHES
 from waybill.bundle.media import Bundle
 from waybill.bundle.verify import Findings, verify
 from waybill.errors import Corrupt, ForeignPart, Interrupted, PartTruncated
@@ -108,6 +109,26 @@ def test_equal_files_in_one_part_and_across_parts_are_all_checked(
         flip(tmp_path / "out" / name, 2000)
         assert list(found(tmp_path / "out").wrong) == [name]
         flip(tmp_path / "out" / name, 2000)
+
+
+def test_of_many_small_files_each_is_checked(
+    small: None,  # noqa: ARG001
+    tmp_path: Path,
+) -> None:
+    """More than are hashed before lanes are waited for, in two parts."""
+    files = {f"{number:04}.txt": b"%d" % number for number in range(3 * HASHES)}
+    packed = pack(write(tmp_path / "model", files), tmp_path / "out", part_size=700_000)
+    revision = packed.index.revisions[0].manifest
+    assert {file.path: file.digest for file in revision.files} == {
+        path: digests.of(data) for path, data in files.items()
+    }
+    assert found(tmp_path / "out").wrong == {}
+    part, _ = packed.index.parts
+    for extent in (part.extents[0], part.extents[HASHES], part.extents[-1]):
+        flip(tmp_path / "out" / part.name, extent.at)
+        (wrong,) = found(tmp_path / "out").wrong.values()
+        assert str(wrong).startswith(f"{extent.member} of {part.name} is corrupt")
+        flip(tmp_path / "out" / part.name, extent.at)
 
 
 def test_verifying_can_be_stopped(bundle: Path) -> None:

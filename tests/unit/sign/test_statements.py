@@ -93,6 +93,20 @@ def test_the_license_comes_with_its_text(named: str | None, spdx: str | None) ->
 def test_what_is_no_statement_is_refused(data: bytes) -> None:
     with pytest.raises(BadFile, match="no in-toto statement"):
         Statement.parse(data, "here")
+    with pytest.raises(BadFile, match="no in-toto statement"):
+        Statement.head(data, "here")
+
+
+def test_the_head_of_a_statement_is_it_without_what_it_says() -> None:
+    whole, head = (read(said(manifest()), "here") for read in (Statement.parse, Statement.head))
+    assert (head.subjects, head.predicate_type) == (whole.subjects, whole.predicate_type)
+    assert (head.predicate, bool(whole.predicate)) == (None, True)
+
+
+def test_the_head_of_a_statement_with_a_key_given_twice_is_refused() -> None:
+    data = said(manifest()).replace(b'"predicate":{', b'"predicate":{"x":1,"x":2,', 1)
+    with pytest.raises(BadFile, match="'x' is given twice"):
+        Statement.head(data, "here")
 
 
 def test_an_envelope_holds_the_very_bytes_of_the_statement() -> None:

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -154,10 +154,10 @@ class Revision:
         return {
             "repo": str(self.repo),
             "commit": self.manifest.commit,
-            "manifest": self.manifest.data.decode(),
+            "manifest": self.manifest.data,
             "upstream": self.upstream,
-            "statements": [statement.decode() for statement in self.statements],
-            "signatures": [signature.decode() for signature in self.signatures],
+            "statements": self.statements,
+            "signatures": self.signatures,
         }
 
 
@@ -258,7 +258,16 @@ class Index:
     def parse(cls, data: bytes, where: str) -> Index:
         """Raises DamagedIndex, and BadIndex for what is no index of this format, or contradicts
         itself."""
-        value = _undamaged(data, where)
+        written = digests.of(data)
+        try:
+            text = data.decode()
+            # Neither form is needed beside the next one, which is larger.
+            del data
+            value = json.loads(text)
+            del text
+        except (ValueError, RecursionError) as error:
+            raise _not_json(error, where) from error
+        _undamaged(value, written, where)
         try:
             _validate(value)
             index = cls._from_json(value, where)
@@ -266,7 +275,7 @@ class Index:
             raise BadIndex(path=where, why=f"{error.json_path}: {error.message[:200]}") from error
         except (ValueError, RecursionError) as error:
             raise BadIndex(path=where, why=str(error)) from error
-        if not _is(data, index._written(value["digest"])):
+        if digests.of_all(index._written(value["digest"])) != written:
             raise BadIndex(path=where, why="it says something in another way than ours")
         index._check(where)
         return index
@@ -317,27 +326,21 @@ class Index:
             need(sizes.get(digest) == size, f"{digest} of an image is not in it")
 
 
-def _undamaged(data: bytes, where: str) -> dict[str, Any]:
-    """The index as it was written, for its own digest is right. Raises DamagedIndex."""
+def _undamaged(value: dict[str, Any], written: Digest, where: str) -> None:
+    """`value` is the index as it was written, for its own digest is right, and `written` that of
+    all its bytes. Raises DamagedIndex."""
     try:
-        value = json.loads(data)
         facts = {key: one for key, one in value.items() if key != "digest"}
-        digest = digests.of_all(canonical_pieces(facts))
-        same = _is(data, canonical_pieces({**facts, "digest": digest}))
+        whole = {**facts, "digest": digests.of_all(canonical_pieces(facts))}
+        same = digests.of_all(canonical_pieces(whole)) == written
     except (AttributeError, ValueError, RecursionError) as error:
-        raise DamagedIndex(path=where, why=f"it is not JSON of ours ({error})") from error
+        raise _not_json(error, where) from error
     if not same:
         raise DamagedIndex(path=where, why="its own digest, or its canonical form, is not right")
-    return dict(value)
 
 
-def _is(data: bytes, pieces: Iterable[bytes]) -> bool:
-    end = 0
-    for piece in pieces:
-        if not data.startswith(piece, end):
-            return False
-        end += len(piece)
-    return end == len(data)
+def _not_json(error: Exception, where: str) -> DamagedIndex:
+    return DamagedIndex(path=where, why=f"it is not JSON of ours ({error})")
 
 
 def _elsewhere(value: Mapping[str, Any] | None) -> Elsewhere | None:
@@ -352,7 +355,7 @@ def _validate(value: object) -> None:
         raise error
 
 
-def _part(number: int, value: Mapping[str, Any], names: Mapping[str, Digest]) -> Part:
+def _part(number: int, value: Mapping[str, Any], names: Mapping[Digest, Digest]) -> Part:
     """`names`: digests as other facts have them, so that there is one of each."""
     extents = (
         Extent(**{**one, "blob": names.get(one["blob"], one["blob"])}) for one in value["extents"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from cryptography.x509 import Certificate
 
+from waybill import digest as digests
 from waybill.bundle.format import CERTIFICATES, INDEX, SIGNATURE, Extent, Index, Part, spans
 from waybill.bundle.tray import Tray
 from waybill.digest import Digest
@@ -28,6 +29,8 @@ from waybill.sign.dsse import Signature
 from waybill.source.directory import NamedFile
 from waybill.store.base import Limited
 
+Told = TypeVar("Told")
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -44,15 +47,15 @@ class Bundle:
     @classmethod
     def open(cls, folders: Sequence[Path]) -> Bundle:
         """Raises NotABundle, BadIndex, DamagedIndex, and ForeignBundle for media of several."""
-        found = {folder: data for folder in folders if (data := _read(folder / INDEX)) is not None}
+        found = {folder: seen for folder in folders if (seen := _seen(folder / INDEX))}
         if not found:
             raise NotABundle(where=", ".join(map(str, folders)))
-        first, data = next(iter(found.items()))
-        index = Index.parse(data, str(first / INDEX))
-        for folder, other in found.items():
-            if other != data:
+        first, *others = found
+        index = _index(first)
+        for folder in others:
+            if found[folder] != found[first]:
                 # A damaged one is not that of another bundle.
-                Index.parse(other, str(folder / INDEX))
+                _index(folder)
                 raise ForeignBundle(where=folder)
         return cls(index, tuple(folders))
 
@@ -106,6 +109,16 @@ class Bundle:
 
     def content(self, blob: Digest) -> BundleContent:
         return BundleContent(self, blob)
+
+
+def _seen(path: Path) -> Digest | None:
+    """Of a file as it is, if it is there."""
+    return _told(path, lambda stream: digests.of_all(digests.chunks(stream)))
+
+
+def _index(folder: Path) -> Index:
+    path = folder / INDEX
+    return Index.parse(_read(path) or b"", str(path))
 
 
 def _chain(path: Path) -> tuple[Certificate, ...]:
@@ -205,8 +218,13 @@ class _Chain(io.RawIOBase):
 
 
 def _read(path: Path) -> bytes | None:
+    return _told(path, lambda stream: stream.read())
+
+
+def _told(path: Path, ask: Callable[[IO[bytes]], Told]) -> Told | None:
     try:
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            return ask(stream)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

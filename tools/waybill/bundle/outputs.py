@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
 
@@ -100,7 +100,7 @@ def write_index(outs: Sequence[Path], index: Index, signer: Signer | None = None
         sums = "".join(f"{part.digest.removeprefix('sha256:')}  {part.name}\n" for part in here)
         if here:
             write_whole(out / SUMS, sums.encode())
-        write_whole(out / README, readme(index, here, signer).encode())
+        write_whole(out / README, _readme(index, here, signer))
         for name in (SIGNATURE, CERTIFICATES):
             if data := seal.get(name):
                 write_whole(out / name, data)
@@ -111,8 +111,17 @@ def write_index(outs: Sequence[Path], index: Index, signer: Signer | None = None
         write_whole(out / INDEX, index.written)
 
 
-def readme(index: Index, here: Sequence[Part], signer: Signer | None = None) -> str:
+def _readme(index: Index, here: Sequence[Part], signer: Signer | None) -> Iterator[bytes]:
     """How to restore without Waybill, and the sums of the restored files."""
+    yield _steps(index, here, signer).encode()
+    for revision in index.revisions:
+        for file in revision.manifest.files:
+            yield f"{hex_of(file.digest)}  {revision.repo}/{file.path}\n".encode()
+    if index.stack:
+        yield _restored(index.stack).encode()
+
+
+def _steps(index: Index, here: Sequence[Part], signer: Signer | None) -> str:
     cut = {
         extent.member.rsplit(".", 1)[0]
         for part in index.parts
@@ -121,12 +130,6 @@ def readme(index: Index, here: Sequence[Part], signer: Signer | None = None) -> 
     }
     joins = "".join(f"  cat {quote(name)}.{_OFFSET} > {quote(name)}\n" for name in sorted(cut))
     joins += _LAYOUT if index.stack else ""
-    files = "".join(
-        f"{file.digest.removeprefix('sha256:')}  {revision.repo}/{file.path}\n"
-        for revision in index.revisions
-        for file in revision.manifest.files
-    )
-    files += _restored(index.stack) if index.stack else ""
     steps = (_CHECK if here else "") + (_UNPACK if index.parts else "") + joins
     return f"""A bundle of {_kinds(index)}: {", ".join(index.titles)}.
 Parts in all: {len(index.parts)}; on this medium: {len(here)}.
@@ -137,7 +140,7 @@ Without it:
 {steps}Check what was restored (warnings about other lines are no harm):
   sha256sum -c {README}
 
-{files}"""
+"""
 
 
 _CHECK = f"""\

@@ -92,7 +92,7 @@ def bom_statement(manifest: Manifest, repo: str, facts: Mapping[str, Any], versi
             },
             "component": _model(manifest, repo, facts),
         },
-        "components": [_file(file) for file in manifest.files],
+        "components": map(_file, manifest.files),
     }
     return statement(manifest, BOM, bom)
 
