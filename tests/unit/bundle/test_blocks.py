@@ -5,15 +5,19 @@ import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.bundle.bundles import small_pieces
+from tests.unit.bundle.bundles import pack, small_pieces
 from waybill.bundle.blocks import BlockFile
+from waybill.bundle.media import Bundle
+from waybill.bundle.verify import verify
 from waybill.digest import CHUNK
+from waybill.errors import Unwritable
 
 WRITE = """
 import sys
@@ -77,6 +81,46 @@ def test_a_file_system_without_direct_writes_gets_ordinary_ones(tmp_path: Path) 
 def test_a_full_disk_is_told_also_of_what_was_written_before(tmp_path: Path) -> None:
     full = on_a("tmpfs", tmp_path / "disk", 6)
     assert full.stdout.split() == [str(errno.ENOSPC)], full.stderr
+
+
+@pytest.mark.parametrize("most", [4096, 1000, 1])
+def test_what_a_write_leaves_is_written_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Writes that end early are legal: at a sector's end, and not at one."""
+    whole, length = os.write, CHUNK + 700
+    short = (lambda file, data: whole(file, data[:most])) if most > 1 else _once(whole)
+    monkeypatch.setattr("waybill.bundle.blocks.os.write", short)
+    data = os.urandom(length)
+    file = BlockFile(tmp_path / "file")
+    file.write(data)
+    file.sync()
+    file.close()
+    monkeypatch.undo()
+    assert (tmp_path / "file").read_bytes() == data
+
+
+def _once(whole: Callable[[int, memoryview], int]) -> Callable[[int, memoryview], int]:
+    lengths = iter([1])
+    return lambda file, data: whole(file, data[: next(lengths, len(data))])
+
+
+def test_a_medium_that_fails_is_not_called_a_full_one(
+    small: None,  # noqa: ARG001
+    tmp_path: Path,
+    model: Path,
+) -> None:
+    def broken(_file: int, _data: memoryview) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    out = tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("waybill.bundle.blocks.os.write", broken)
+        with pytest.raises(Unwritable) as caught:
+            pack(model, out)
+    assert str(caught.value) == f"{out}/part-00001.tar cannot be written: Input/output error"
+    assert pack(model, out).reused == 0
+    assert verify(Bundle.open([out])).wrong == {}
 
 
 def test_a_file_that_cannot_be_made_is_told(tmp_path: Path) -> None:

@@ -130,6 +130,16 @@ def test_inspect_says_which_parts_are_missing(waybill: Waybill, bundle: Path) ->
     assert [part["present"] for part in parts] == [True, False, True]
 
 
+@pytest.mark.parametrize("command", ["inspect", "verify"])
+def test_a_directory_that_is_not_there_is_no_medium(
+    waybill: Waybill, bundle: Path, command: str
+) -> None:
+    """Beside one that is: it was mistyped, or is not mounted."""
+    ran = waybill(command, bundle, bundle.with_name("mistyped"))
+    assert ran.code == 2
+    assert f"error: {bundle.with_name('mistyped')} is not a bundle: no bundle.json" in ran.err
+
+
 def test_inspect_as_json_has_digests_and_origin(waybill: Waybill, bundle: Path) -> None:
     (revision,) = waybill("inspect", bundle, "--json").result["revisions"]
     assert revision["commit"] == revision["digest"].removeprefix("sha256:")[:40]

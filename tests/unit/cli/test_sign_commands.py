@@ -42,7 +42,10 @@ def test_a_signed_bundle_is_verified_and_sideloaded(
     assert made["keyId"] == key_id
     shown = waybill("inspect", tmp_path / "out").out
     assert f"signed by key {key_id[:16]} (verify --trust says whether it is true)" in shown
-    assert waybill("inspect", tmp_path / "out", "--json").result["revisions"][0]["signers"]
+    assert "bundle.json is signed by a key that is not named (verify --trust" in shown
+    told = waybill("inspect", tmp_path / "out", "--json").result
+    assert told["revisions"][0]["signers"] == [f"key {key_id[:16]}"]
+    assert told["sealedBy"] == ["a key that is not named"]
     assert waybill("verify", tmp_path / "out", "--trust", trust).code == 0
     assert waybill("sideload", tmp_path / "out", "--to", store, "--trust", trust).code == 0
     ran = waybill("verify", "--store", store, "--trust", trust)

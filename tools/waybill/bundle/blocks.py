@@ -14,6 +14,8 @@ from mmap import mmap
 from pathlib import Path
 
 from waybill.digest import CHUNK, PIECE
+from waybill.errors import MediaFull, Unwritable
+from waybill.store.base import FULL
 
 _DIRECT = getattr(os, "O_DIRECT", 0)
 
@@ -75,6 +77,13 @@ class BlockFile:
             # ordinary ones.
             os.fdatasync(self._file)
             self._unsynced = 0
+
+
+def unwritten(path: Path, needed: str, error: OSError) -> MediaFull | Unwritable:
+    """What to say when a file could not be written, of which this much was needed."""
+    if error.errno in FULL:
+        return MediaFull(where=path.parent, needed=needed, free=f"none ({error.strerror})")
+    return Unwritable(path=path, why=error.strerror)
 
 
 def _open(path: Path) -> int:

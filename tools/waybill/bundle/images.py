@@ -186,14 +186,19 @@ def _before(outs: Sequence[Path]) -> tuple[Index | None, bool]:
 
     Raises PartMissing, PartTruncated, ForeignPart, ForeignBundle.
     """
-    if not any((out / INDEX).is_file() for out in outs):
-        return None, False
-    bundle = Bundle.open(outs)
-    if not bundle.index.revisions:
+    bundle = _bundle(outs)
+    if bundle is None or not bundle.index.revisions:
         return None, False
     models = bundle.index.models
     bundle.require(models.parts)
     return models, bundle.index.stack is None
+
+
+def _bundle(outs: Sequence[Path]) -> Bundle | None:
+    """What lies there; where nothing does, and in directories that are not there yet, it may."""
+    if not any((out / INDEX).is_file() for out in outs):
+        return None
+    return Bundle.open([out for out in outs if out.exists()])
 
 
 def revisions_in(outs: Sequence[Path]) -> tuple[Revision, ...]:
@@ -204,10 +209,6 @@ def revisions_in(outs: Sequence[Path]) -> tuple[Revision, ...]:
 
 def require_seal(outs: Sequence[Path], signer: Signer | None) -> None:
     """Raises BadValue where a bundle that is signed would lose its signature."""
-    if (
-        signer is None
-        and any((out / INDEX).is_file() for out in outs)
-        and Bundle.open(outs).seals()
-    ):
+    if signer is None and (bundle := _bundle(outs)) and bundle.seals():
         why = "the bundle there is signed, and its new index has to be signed, too"
         raise BadValue(what="--key", value="", why=why)

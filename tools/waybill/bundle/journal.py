@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from waybill import digest as digests
+from waybill.bundle.blocks import unwritten
 from waybill.bundle.format import INDEX, Part, part_name
 from waybill.digest import Digest
-from waybill.errors import BadValue, BeingPacked, MediaFull
+from waybill.errors import BadValue, BeingPacked
 from waybill.manifest import canonical
 from waybill.store.locks import held
 
@@ -119,7 +120,10 @@ class Journal:
 
 
 def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:
-    """Replace a small file in one step, on disk when this returns. Raises MediaFull."""
+    """Replace a small file in one step, on disk when this returns.
+
+    Raises MediaFull, Unwritable.
+    """
     temporary = path.with_name(path.name + ".new")
     try:
         with temporary.open("wb") as stream:
@@ -128,6 +132,4 @@ def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise MediaFull(
-            where=path.parent, needed="more", free=f"none ({error.strerror})"
-        ) from error
+        raise unwritten(path, "more", error) from error

@@ -45,11 +45,15 @@ class Bundle:
     trusted: bool = False
 
     @classmethod
-    def open(cls, folders: Sequence[Path]) -> Bundle:
-        """Raises NotABundle, BadIndex, DamagedIndex, and ForeignBundle for media of several."""
+    def open(cls, folders: Sequence[Path], tray: Tray | None = None) -> Bundle:
+        """A directory that is not there is one that a medium comes into, where a tray waits.
+
+        Raises NotABundle, BadIndex, DamagedIndex, and ForeignBundle for media of several.
+        """
         found = {folder: seen for folder in folders if (seen := _seen(folder / INDEX))}
-        if not found:
-            raise NotABundle(where=", ".join(map(str, folders)))
+        absent = [] if tray else [folder for folder in folders if not folder.exists()]
+        if absent or not found:
+            raise NotABundle(where=", ".join(map(str, absent or folders)))
         first, *others = found
         index = _index(first)
         for folder in others:
@@ -57,7 +61,7 @@ class Bundle:
                 # A damaged one is not that of another bundle.
                 _index(folder)
                 raise ForeignBundle(where=folder)
-        return cls(index, tuple(folders))
+        return cls(index, tuple(folders), tray)
 
     def seals(self) -> list[Signature]:
         """The signatures of the index that came on the media, which nobody has looked at yet.

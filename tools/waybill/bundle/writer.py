@@ -7,12 +7,12 @@ from pathlib import Path
 from types import TracebackType
 
 from waybill import digest as digests
-from waybill.bundle.blocks import BlockFile
+from waybill.bundle.blocks import BlockFile, unwritten
 from waybill.bundle.cut import PartPlan, Slice
 from waybill.bundle.format import TAR_END, member_header, padding, part_name
 from waybill.bundle.lanes import Lanes
 from waybill.digest import Digest
-from waybill.errors import MediaFull
+from waybill.errors import MediaFull, Unwritable
 
 PARTIAL = ".partial"
 
@@ -70,9 +70,6 @@ class PartWriter:
             raise self._failed(error) from error
         return digests.from_hex(self._sha.hexdigest())
 
-    def _failed(self, error: OSError) -> MediaFull:
-        return MediaFull(
-            where=self._folder,
-            needed=f"{self._plan.size} bytes for {self._path.name}",
-            free=f"none ({error.strerror})",
-        )
+    def _failed(self, error: OSError) -> MediaFull | Unwritable:
+        needed = f"{self._plan.size} bytes for {self._path.name}"
+        return unwritten(self._path, needed, error)

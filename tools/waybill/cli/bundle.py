@@ -30,6 +30,8 @@ from waybill.store.audit import UNTRUSTED, Inventory, audit, inventory
 from waybill.store.layout import RepoId
 from waybill.store.store import Store
 
+_TRUST = "verify --trust says whether it is true"
+
 
 def register(commands: Commands) -> None:
     parser = commands.add_parser("inspect", help="show what a bundle holds")
@@ -46,12 +48,10 @@ def register(commands: Commands) -> None:
 def _inspect(args: argparse.Namespace, _: Console) -> Report:
     bundle = Bundle.open(args.folders)
     index = bundle.index
-    lines = []
+    lines = [f"bundle.json is signed by {one} ({_TRUST})" for one in sealed_by(bundle)]
     for revision in index.revisions:
         lines.append(f"{revision.repo} at {revision.manifest.commit}")
-        lines += [
-            f"signed by {one} (verify --trust says whether it is true)" for one in signers(revision)
-        ]
+        lines += [f"signed by {one} ({_TRUST})" for one in signers(revision)]
         facts = origin(revision)
         dropped = facts.pop("dropped", {})
         lines += [f"{name}: {value}" for name, value in facts.items() if value]
@@ -86,6 +86,11 @@ def signers(revision: Revision) -> list[str]:
     return list(dict.fromkeys(trust.who(s) for one in envelopes for s in one.signatures))
 
 
+def sealed_by(bundle: Bundle) -> list[str]:
+    """As `signers`, of the whole: its models' repos, its images and charts."""
+    return list(dict.fromkeys(map(trust.who, bundle.seals())))
+
+
 def _described(bundle: Bundle) -> dict[str, object]:
     base = bundle.index.base
     return {
@@ -102,6 +107,7 @@ def _described(bundle: Bundle) -> dict[str, object]:
             }
             for one in bundle.index.revisions
         ],
+        "sealedBy": sealed_by(bundle),
         "images": [
             {"name": one.name, "size": one.size, "digest": one.descriptor.digest}
             for one in (bundle.index.stack.images if bundle.index.stack else ())

@@ -143,11 +143,12 @@ def _cargo(args: argparse.Namespace, console: Console) -> Cargo:
         raise BadValue(what="source", value="", why="name one, or the media of a bundle")
     if not _is_source(args):
         _refuse(args, ("repo", "include", "exclude", "allow_pickle", "key"), "a bundle")
-        bundle = Bundle.open([Path(one) for one in args.what])
+        tray = Tray(console.note) if args.wait else None
+        bundle = Bundle.open([Path(one) for one in args.what], tray)
         if not bundle.index.revisions:
             why = "it has no model, but images: waybill images push, or load"
             raise BadValue(what="bundle", value=" ".join(args.what), why=why)
-        return BundleCargo(replace(bundle, tray=Tray(console.note)) if args.wait else bundle)
+        return BundleCargo(bundle)
     _refuse(args, ("wait",), "a source")
     return cargo_of(args, console, signer_of(args, console))
 

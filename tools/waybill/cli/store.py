@@ -13,7 +13,7 @@ from waybill.bundle.journal import write_whole
 from waybill.cli.arguments import Commands, add_store, open_store
 from waybill.cli.output import Console, Report, counted, human
 from waybill.digest import Digest, is_commit
-from waybill.errors import BadValue, MediaFull, OtherRevision
+from waybill.errors import BadValue, OtherRevision
 from waybill.manifest import File, Manifest
 from waybill.source.base import SourceFile
 from waybill.source.pull import PATIENCE, Expected, Manner, pull_from_hub, pulled_before
@@ -73,10 +73,7 @@ def _inventory(args: argparse.Namespace, console: Console) -> Report:
         why = "it is no file, nor could it become one"
         raise BadValue(what="--out", value=str(args.out), why=why)
     base = Base.of_store(store)
-    try:
-        write_whole(args.out.resolve(), base.data)
-    except MediaFull as error:
-        raise BadValue(what="--out", value=str(args.out), why=str(error)) from error
+    write_whole(args.out.resolve(), base.data)
     files, size = len(base.sizes), sum(base.sizes.values())
     text = f"{counted(files, 'file')} of {store.url} ({human(size)}) are listed in {args.out}"
     return Report(text, {"url": store.url, "files": files, "bytes": size, "out": str(args.out)})

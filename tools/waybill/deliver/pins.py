@@ -6,7 +6,6 @@ as a floating-point number. No person writes these files.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from waybill import digest as digests
 from waybill import files
 from waybill.digest import Digest
 from waybill.errors import BadFile, StoreFull
+from waybill.store.base import FULL
 from waybill.store.filesystem import sync_directory
 
 HEADER = "# Written by waybill: do not edit. `waybill pin`, `promote` and `rollback` change it.\n"
@@ -227,7 +227,7 @@ def update(path: Path, change: Callable[[Pins], Pins]) -> bool:
             sync_directory(path.parent)
             return True
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise StoreFull(url=path.parent, why=error.strerror) from error
         raise BadFile(path=path, why=f"it cannot be written ({error.strerror})") from error
 

@@ -64,6 +64,14 @@ class Unreadable(WaybillError):
     exit_code = 1
 
 
+class Unwritable(WaybillError):
+    """A medium refuses what is written to it, and is not full."""
+
+    sentence = "{path} cannot be written: {why}"
+    hint = "check the medium and its permissions, or choose another --out; a rerun goes on"
+    exit_code = 1
+
+
 class SourceChanged(WaybillError):
     """A file changed while it was packed, so no digest of it would be true."""
 

@@ -221,7 +221,7 @@ def who(signature: Signature) -> str:
     """What a signature says of its maker, which may be a lie."""
     if signature.chain:
         return certificates.subject(signature.chain[0])
-    return f"key {signature.key_id[:SHOWN]}" if signature.key_id else "a key without an id"
+    return f"key {signature.key_id[:SHOWN]}" if signature.key_id else "a key that is not named"
 
 
 def _about(what: str, digest: Digest, envelopes: Iterable[bytes]) -> Iterator[Envelope]:

@@ -5,6 +5,7 @@ Backends know keys and bytes; `waybill.store.store.Store` knows repos, revisions
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -21,6 +22,10 @@ Advance = Callable[[int], None]
 
 def no_progress(_: int) -> None:
     """An Advance that tells nobody."""
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says where there is no room."""
 
 
 def again(advance: Advance) -> Advance:

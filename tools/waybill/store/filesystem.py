@@ -6,7 +6,6 @@ present is also checked. Unfinished uploads lie in uploads/ and are taken up by 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -30,10 +29,8 @@ from waybill.errors import (
 )
 from waybill.manifest import Descriptor
 from waybill.store import layout
-from waybill.store.base import Advance, Backend, Content, Limited, Stat, again
+from waybill.store.base import FULL, Advance, Backend, Content, Limited, Stat, again
 from waybill.store.locks import same_file
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class FilesystemBackend:
@@ -242,7 +239,7 @@ class FilesystemBackend:
         except PermissionError as error:
             raise AccessDenied(url=self.url, why=str(error)) from error
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise StoreFull(url=self.url, why=error.strerror) from error
             raise StoreUnreachable(url=self.url, why=str(error)) from error
 

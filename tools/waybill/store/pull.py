@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from waybill import digest as digests
 from waybill.digest import Digest
 from waybill.errors import BadValue, Corrupt, MediaFull, UnsafePath
 from waybill.manifest import File, Manifest, git_blob_hasher
-from waybill.store.base import Advance, again, no_progress
+from waybill.store.base import FULL, Advance, again, no_progress
 from waybill.store.locks import held
 from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
@@ -247,6 +246,6 @@ def _errors(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in FULL:
             raise MediaFull(where=out, needed="more room", free="none") from error
         raise BadValue(what="output", value=str(out), why=str(error)) from error

@@ -126,6 +126,7 @@ _INSPECT = fields(
         ),
         "Models.",
     ),
+    sealedBy=texts("Who the signatures of bundle.json claim to be from."),
     images=many(
         fields("An image.", name=text("In full."), size=count("Bytes."), digest=DIGEST),
         "Container images.",

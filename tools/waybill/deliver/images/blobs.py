@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from waybill.bundle.media import Bundle, BundleContent
+from waybill.digest import Digest
 from waybill.errors import ImagesNotWhole
 from waybill.manifest import Descriptor
 
@@ -28,9 +29,9 @@ class Blobs:
 
         Raises NotABundle, BadIndex, DamagedIndex, Unreadable.
         """
-        media: dict[bytes, list[Path]] = {}
+        media: dict[Digest, list[Path]] = {}
         for folder in folders:
-            media.setdefault(Bundle.open([folder]).index.data, []).append(folder)
+            media.setdefault(Bundle.open([folder]).index.digest, []).append(folder)
         return cls(bundle, tuple(map(Bundle.open, media.values())))
 
     @property
