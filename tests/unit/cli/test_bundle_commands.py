@@ -130,6 +130,14 @@ def test_inspect_says_which_parts_are_missing(waybill: Waybill, bundle: Path) ->
     assert [part["present"] for part in parts] == [True, False, True]
 
 
+@pytest.mark.parametrize("flag", ["--branch", "--tag"])
+def test_no_ref_has_the_name_of_a_commit(
+    waybill: Waybill, bundle: Path, tmp_path: Path, flag: str
+) -> None:
+    ran = waybill("sideload", bundle, "--to", tmp_path / "store", flag, "a" * 40)
+    assert (ran.code, f"error: {flag} '{'a' * 40}' is not usable: 40 hex" in ran.err) == (2, True)
+
+
 @pytest.mark.parametrize("command", ["inspect", "verify"])
 def test_a_directory_that_is_not_there_is_no_medium(
     waybill: Waybill, bundle: Path, command: str

@@ -75,7 +75,10 @@ def add_sending(parser: argparse.ArgumentParser) -> None:
 
 def add_rate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--limit-rate", type=size, metavar="SIZE", help="send at most this much a second, as 50MB"
+        "--limit-rate",
+        type=size,
+        metavar="SIZE",
+        help="send at most this much a second, as 50MB (0: as fast as it goes)",
     )
 
 

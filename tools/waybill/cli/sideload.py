@@ -30,6 +30,7 @@ from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, human
 from waybill.cli.sources import add_source, add_what, cargo_of
 from waybill.deliver import import_job
+from waybill.digest import is_commit
 from waybill.errors import BadValue
 from waybill.store.layout import Ref
 
@@ -73,9 +74,8 @@ def _sideload(args: argparse.Namespace, console: Console) -> Report:
     if args.in_cluster:
         return _inside(args, console)
     refuse_in_cluster(args)
-    cargo = _cargo(args, console)
-    refs = [Ref("heads", args.branch), *([Ref("tags", args.tag)] if args.tag else [])]
-    decision = Decision(tuple(refs), args.by, args.why or f"sideloaded from {_origin(args)}")
+    refs, cargo = _refs(args), _cargo(args, console)
+    decision = Decision(refs, args.by, args.why or f"sideloaded from {_origin(args)}")
     store, policy = open_store(args), policy_of(args)
     check = Check.REPAIR if args.repair else Check(args.verify)
     with console.progress("look", 0) as advance:
@@ -151,6 +151,14 @@ def _cargo(args: argparse.Namespace, console: Console) -> Cargo:
         return BundleCargo(bundle)
     _refuse(args, ("wait",), "a source")
     return cargo_of(args, console, signer_of(args, console))
+
+
+def _refs(args: argparse.Namespace) -> tuple[Ref, ...]:
+    for flag in ("branch", "tag"):
+        if is_commit(name := getattr(args, flag) or ""):
+            # Nobody would get it: whoever asks for that name is given the commit.
+            raise BadValue(what=f"--{flag}", value=name, why="40 hex digits name a commit")
+    return Ref("heads", args.branch), *([Ref("tags", args.tag)] if args.tag else [])
 
 
 def _refuse(args: argparse.Namespace, flags: Sequence[str], kind: str) -> None:

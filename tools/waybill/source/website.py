@@ -152,7 +152,10 @@ def parse_sums(text: str, where: str) -> Iterator[tuple[str, Digest]]:
 
 def _parse_sum(text: str) -> Digest:
     """Raises BadValue unless it is 64 hex digits, with or without sha256: before them."""
-    return digests.parse(digests.from_hex(text.lower().removeprefix("sha256:")))
+    digest = digests.from_hex(text.lower().removeprefix("sha256:"))
+    if not digests.is_digest(digest):
+        raise BadValue(what="SHA-256 of the source", value=text, why="it is not 64 hex digits")
+    return digest
 
 
 def _stamp(response: httpx2.Response, size: int) -> str:
