@@ -50,6 +50,9 @@ _LARGEST = 2**53 - 1
 _SHOWN = 30
 _SLICE = 1 << 16
 """Letters of a text that are escaped at once: that takes many times their room."""
+_DEPTH = 6
+"""Levels that are written piece by piece: as deep as ours have many of anything. Each piece goes
+through all levels above it, so that what others have nested would take them for ever."""
 _LEAVES = {str, int, float, bool, type(None)}
 _HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 """What a text has where its values hold halves of surrogate pairs, or both."""
@@ -61,17 +64,18 @@ def canonical(value: object) -> bytes:
     return rfc8785.dumps(value)  # type: ignore[arg-type]
 
 
-def canonical_pieces(value: Any) -> Iterator[bytes]:
+def canonical_pieces(value: Any, depth: int = _DEPTH) -> Iterator[bytes]:
     """The same, piece by piece. What has `as_json` is asked for it when its turn comes, an iterator
     stands for a list, and bytes for a text in UTF-8, so that little is there in two forms."""
     if hasattr(value, "as_json"):
         value = value.as_json()
-    if isinstance(value, dict) and not _LEAVES.issuperset(map(type, value.values())):
+    inner = partial(canonical_pieces, depth=depth - 1)
+    if depth and isinstance(value, dict) and not _LEAVES.issuperset(map(type, value.values())):
         keys = sorted(value, key=lambda key: key.encode("utf-16be"))
-        members = (chain([canonical(key), b":"], canonical_pieces(value[key])) for key in keys)
+        members = (chain([canonical(key), b":"], inner(value[key])) for key in keys)
         yield from _joined(b"{", members, b"}")
-    elif isinstance(value, list | tuple | Iterator):
-        yield from _joined(b"[", map(canonical_pieces, value), b"]")
+    elif depth and isinstance(value, list | tuple | Iterator):
+        yield from _joined(b"[", map(inner, value), b"]")
     elif isinstance(value, str | bytes):
         yield from chain([b'"'], (canonical(text)[1:-1] for text in _texts(value)), [b'"'])
     else:
@@ -118,7 +122,7 @@ def from_json(data: bytes | str, only: Container[str] | None = None) -> Any:
     )
     if _HALF.search(text):
         try:
-            json.dumps(value, ensure_ascii=False).encode()
+            json.dumps(json.loads(text), ensure_ascii=False).encode()
         except UnicodeEncodeError:
             # Its own error would show the whole text.
             raise ValueError("it holds half of a surrogate pair, which is no character") from None

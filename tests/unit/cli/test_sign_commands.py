@@ -52,6 +52,34 @@ def test_a_signed_bundle_is_verified_and_sideloaded(
     assert (ran.code, ran.out.endswith("0 wrong, 0 not trusted\n")) == (0, True)
 
 
+def test_a_certificate_that_is_damaged_keeps_nobody_from_looking_into_the_bundle(
+    waybill: Waybill, model: Path, key: Path, tmp_path: Path
+) -> None:
+    pack(waybill, model, tmp_path / "out", "--key", key)
+    (tmp_path / "out" / "bundle.crt").write_text("garbage")
+    ran = waybill("inspect", tmp_path / "out")
+    assert (ran.code, "signed by somebody who cannot be told: " in ran.out) == (0, True)
+
+
+@pytest.mark.parametrize("depth", [985, 990, 992, 994, 2000])
+def test_a_statement_that_is_nested_too_deeply_is_refused_by_a_sentence(
+    waybill: Waybill, bundle: Path, key: Path, store: Path, tmp_path: Path, depth: int
+) -> None:
+    assert waybill("sideload", bundle, "--to", store).code == 0
+    path = tmp_path / "deep.json"
+    path.write_text("[" * depth + "]" * depth)
+    more = [
+        "--repo",
+        "Acme/Demo",
+        "--statement",
+        path,
+        "--predicate-type",
+        "https://acme.example/x",
+    ]
+    ran = waybill("sign", store, "--key", key, *more)
+    assert (ran.code, f"error: {path} cannot be used: it is no JSON" in ran.err) == (2, True)
+
+
 def test_what_nobody_trusts_is_refused_with_exit_code_3(
     waybill: Waybill, bundle: Path, trust: Path, store: Path
 ) -> None:

@@ -109,6 +109,15 @@ def test_the_head_of_a_statement_with_a_key_given_twice_is_refused() -> None:
         Statement.head(data, "here")
 
 
+def test_half_of_a_surrogate_pair_is_refused_also_in_what_the_head_leaves_out() -> None:
+    data = said(manifest()).replace(b'"predicate":{', rb'"predicate":{"x":"\ud800",', 1)
+    for read in (Statement.parse, Statement.head):
+        with pytest.raises(BadFile, match="half of a surrogate pair"):
+            read(data, "here")
+    whole = data.replace(rb"\ud800", rb"\ud83d\ude00")
+    assert Statement.parse(whole, "here").predicate["x"] == "\U0001f600"
+
+
 def test_an_envelope_holds_the_very_bytes_of_the_statement() -> None:
     made = signer()
     envelope = dsse.Envelope.parse(dsse.sign(said(manifest()), made), "here")

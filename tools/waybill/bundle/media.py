@@ -121,8 +121,14 @@ def _seen(path: Path) -> Digest | None:
 
 
 def _index(folder: Path) -> Index:
-    path = folder / INDEX
-    return Index.parse(_read(path) or b"", str(path))
+    return Index.parse(_whole(folder), str(folder / INDEX))
+
+
+def _whole(folder: Path) -> bytes:
+    """The index's bytes, which nobody else keeps: what is read from them is larger."""
+    if (data := _read(folder / INDEX)) is None:
+        raise NotABundle(where=folder)
+    return data
 
 
 def _chain(path: Path) -> tuple[Certificate, ...]:

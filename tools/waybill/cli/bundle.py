@@ -21,7 +21,14 @@ from waybill.cli.arguments import (
     policy_of,
 )
 from waybill.cli.output import Console, Report, about, counted, human, table
-from waybill.errors import BadValue, PartMissing, Unsigned, WaybillError
+from waybill.errors import (
+    BadFile,
+    BadValue,
+    PartMissing,
+    Unreadable,
+    Unsigned,
+    WaybillError,
+)
 from waybill.sign import trust
 from waybill.sign.dsse import Envelope
 from waybill.sign.trust import Policy
@@ -88,7 +95,10 @@ def signers(revision: Revision) -> list[str]:
 
 def sealed_by(bundle: Bundle) -> list[str]:
     """As `signers`, of the whole: its models' repos, its images and charts."""
-    return list(dict.fromkeys(map(trust.who, bundle.seals())))
+    try:
+        return list(dict.fromkeys(map(trust.who, bundle.seals())))
+    except (BadFile, Unreadable) as error:
+        return [f"somebody who cannot be told: {error}"]
 
 
 def _described(bundle: Bundle) -> dict[str, object]:

@@ -71,10 +71,11 @@ def register(commands: Commands) -> None:
 
 
 def _sideload(args: argparse.Namespace, console: Console) -> Report:
+    refs = _refs(args)
     if args.in_cluster:
         return _inside(args, console)
     refuse_in_cluster(args)
-    refs, cargo = _refs(args), _cargo(args, console)
+    cargo = _cargo(args, console)
     decision = Decision(refs, args.by, args.why or f"sideloaded from {_origin(args)}")
     store, policy = open_store(args), policy_of(args)
     check = Check.REPAIR if args.repair else Check(args.verify)

@@ -15,7 +15,7 @@ from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted
 from waybill.cli.store import split_revision
 from waybill.errors import BadFile, BadValue
-from waybill.manifest import from_json, statement
+from waybill.manifest import Manifest, from_json, statement
 from waybill.sign import oms
 from waybill.sign.keys import Signer
 from waybill.source.directory import DirectorySource
@@ -59,7 +59,7 @@ def _sign_revision(args: argparse.Namespace, signer: Signer) -> Report:
     repo, revision = split_revision(args.repo)
     manifest = store.manifest(repo, store.resolve(repo, revision))
     if args.statement:
-        said = statement(manifest, args.predicate_type, _json(args.statement))
+        said = _said(manifest, args.predicate_type, args.statement)
         evidence.add_signed(store, repo, manifest, said, signer)
         what = f"{args.statement} about {repo} at {manifest.commit}"
     else:
@@ -74,9 +74,9 @@ def _signed(what: str, store: Store, signer: Signer, **facts: Any) -> Report:
     return Report(text, {**facts, "store": store.url, "keyId": signer.key_id})
 
 
-def _json(path: Path) -> Any:
+def _said(manifest: Manifest, predicate_type: str, path: Path) -> bytes:
     try:
-        return from_json(path.read_bytes())
+        return statement(manifest, predicate_type, from_json(path.read_bytes()))
     except (OSError, ValueError, RecursionError) as error:
         raise BadFile(path=path, why=f"it is no JSON ({error})") from error
 
