@@ -5,11 +5,18 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration.faults.spoils import (
+    Spoil,
+    cut_short,
+    flipped,
+    names_a_file_of,
+    overwritten,
+)
 from tests.unit.bundle.bundles import (
     FILES,
     files_of,
@@ -29,7 +36,6 @@ from waybill.errors import WaybillError
 
 SEED = 20261121
 PARTS = ["part-00001.tar", "part-00002.tar", "part-00003.tar"]
-Spoil = Callable[[Path, random.Random], str]
 
 
 @pytest.fixture(autouse=True)
@@ -68,32 +74,6 @@ def told(folder: Path, *media: Path) -> tuple[str, int]:
     return "", 0
 
 
-def flipped(bundle: Path, rng: random.Random) -> str:
-    """A bit of the index or of a part, each part of the bytes as likely as the other."""
-    name = rng.choices([INDEX, *PARTS], [3, 2, 2, 2])[0]
-    data = bytearray((bundle / name).read_bytes())
-    at, bit = rng.randrange(len(data)), rng.randrange(8)
-    data[at] ^= 1 << bit
-    (bundle / name).write_bytes(data)
-    return name
-
-
-def cut_short(bundle: Path, rng: random.Random) -> str:
-    name = rng.choice([INDEX, *PARTS])
-    os.truncate(bundle / name, rng.randrange((bundle / name).stat().st_size))
-    return name
-
-
-def overwritten(bundle: Path, rng: random.Random) -> str:
-    """A sector that came back as zeros, as of a stick that is worn."""
-    name = rng.choice([INDEX, *PARTS])
-    data = bytearray((bundle / name).read_bytes())
-    at = rng.randrange(len(data)) // 512 * 512
-    data[at : at + 512] = bytes(len(data[at : at + 512]))
-    (bundle / name).write_bytes(data)
-    return name
-
-
 SPOILS: dict[str, tuple[Spoil, int]] = {
     "flipped": (flipped, 1000),
     "cut short": (cut_short, 100),
@@ -124,14 +104,6 @@ def test_whatever_is_damaged_is_named_or_does_no_harm(
         shutil.rmtree(bundle)
         shutil.rmtree(tmp_path / f"store-{number}")
     print(dict(tally))
-
-
-def names_a_file_of(bundle: Path, part: str, said: str) -> bool:
-    """A file that goes over several parts is named with the first and the last of them."""
-    index = Bundle.open([bundle]).index
-    extents = next(one.extents for one in index.parts if one.name == part)
-    whole = {extent.member.removesuffix(f".{extent.offset:020}") for extent in extents}
-    return any(f"{member} of part-" in said for member in whole)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3)))[1:])
