@@ -44,6 +44,11 @@ def test_the_store_is_where_its_ingress_is_or_a_port_is_forwarded(name: str) -> 
     assert ENVIRONMENTS[name]["endpoint"] == expected
 
 
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_store_holds_what_the_chart_asks_a_disk_for(name: str) -> None:
+    assert ENVIRONMENTS[name]["capacity"] == values(name)["minio"]["storage"]["size"] + "B"
+
+
 OURS = {
     "dev": set(),
     "test": {"registry-test", "site-ca"},
