@@ -40,7 +40,6 @@ store = Store(Sink(Path(sys.argv[2])))
 store.init()
 decision = Decision((Ref("heads", "main"),), "a benchmark", "to see")
 Loading.plan(BundleCargo(Bundle.open([Path(sys.argv[1])])), store, decision).run()
-print(open("/proc/self/status").read(), file=sys.stderr, flush=True)
 """
 # A disk that seems to have room: what is dug out of a part while it is written needs none.
 PACK = f"""

@@ -8,6 +8,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,18 +19,25 @@ from waybill.cli.output import human, table
 
 # Of the process itself: what the kernel tells its parent counts the parent's own memory, too. It
 # ends as the command does.
-MEASURED = """
+TOLD = """
+import sys
+print(open("/proc/self/status").read(), file=sys.stderr, flush=True)
+"""
+MEASURED = f"""
 import os, sys
 from waybill.cli.main import main
 code = main(sys.argv[1:])
-print(open("/proc/self/status").read(), file=sys.stderr, flush=True)
+{TOLD}
 os._exit(code)
 """
+_LOOK = 0.01
+"""Seconds between two looks at the memory of other programs, which do not tell it."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one run: seconds on the wall, seconds of CPU in user mode, bytes of memory at the peak."""
+    """Of one run: seconds on the wall, seconds of CPU in user mode, bytes of memory at the peak, of
+    the largest process where it takes several."""
 
     wall: float
     user: float
@@ -48,7 +56,7 @@ def waybill(*arguments: object) -> Cost:
 
 
 def python(script: str, *arguments: object) -> Cost:
-    return _cost([sys.executable, "-c", script, *map(str, arguments)])
+    return _cost([sys.executable, "-c", script + TOLD, *map(str, arguments)])
 
 
 def told(*arguments: object) -> dict[str, Any]:
@@ -61,13 +69,36 @@ def told(*arguments: object) -> dict[str, Any]:
 
 def _cost(command: Sequence[str]) -> Cost:
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    ran = subprocess.run(command, capture_output=True, check=False)
-    wall = time.monotonic() - began
-    after, told = resource.getrusage(resource.RUSAGE_CHILDREN), ran.stderr.decode()
+    with tempfile.TemporaryFile("w+") as said:
+        ran = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+        seen = 0
+        while ran.poll() is None:
+            seen = max(seen, _largest(ran.pid))
+            time.sleep(_LOOK)
+        wall = time.monotonic() - began
+        said.seek(0)
+        told = said.read()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if ran.returncode:
-        raise SystemExit(f"{command} failed\n{told[-2000:]}\n{ran.stdout.decode()[-2000:]}")
-    peaks = [line.split()[1] for line in told.splitlines() if line.startswith("VmHWM:")]
-    return Cost(wall, after.ru_utime - before.ru_utime, int(peaks[0]) * 1024 if peaks else 0)
+        raise SystemExit(f"{command} failed\n{told[-4000:]}")
+    return Cost(wall, after.ru_utime - before.ru_utime, _peak(told) or seen)
+
+
+def _peak(status: str) -> int:
+    """Bytes, from what /proc says of a process; 0 where it says nothing."""
+    peaks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(peaks[0]) * 1024 if peaks else 0
+
+
+def _largest(pid: int) -> int:
+    """The peak so far of a process, or of the largest that it has begun."""
+    try:
+        begun = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        own = _peak(Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        # It has just ended.
+        return 0
+    return max([own, *map(_largest, map(int, begun))])
 
 
 def noise(path: Path, size: int) -> Path:

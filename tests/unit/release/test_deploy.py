@@ -87,6 +87,19 @@ def test_the_values_file_remembers_the_source(
     assert path.read_text() == text
 
 
+def test_what_an_import_has_brought_is_deployed_from_the_store_itself(
+    world: World, path: Path, model: Path, deploy: Command
+) -> None:
+    """A claim's way: a Job loads it, and `deploy` cannot read where it came from."""
+    loaded = deploy("chat", "--source", model, "--as", "acme/demo")
+    path.write_text(VALUES)
+    source = f"store+{world.store('dev').url}#acme/demo@main"
+    told = deploy("chat", "--source", source)
+    assert (told["commit"], told["blobs"]) == (loaded["commit"], 0)
+    text = path.read_text()
+    assert f'source: "{source}"' in text and "enabled: true" in text
+
+
 def test_an_override_is_for_once(
     world: World, path: Path, model: Path, deploy: Command, tmp_path: Path
 ) -> None:

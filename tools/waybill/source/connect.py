@@ -91,7 +91,10 @@ def _store(url: str, reach: Reach) -> Source:
 
 
 def _claim(url: str, reach: Reach) -> Source:  # noqa: ARG001
-    why = "a claim is read in its cluster: waybill sideload --in-cluster"
+    why = (
+        "a claim is read in its cluster: waybill sideload --in-cluster; "
+        "deploy it from the store then (store+s3://)"
+    )
     raise BadValue(what="source", value=url, why=why)
 
 
