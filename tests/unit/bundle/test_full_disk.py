@@ -7,7 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.unit.bundle.bundles import FILES, PIECE, noise, of_bundle, pack, plan, small_pieces, write
+from tests.unit.bundle.bundles import (
+    FILES,
+    PIECE,
+    noise,
+    of_bundle,
+    pack,
+    plan,
+    small_pieces,
+    write,
+)
 from waybill.errors import MediaFull
 
 SEED = 20261123
