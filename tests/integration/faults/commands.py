@@ -24,19 +24,27 @@ FORK.set_forkserver_preload(["pytest", "waybill.__main__", "waybill.cli.main", _
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is wrong on the machine of a command: its clock, and how large a file may become."""
+    """What is wrong on the machine of a command: its clock, and how large a file may become.
+
+    `answer`: after so many seconds it gives up waiting for an answer, where that is not usual.
+    """
 
     ahead: float = 0.0
     limit: int | None = None
+    answer: float | None = None
 
 
 def _run(words: tuple[str, ...], folder: Path, env: Mapping[str, str], trouble: Trouble) -> None:
+    from waybill.store import s3
+
     os.environ.update(env)
     for name, number in (("out", 1), ("err", 2)):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     _quick()
     if trouble.ahead:
         _clock(trouble.ahead)
+    if trouble.answer:
+        s3._ANSWER = trouble.answer
     if trouble.limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (trouble.limit,) * 2)
     sys.argv = ["waybill", *words]

@@ -3,20 +3,14 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import boto3
 import pytest
 
-from tests.faults import (
-    BROKEN,
-    CONNECTIONS,
-    SLOW,
-    SLOW_DOWN,
-    Faults,
-    faulty,
-)
-from tests.integration.faults.commands import PIECE, Starter
+from tests.faults import BROKEN, CONNECTIONS, SLOW, SLOW_DOWN, STALL, Faults, faulty
+from tests.integration.faults.commands import NO_TROUBLE, PIECE, Starter, Trouble
 from tests.integration.faults.conftest import (
     FILES,
     PIN,
@@ -34,7 +28,10 @@ STORMS = {
     "answers": (0.1, (SLOW_DOWN, BROKEN)),
     "connections": (0.12, CONNECTIONS),
     "all": (0.12, (SLOW_DOWN, BROKEN, *CONNECTIONS, *SLOW)),
+    "no answer": (0.05, (STALL,)),
 }
+IMPATIENT = Trouble(answer=1.0)
+"""What stalls is asked again before it is done, and is done all the same, later than that."""
 
 
 @pytest.fixture
@@ -45,16 +42,20 @@ def proxy(minio: Minio) -> Iterator[Faults]:
 
 @pytest.mark.parametrize("kind", STORMS)
 def test_all_ends_well(kind: str, field: Field, proxy: Faults, bundle: Path) -> None:
+    trouble = NO_TROUBLE
+    if kind == "no answer":
+        trouble, proxy.pause = IMPATIENT, 1.5
+    run = partial(field.run, trouble=trouble)
     proxy.storm(len(kind), *STORMS[kind])
     field.place(endpoint=proxy.endpoint)
-    field.run("sideload", bundle, "--to", "dev")
+    run("sideload", bundle, "--to", "dev")
     commit = field.store("dev").resolve(REPO, "main")
-    field.run("pin", "dev", "chat", f"{REPO}@{commit}")
-    field.run("promote", "--from", "dev", "--to", "test")
+    run("pin", "dev", "chat", f"{REPO}@{commit}")
+    run("promote", "--from", "dev", "--to", "test")
     field.run("store", "init", field.project / "kept")
-    field.run("sync", "dev", (field.project / "kept").as_uri())
+    run("sync", "dev", (field.project / "kept").as_uri())
     out = field.project / "out"
-    field.run("pull", REPO, "--from", "dev", "--out", out)
+    run("pull", REPO, "--from", "dev", "--out", out)
     assert sum(proxy.done.values()) >= 8, proxy.done
     assert_loaded(field.store("dev"))
     assert_loaded(field.store("test"), PIN)

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 _APPEARING = (0.0, 0.5, 1.0, 2.0)
 """Seconds: an upload that another writer completes is gone a moment before its blob is there, and
 to begin anew is to send all of it again."""
+_ANSWER = 60.0
+"""Seconds without a byte after which an answer is not waited for any more."""
 _LOADER = Loader()
 """What botocore knows of S3, read once for all clients: 0.1 s for each further one."""
 
@@ -99,7 +101,7 @@ class S3Backend:
             },
             retries={"mode": "standard", "max_attempts": 4},
             connect_timeout=5,
-            read_timeout=60,
+            read_timeout=_ANSWER,
             max_pool_connections=32,
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
