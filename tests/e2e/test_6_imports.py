@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.conftest import CHART, DEV, RELEASE, Clock, Project
+from tests.e2e.conftest import CHART, DEV, RELEASE, ROOT, Clock, Project
 from tests.e2e.kube import Kube, until
 
 CLAIM, REPO = "model-storage", "acme/demo"
@@ -48,6 +48,7 @@ def model(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Path:
         each.mkdir(parents=True)
         (each / "config.json").write_text('{"model_type": "demo"}')
         (each / "model.safetensors").write_bytes(os.urandom(WEIGHTS))
+    (volume / "tiny.gguf").write_bytes(b"GGUF" + os.urandom(WEIGHTS))
     for each in (volume, *volume.rglob("*")):
         each.chmod(0o755 if each.is_dir() else 0o644)
     kube.apply(CLAIMED.replace("NAMESPACE", DEV).replace("FOLDER", str(volume)))
@@ -72,18 +73,35 @@ def jobs(kube: Kube) -> list[Any]:
     return list(found.items)
 
 
-def command(project: Project, source: str, *flags: str) -> tuple[str, ...]:
+def command(project: Project, *source_and_flags: str) -> tuple[str, ...]:
     values = project.folder / "more-dev.yaml"
     where = ("--to", "dev", "--chart", str(CHART), "--values", str(values))
-    return ("sideload", source, "--in-cluster", *where, *flags)
+    return ("sideload", "--in-cluster", *where, *source_and_flags)
+
+
+@pytest.fixture
+def keys(kube: Kube) -> dict[str, str]:
+    """Those of the store, which the Secret source-keys has, too, as a source's."""
+    found = kube.secret(DEV, f"{RELEASE}-objectstore-sideload")
+    profile = "".join(f"{key.lower()} = {value}\n" for key, value in found.items())
+    secret = {"credentials": f"[source]\n{profile}"}
+    about = {"name": "source-keys", "namespace": DEV}
+    kube.apply(
+        yaml.safe_dump(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": about, "stringData": secret}
+        )
+    )
+    return found
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("dev_store")
 def test_a_claim_is_imported(project: Project, kube: Kube, model: Path) -> None:
-    flags = ("--as", REPO, "--tag", "v1", "--why", "brought on a volume")
+    """As the sample says it."""
+    manifest = ROOT / "values/samples/sources/pvc.yaml"
+    flags = ("--manifest", str(manifest), "--tag", "v1", "--why", "brought on a volume")
     with Clock("import of a small model from a claim"):
-        done = project.waybill(*command(project, f"pvc://{CLAIM}/acme/demo", *flags))
+        done = project.waybill(*command(project, *flags))
     (revision,) = done["revisions"]
     assert revision["repo"] == REPO and done["missing"] == done["blobs"] == 2
     assert done["job"].startswith(f"{RELEASE}-import-") and not jobs(kube)
@@ -91,6 +109,18 @@ def test_a_claim_is_imported(project: Project, kube: Kube, model: Path) -> None:
     again = project.waybill("sideload", str(model), "--as", REPO, *project.loading("dev"))
     assert again["missing"] == 0
     assert again["revisions"][0]["commit"] == revision["commit"]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("model", "dev_store")
+def test_one_file_of_a_claim_is_a_model(project: Project) -> None:
+    done = project.waybill(*command(project, f"pvc://{CLAIM}/tiny.gguf", "--as", "acme/tiny"))
+    assert done["blobs"] == 1
+    out = project.folder / "tiny"
+    where = ("--from", *project.loading("dev")[1:])
+    project.waybill("pull", "acme/tiny", *where, "--out", str(out))
+    assert (out / "tiny.gguf").read_bytes().startswith(b"GGUF")
+    assert (out / "tiny.gguf").stat().st_size == WEIGHTS + 4
 
 
 @pytest.mark.usefixtures("model")
@@ -143,18 +173,17 @@ def test_neither_ctrl_c_nor_the_end_of_a_pod_ends_it_and_the_same_command_meets_
 
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("dev_store")
-def test_a_bucket_is_read_with_the_secrets_credentials(project: Project, kube: Kube) -> None:
-    keys = kube.secret(DEV, f"{RELEASE}-objectstore-sideload")
-    profile = "".join(f"{key.lower()} = {value}\n" for key, value in keys.items())
-    secret = {"credentials": f"[source]\n{profile}"}
-    about = {"name": "source-keys", "namespace": DEV}
-    kube.apply(
-        yaml.safe_dump(
-            {"apiVersion": "v1", "kind": "Secret", "metadata": about, "stringData": secret}
-        )
-    )
+def test_buckets_and_stores_are_read_with_the_secrets_credentials(
+    project: Project, model: Path, keys: dict[str, str]
+) -> None:
     endpoint = f"http://{RELEASE}-minio.{DEV}.svc:9000"
-    flags = ("--as", "acme/card", "--source-endpoint", endpoint, "--source-secret", "source-keys")
-    done = project.waybill(*command(project, "s3://waybill/store.json", *flags))
+    flags = ("--source-endpoint", endpoint, "--source-secret", "source-keys")
+    done = project.waybill(
+        *command(project, "s3://waybill/store.json", "--as", "acme/card", *flags)
+    )
     assert done["revisions"][0]["repo"] == "acme/card"
     assert all(value not in done["stderr"] for value in keys.values())
+    loaded = project.waybill("sideload", str(model), "--as", REPO, *project.loading("dev"))
+    again = project.waybill(*command(project, f"store+s3://waybill#{REPO}@main", *flags))
+    assert again["missing"] == 0 and again["blobs"] == 2
+    assert again["revisions"][0]["commit"] == loaded["revisions"][0]["commit"]
