@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,17 +22,23 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def s3(minio: Minio) -> Iterator["S3Client"]:
+@contextmanager
+def client_of(server: Minio) -> Iterator["S3Client"]:
     client = boto3.client(
         "s3",
-        endpoint_url=minio.endpoint,
-        aws_access_key_id=minio.access_key,
-        aws_secret_access_key=minio.secret_key,
+        endpoint_url=server.endpoint,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
         region_name="us-east-1",
     )
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def s3(minio: Minio) -> Iterator["S3Client"]:
+    with client_of(minio) as client:
+        yield client
 
 
 @pytest.fixture

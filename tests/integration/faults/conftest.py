@@ -41,6 +41,8 @@ FILES = {
     "vocab.txt": noise(3_000, 4),
 }
 SIZE = sum(map(len, FILES.values()))
+OTHERS = 200_000
+"""Bytes of what is sent beside the model: manifest, statements, records."""
 LARGE = digests.of(FILES["model.safetensors"])
 MAIN, PIN = Ref("heads", "main"), Ref.pin("test", "chat")
 

@@ -3,14 +3,23 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import client_of
 from tests.integration.faults.commands import Command
-from tests.integration.faults.conftest import MAIN, PIN, Field, assert_loaded, packing
+from tests.integration.faults.conftest import (
+    MAIN,
+    PIN,
+    Field,
+    assert_loaded,
+    new_field,
+    packing,
+)
+from tests.services import free_port, minio_server, needs
 from tests.store_contract import keys_below
 from tests.unit.bundle.bundles import REPO, of_bundle, sound
 from waybill.store.audit import inventory
@@ -19,7 +28,15 @@ from waybill.store.layout import Ref
 from waybill.store.store import Store
 
 SEED = 20261121
-KILLS = {"pack": 25, "verify": 5, "sideload": 25, "promote": 15, "sync": 30}
+KILLS = {
+    "pack": 25,
+    "verify": 5,
+    "sideload": 25,
+    "promote": 15,
+    "sync to a directory": 10,
+    "sync within a server": 10,
+    "sync to a server": 10,
+}
 """A hundred together."""
 State = dict[str, object]
 
@@ -119,7 +136,8 @@ def promotes(field: Field, bundle: Path) -> Work:
     )
 
 
-def syncs(field: Field, bundle: Path) -> Work:
+def keeps(field: Field, bundle: Path) -> Work:
+    """Into directories."""
     field.run("sideload", bundle, "--to", "dev")
 
     def store(name: str) -> Store:
@@ -131,6 +149,32 @@ def syncs(field: Field, bundle: Path) -> Work:
         lambda name: whole_or_nothing(store(name), MAIN),
         lambda name: visible(store(name), MAIN),
     )
+
+
+def moves(field: Field, bundle: Path, there: Field) -> Work:
+    """Into stores on a server, which may be the same."""
+    field.run("sideload", bundle, "--to", "dev")
+    reach = ("--to-endpoint", there.server.endpoint)
+
+    def state(name: str) -> State:
+        return visible(there.store(name), MAIN) | {"left": len(there.unfinished(name))}
+
+    return Work(
+        lambda name: print(there.new(name).url),
+        lambda name: field.start("sync", "dev", f"s3://{there.bucket}/{name}", *reach),
+        lambda name: whole_or_nothing(there.store(name), MAIN),
+        state,
+    )
+
+
+@pytest.fixture
+def elsewhere(field: Field, tmp_path: Path) -> Iterator[Field]:
+    """On a server that takes the same keys."""
+    program, folder = needs("WAYBILL_TEST_MINIO"), tmp_path / "elsewhere"
+    folder.mkdir()
+    other = replace(field.server, endpoint=f"http://127.0.0.1:{free_port()}")
+    with minio_server(program, folder, again=other) as server, client_of(server) as client:
+        yield new_field(tmp_path / "there", server, client, field.starter)
 
 
 def undisturbed(work: Work) -> tuple[float, State]:
@@ -163,13 +207,17 @@ def hunt(work: Work, kills: int, rng: random.Random) -> Counter[str]:
 
 
 @pytest.mark.parametrize("what", KILLS)
-def test_killed_at_random_moments(what: str, field: Field, model: Path, bundle: Path) -> None:
+def test_killed_at_random_moments(
+    what: str, request: pytest.FixtureRequest, field: Field, model: Path, bundle: Path
+) -> None:
     makers: dict[str, Callable[[], Work]] = {
         "pack": lambda: packs(field, model),
         "verify": lambda: verifies(field, bundle),
         "sideload": lambda: sideloads(field, bundle),
         "promote": lambda: promotes(field, bundle),
-        "sync": lambda: syncs(field, bundle),
+        "sync to a directory": lambda: keeps(field, bundle),
+        "sync within a server": lambda: moves(field, bundle, field),
+        "sync to a server": lambda: moves(field, bundle, request.getfixturevalue("elsewhere")),
     }
     tally = hunt(makers[what](), KILLS[what], random.Random(f"{SEED} {what}"))  # noqa: S311
     assert tally["killed"] == KILLS[what]

@@ -13,6 +13,7 @@ from minio.credentials.providers import StaticProvider
 from tests.faults import faulty
 from tests.integration.faults.commands import PIECE, Trouble
 from tests.integration.faults.conftest import (
+    OTHERS,
     SIZE,
     Field,
     assert_loaded,
@@ -26,8 +27,6 @@ from tests.unit.bundle.bundles import of_bundle
 from waybill.store.connect import connect
 
 RATE = ("--limit-rate", "6MB")
-OTHERS = 200_000
-"""Bytes of what is sent beside the model: manifest, statements, records."""
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-import boto3
 import pytest
 
 from tests.faults import BROKEN, CONNECTIONS, SLOW, SLOW_DOWN, STALL, Faults, faulty
+from tests.integration.conftest import client_of
 from tests.integration.faults.commands import NO_TROUBLE, PIECE, Starter, Trouble
 from tests.integration.faults.conftest import (
     FILES,
@@ -71,13 +71,7 @@ def test_a_server_that_is_started_again_in_the_middle(bundle: Path, tmp_path: Pa
     with ExitStack() as stack:
         server = stack.enter_context(minio_server(program, folder))
         starter = Starter(tmp_path / "said", keys_of(server))
-        client = boto3.client(
-            "s3",
-            endpoint_url=server.endpoint,
-            aws_access_key_id=server.access_key,
-            aws_secret_access_key=server.secret_key,
-            region_name="us-east-1",
-        )
+        client = stack.enter_context(client_of(server))
         field = new_field(tmp_path / "project", server, client, starter)
         command = field.start("sideload", bundle, "--to", "dev", "--limit-rate", "4MB")
         wait_for(lambda: field.there("dev") >= PIECE, command)
@@ -87,4 +81,3 @@ def test_a_server_that_is_started_again_in_the_middle(bundle: Path, tmp_path: Pa
         assert command.end() == 0, command.said
         assert_loaded(field.store("dev"))
         assert field.unfinished("dev") == []
-        client.close()

@@ -104,7 +104,8 @@ def test_no_credentials_at_all_are_a_sentence(place: Place, credentials: Path) -
     with pytest.raises(AccessDenied, match="Unable to locate credentials") as caught:
         store.facts  # noqa: B018
     assert caught.value.advice == (
-        "check the credentials and their policy; of a directory, its owner and mode"
+        "check the credentials, which expire if they are temporary, and their policy; "
+        "of a directory, its owner and mode"
     )
 
 

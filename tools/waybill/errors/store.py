@@ -45,7 +45,10 @@ class AccessDenied(WaybillError):
     """The store refuses these credentials, or there are none."""
 
     sentence = "the store {url} refuses access: {why}"
-    hint = "check the credentials and their policy; of a directory, its owner and mode"
+    hint = (
+        "check the credentials, which expire if they are temporary, and their policy; "
+        "of a directory, its owner and mode"
+    )
     exit_code = 1
     status = 503
 
