@@ -29,10 +29,11 @@ from waybill.store.store import Store
 
 SEED = 20261121
 KILLS = {
-    "pack": 25,
+    "pack": 20,
     "verify": 5,
-    "sideload": 25,
+    "sideload": 20,
     "promote": 15,
+    "deploy": 10,
     "sync to a directory": 10,
     "sync within a server": 10,
     "sync to a server": 10,
@@ -136,6 +137,28 @@ def promotes(field: Field, bundle: Path) -> Work:
     )
 
 
+def deploys(field: Field, model: Path) -> Work:
+    values, pins = (field.project / f"values/{name}dev.yaml" for name in ("", "pins/"))
+    pinned = Ref.pin("dev", "chat")
+
+    def prepare(name: str) -> None:
+        field.new(name)
+        field.place(dev=name)
+        values.write_text("global: {models: {}}\n")
+        pins.unlink(missing_ok=True)
+
+    def state(name: str) -> State:
+        texts = {"values": values.read_text(), "pins": pins.read_text()}
+        return visible(field.store(name), pinned) | texts | {"left": len(field.unfinished(name))}
+
+    return Work(
+        prepare,
+        lambda _: field.start("deploy", "chat", "--source", model, "--as", REPO, "--env", "dev"),
+        lambda name: whole_or_nothing(field.store(name), pinned),
+        state,
+    )
+
+
 def keeps(field: Field, bundle: Path) -> Work:
     """Into directories."""
     field.run("sideload", bundle, "--to", "dev")
@@ -215,6 +238,7 @@ def test_killed_at_random_moments(
         "verify": lambda: verifies(field, bundle),
         "sideload": lambda: sideloads(field, bundle),
         "promote": lambda: promotes(field, bundle),
+        "deploy": lambda: deploys(field, model),
         "sync to a directory": lambda: keeps(field, bundle),
         "sync within a server": lambda: moves(field, bundle, field),
         "sync to a server": lambda: moves(field, bundle, request.getfixturevalue("elsewhere")),
