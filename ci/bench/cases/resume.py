@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -49,6 +50,7 @@ def _rest(there: Server, what: Sideload, size: int) -> Cost:
             time.sleep(0.005)
         first.kill()
         first.wait()
+    os.sync()  # What the killed one has left to the disk is not of its rest.
     cost = waybill("sideload", *what, "--to", *where)
     there.drop(where[0].removeprefix("s3://"))
     return cost
