@@ -43,6 +43,9 @@ class Cargo(Protocol):
     def batches(self, missing: Iterable[Descriptor]) -> Iterator[Sequence[Descriptor]]:
         """The blobs in the best order; those of one batch may be sent at once."""
 
+    def devices(self, blobs: Iterable[Descriptor], /) -> int:
+        """How many devices the blobs begin on."""
+
     def stoppable(self, advance: Advance) -> Cargo:
         """The same, but where it waits for people, `advance` may end the waiting."""
 
@@ -105,12 +108,18 @@ class BundleCargo:
 
     def _in_turns(self, blobs: Sequence[Descriptor]) -> list[Descriptor]:
         """One blob of each device after the other, so that all devices are read at once."""
+        turns = zip_longest(*self._by_device(blobs).values())
+        return [blob for turn in turns for blob in turn if blob is not None]
+
+    def devices(self, blobs: Iterable[Descriptor], /) -> int:
+        return len(self._by_device(blobs))
+
+    def _by_device(self, blobs: Iterable[Descriptor]) -> dict[int, list[Descriptor]]:
         devices: dict[int, list[Descriptor]] = {}
         for blob in blobs:
             path = self.bundle.path(self.bundle.content(blob.digest).parts[0])
             devices.setdefault(_device(path), []).append(blob)
-        turns = zip_longest(*devices.values())
-        return [blob for turn in turns for blob in turn if blob is not None]
+        return devices
 
     def stoppable(self, advance: Advance) -> BundleCargo:
         tray = self.bundle.tray

@@ -133,6 +133,9 @@ class SourceCargo:
         files = sorted((self._files[blob.digest] for blob in missing), key=lambda file: file.path)
         yield from ([blobs[file.path] for file in batch] for batch in _batches(files))
 
+    def devices(self, _: Iterable[Descriptor], /) -> int:
+        return 1
+
     def stoppable(self, advance: Advance) -> SourceCargo:  # noqa: ARG002 - it waits for nobody
         return self
 

@@ -6,20 +6,24 @@ come after their blobs, and the ref moves last.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
+from threading import BoundedSemaphore
 
 from waybill import digest as digests
 from waybill.bundle.cargo import Cargo
 from waybill.bundle.format import Revision
-from waybill.digest import Digest
+from waybill.digest import PIECE, Digest
 from waybill.errors import Corrupt, RefMoved
 from waybill.manifest import STATEMENT_TYPE, Descriptor
 from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.trust import Policy
 from waybill.store import layout
-from waybill.store.base import Advance, no_progress
+from waybill.store.base import Advance, Content, no_progress
 from waybill.store.layout import Ref
 from waybill.store.lease import last_prune
 from waybill.store.publish import Publication, Resend, publish
@@ -28,6 +32,7 @@ from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
 
 _BLOBS_AT_ONCE = 4
+_CORES = os.cpu_count() or 1
 _FEW = 1_000
 """As many as S3 lists in one answer."""
 
@@ -113,14 +118,17 @@ class Loading:
         stoppable = Stoppable(advance)
         cargo = self.cargo.stoppable(stoppable)
 
-        def send(blob: Descriptor) -> None:
+        def send(hashing: BoundedSemaphore, blob: Descriptor) -> None:
             content, replace = cargo.content(blob.digest), blob.digest in self.damaged
-            self.store.upload(blob, content, stoppable, replace, content.blame)
+            with hashing if _is_hashed_again(content) else nullcontext():
+                stoppable(0)
+                self.store.upload(blob, content, stoppable, replace, content.blame)
 
         def send_all(blobs: Sequence[Descriptor]) -> None:
             cargo.require(self.store, blobs)
             for batch in cargo.batches(blobs):
-                parallel(send, batch, _BLOBS_AT_ONCE, stoppable.stop)
+                hashing = BoundedSemaphore(max(_CORES, cargo.devices(batch)))
+                parallel(partial(send, hashing), batch, _BLOBS_AT_ONCE, stoppable.stop)
 
         with self.store.backend.loading():
             send_all(self.missing)
@@ -155,6 +163,12 @@ class Loading:
             now = self.store.head(repo, ref)
             if now is None or now.commit != commit:
                 raise
+
+
+def _is_hashed_again(content: Content) -> bool:
+    """Whether an interruption costs another reading of what was sent of it. Of such, no more are
+    begun than cores can hash and devices can give."""
+    return content.rereadable and content.pieces is None and content.size > PIECE
 
 
 def _listed(store: Store, wanted: Collection[Digest]) -> Collection[Digest]:
