@@ -181,6 +181,10 @@ class Descriptor:
     def as_json(self) -> dict[str, Any]:
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
 
+    @property
+    def data(self) -> bytes:
+        return canonical(self.as_json())
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Descriptor:
         return cls(str(value["mediaType"]), digests.parse(value["digest"]), int(value["size"]))

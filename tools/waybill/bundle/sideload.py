@@ -24,9 +24,9 @@ from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.trust import Policy
 from waybill.store import layout
 from waybill.store.base import Advance, Content, no_progress
-from waybill.store.layout import Ref
+from waybill.store.layout import Ref, RepoId
 from waybill.store.lease import last_prune
-from waybill.store.publish import Publication, Resend, publish
+from waybill.store.publish import Publication, Resend, damaged, mend, publish
 from waybill.store.record import Head
 from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
@@ -73,6 +73,9 @@ class Loading:
     missing: tuple[Descriptor, ...]
     damaged: frozenset[Digest]
     """Those of the missing that are there, and not as they should be."""
+    rotten: tuple[str, ...]
+    """What else is not as it should be: keys of manifests, statements and the like."""
+    check: Check
     heads: dict[tuple[str, Ref], Head | None]
     decision: Decision
     since: str | None
@@ -101,12 +104,14 @@ class Loading:
         missing = tuple(b for b, is_good in zip(wanted.values(), good, strict=True) if not is_good)
         cargo.require(store, missing)
         store.require_room(missing, look.damaged)
+        rotten = _rotten(cargo.revisions, store, check)
         heads = {
             (str(one.repo), ref): store.head(one.repo, ref)
             for one in cargo.revisions
             for ref in decision.refs
         }
-        return cls(cargo, store, missing, frozenset(look.damaged), heads, decision, since)
+        damaged = frozenset(look.damaged)
+        return cls(cargo, store, missing, damaged, rotten, check, heads, decision, since)
 
     @property
     def size(self) -> int:
@@ -135,23 +140,27 @@ class Loading:
             return [self._finish(revision, send_all) for revision in cargo.revisions]
 
     def _finish(self, revision: Revision, resend: Resend) -> Loaded:
-        repo, manifest = revision.repo, revision.manifest
-        said = [(data, STATEMENT_TYPE) for data in revision.statements]
-        said += [(data, ENVELOPE_TYPE) for data in revision.signatures]
-        upstreams = {revision.upstream or manifest.commit} - {manifest.commit}
-        what = Publication(repo, manifest, tuple(said), tuple(upstreams))
+        repo, what = revision.repo, _publication(revision)
+        if self.rotten:
+            mend(self.store, what)
         notes = [
             f"the upstream commit {name} stands for another packing of it already"
             for name in publish(self.store, what, resend, self.since)
         ]
+        moved = []
         for ref in self.decision.refs:
-            self._move(revision, ref)
-        return Loaded(
-            str(repo),
-            manifest.commit,
-            tuple(str(ref) for ref in self.decision.refs),
-            tuple(notes),
-        )
+            if elsewhere := self._stays(repo, ref, what.manifest.commit):
+                notes.append(f"{ref} stays at {elsewhere}: --repair moves no ref that is there")
+            else:
+                self._move(revision, ref)
+                moved.append(str(ref))
+        return Loaded(str(repo), what.manifest.commit, tuple(moved), tuple(notes))
+
+    def _stays(self, repo: RepoId, ref: Ref, commit: str) -> str | None:
+        """Where: who repairs an older revision has not decided that it is to be served."""
+        seen = self.heads[str(repo), ref]
+        stays = self.check is Check.REPAIR and seen is not None and seen.commit != commit
+        return seen.commit if seen and stays else None
 
     def _move(self, revision: Revision, ref: Ref) -> None:
         repo, commit = revision.repo, revision.manifest.commit
@@ -163,6 +172,26 @@ class Loading:
             now = self.store.head(repo, ref)
             if now is None or now.commit != commit:
                 raise
+
+
+def _publication(revision: Revision) -> Publication:
+    said = [(data, STATEMENT_TYPE) for data in revision.statements]
+    said += [(data, ENVELOPE_TYPE) for data in revision.signatures]
+    upstreams = {revision.upstream or revision.manifest.commit} - {revision.manifest.commit}
+    return Publication(revision.repo, revision.manifest, tuple(said), tuple(upstreams))
+
+
+def _rotten(revisions: Sequence[Revision], store: Store, check: Check) -> tuple[str, ...]:
+    """Raises Corrupt where damage is not to be repaired."""
+    if check is Check.PRESENT:
+        return ()
+    found: dict[str, bytes] = {}
+    for one in revisions:
+        found |= damaged(store, _publication(one))
+    if check is Check.DEEP:
+        for key, data in found.items():
+            store.compare(key, data, store.backend.read(key))
+    return tuple(found)
 
 
 def _is_hashed_again(content: Content) -> bool:

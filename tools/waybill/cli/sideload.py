@@ -85,7 +85,7 @@ def _sideload(args: argparse.Namespace, console: Console) -> Report:
         "store": store.url,
         "blobs": len({d for one in cargo.revisions for d in one.manifest.blobs}),
         "missing": len(loading.missing),
-        "damaged": len(loading.damaged),
+        "damaged": len(loading.damaged) + len(loading.rotten),
         "bytes": loading.size,
     }
     if args.dry_run:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from waybill import digest as digests
-from waybill.errors import BlobMissing
-from waybill.manifest import Descriptor, Manifest, canonical
+from waybill.errors import BadFile, BlobMissing
+from waybill.manifest import Descriptor, Manifest
 from waybill.store import layout
+from waybill.store.base import BytesContent
 from waybill.store.layout import RepoId
 from waybill.store.lease import settle
-from waybill.store.store import Store
+from waybill.store.store import Store, alias_of
 from waybill.store.work import parallel
 
 Resend = Callable[[Sequence[Descriptor]], object]
@@ -51,14 +52,50 @@ class Publication:
 
     def keys(self) -> list[str]:
         """What has to be there after `say`; an alias may be that of another revision."""
-        repo, commit = self.repo, self.manifest.commit
-        statements = [digests.of(data) for data, _ in self.statements]
-        return [
-            layout.revision(repo, commit),
-            *map(layout.blob, statements),
-            *(layout.referrer(repo, commit, digest) for digest in statements),
-            *(layout.alias(repo, upstream) for upstream in self.upstreams),
-        ]
+        return [*self._said(), *(layout.alias(self.repo, upstream) for upstream in self.upstreams)]
+
+    def contents(self) -> dict[str, bytes]:
+        """What `write` writes, aliases aside: key -> what it holds for ever."""
+        own = (self.manifest.config, self.manifest.data)
+        return {layout.blob(digests.of(data)): data for data in own} | self._said()
+
+    def _said(self) -> dict[str, bytes]:
+        repo, manifest = self.repo, self.manifest
+        found = {layout.revision(repo, manifest.commit): manifest.descriptor.data}
+        for data, media_type in self.statements:
+            blob = Descriptor.of(data, media_type)
+            found[layout.blob(blob.digest)] = data
+            found[layout.referrer(repo, manifest.commit, blob.digest)] = blob.data
+        return found
+
+
+def damaged(store: Store, what: Publication) -> dict[str, bytes]:
+    """What the store has of it and holds otherwise: key -> what it should hold."""
+    wanted = what.contents()
+    found = zip(wanted, parallel(store.backend.read, wanted), strict=True)
+    wrong = [key for key, held in found if held not in (wanted[key], None)]
+    return {key: wanted[key] for key in wrong} | {
+        layout.alias(what.repo, name): alias_of(what.manifest.commit)
+        for name in what.upstreams
+        if not _is_readable(store, what.repo, name)
+    }
+
+
+def _is_readable(store: Store, repo: RepoId, upstream: str) -> bool:
+    try:
+        store.alias(repo, upstream)
+    except BadFile:
+        return False
+    return True
+
+
+def mend(store: Store, what: Publication) -> None:
+    """Write anew what is damaged."""
+    for key, data in damaged(store, what).items():
+        if layout.is_blob(key):
+            store.upload(Descriptor.of(data, ""), BytesContent(data), replace=True)
+        else:
+            store.backend.replace(key, data, store.backend.read(key))
 
 
 def publish(
@@ -67,18 +104,16 @@ def publish(
     """Make a revision known whose blobs were sent. A ref may move to it afterwards.
 
     `since`: what `last_prune` said before anybody asked for the blobs; while it says so, they are
-    there. Returns the upstream commits that stand for another packing. Raises BeingPruned, and what
-    `resend` does.
+    there. Returns the upstream commits that stand for another packing. Raises BeingPruned, Corrupt
+    for what is there and damaged, and what `resend` does.
     """
-    repo, manifest = what.repo, what.manifest
-    own = [manifest.descriptor.digest, digests.of(manifest.config)]
-    keys = what.keys() + [layout.blob(digest) for digest in own]
+    manifest, keys = what.manifest, list({*what.contents(), *what.keys()})
     while True:
         last = settle(store, partial(what.write, store), keys)
         untouched = last is not None and last == since
         if untouched or not (gone := missing(manifest, store)):
             names = what.upstreams
-            return tuple(name for name in names if store.alias(repo, name) != manifest.commit)
+            return tuple(name for name in names if store.alias(what.repo, name) != manifest.commit)
         # It may take long, and then the revision is not as young as it has to be.
         resend(gone)
 
@@ -122,5 +157,5 @@ def _lacking(store: Store, blobs: Sequence[Descriptor]) -> list[Descriptor]:
 
 def _renew(store: Store, repo: RepoId, manifest: Manifest) -> bool:
     """Write the revision again, so that it is young."""
-    data = canonical(manifest.descriptor.as_json())
+    data = manifest.descriptor.data
     return store.backend.replace(layout.revision(repo, manifest.commit), data, data)

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from itertools import islice
-from typing import IO, Any
+from typing import Any
 
 from waybill import digest as digests
 from waybill.digest import Digest
 from waybill.errors import (
     BadFile,
     BadValue,
-    BlobMissing,
     Corrupt,
     NoConditionalWrites,
     NotAStore,
@@ -29,30 +28,27 @@ from waybill.errors import (
     RevisionNotFound,
     StoreFormatUnknown,
     StoreTooSmall,
-    WaybillError,
 )
 from waybill.manifest import CONFIG_TYPE, MANIFEST_TYPE, Descriptor, Manifest, canonical
 from waybill.store import layout
-from waybill.store.base import Advance, Backend, BytesContent, Content, Stat, no_progress
+from waybill.store.base import Backend, Stat
+from waybill.store.blobs import Blobs
 from waybill.store.layout import Ref, RepoId
-from waybill.store.recent import Recent
 from waybill.store.record import RECORD_TYPE, Head, Record
 from waybill.store.work import parallel
 
 FORMAT = 1
 
 
-class Store:
+class Store(Blobs):
     """Repos, revisions, refs and blobs. Cheap to make; nothing is read before it is needed."""
 
     def __init__(
         self, backend: Backend, *, single_writer: bool = False, capacity: int | None = None
     ) -> None:
-        self.backend = backend
+        super().__init__(backend)
         self._capacity = capacity
-        self.url = backend.url
         self._single_writer = single_writer
-        self._recent = Recent()
 
     # The store itself.
 
@@ -105,90 +101,6 @@ class Store:
             facts["conditionalWrites"] = bool(facts["conditionalWrites"])
         return facts
 
-    # Blobs.
-
-    def has(self, blob: Descriptor) -> bool:
-        """Whether the blob is here and was checked. Raises Corrupt when its size is wrong."""
-        stat = self.backend.stat(layout.blob(blob.digest))
-        if stat is None:
-            return False
-        if stat.size != blob.size or not stat.checked:
-            self._verify(blob, stat)
-        return True
-
-    def open(self, blob: Descriptor, offset: int = 0, length: int | None = None) -> IO[bytes]:
-        """A stream of the blob's bytes, not verified. Raises BlobMissing."""
-        wanted = blob.size - offset if length is None else length
-        stream = self.backend.open(layout.blob(blob.digest), offset, wanted)
-        if stream is None:
-            raise self._lacking(blob.digest)
-        return stream
-
-    def verify(self, blob: Descriptor, advance: Advance = no_progress) -> None:
-        """Read the blob back (deep). Raises BlobMissing or Corrupt."""
-        stat = self.backend.stat(layout.blob(blob.digest))
-        if stat is None:
-            raise self._lacking(blob.digest)
-        self._verify(blob, stat, advance)
-
-    def _verify(self, blob: Descriptor, stat: Stat, advance: Advance = no_progress) -> None:
-        name = self._name(blob.digest)
-        digests.check(blob.digest, blob.size, blob.digest, stat.size, name)
-        with self.open(blob) as stream:
-            for chunk in digests.verified(stream, blob.digest, blob.size, name):
-                advance(len(chunk))
-
-    def upload(
-        self,
-        blob: Descriptor,
-        content: Content,
-        advance: Advance = no_progress,
-        replace: bool = False,
-        blame: Callable[[Corrupt], WaybillError] = lambda error: error,
-    ) -> None:
-        """Write a blob, checked, unless it is here; with `replace` even then.
-
-        Raises StoreFull; Corrupt for what another writer left here, and for a content that is not
-        the blob, which `blame` puts into its own words.
-        """
-        what, key = f"the content of {blob.digest}", layout.blob(blob.digest)
-        try:
-            digests.check(blob.digest, blob.size, blob.digest, content.size, what)
-            written = self.backend.upload(key, blob, content, advance, replace)
-        except Corrupt as error:
-            raise blame(error) from error
-        if not written:
-            self.has(blob)
-
-    def copy(self, blob: Descriptor, origin: Store, advance: Advance = no_progress) -> bool:
-        """Have the server bring a blob from another store of its own; False when it cannot."""
-        return self.backend.copy(layout.blob(blob.digest), blob, origin.backend, advance)
-
-    def read(self, digest: Digest) -> bytes:
-        """A small blob, whole and verified; what this process read lately is not asked for again.
-
-        Raises BlobMissing or Corrupt.
-        """
-        if known := self._recent.get(digest):
-            return known
-        data = self.backend.read(layout.blob(digest))
-        if data is None:
-            raise self._lacking(digest)
-        if digests.of(data) != digest:
-            raise Corrupt(what=self._name(digest), expected=digest, found=digests.of(data))
-        self._recent.keep(digest, data)
-        return data
-
-    def write(self, data: bytes, media_type: str) -> Descriptor:
-        """Write a small blob unless it is here."""
-        blob = Descriptor.of(data, media_type)
-        if not self.has(blob):
-            self.upload(blob, BytesContent(data))
-        return blob
-
-    def _name(self, digest: Digest) -> str:
-        return f"{digest} in {self.url}"
-
     # Revisions.
 
     def manifest(self, repo: RepoId, commit: str) -> Manifest:
@@ -216,9 +128,7 @@ class Store:
         """Make a revision known; all its blobs must be here already."""
         self.write(manifest.config, CONFIG_TYPE)
         self.write(manifest.data, MANIFEST_TYPE)
-        self._opened.create(
-            layout.revision(repo, manifest.commit), canonical(manifest.descriptor.as_json())
-        )
+        self.keep(layout.revision(repo, manifest.commit), manifest.descriptor.data)
 
     def revisions(self, repo: RepoId) -> list[str]:
         """All commits of a repo, in no meaningful order."""
@@ -234,7 +144,7 @@ class Store:
 
     def add_alias(self, repo: RepoId, upstream: str, commit: str) -> bool:
         """False when the upstream commit already stands for another packing of it."""
-        if self._opened.create(layout.alias(repo, upstream), commit.encode() + b"\n"):
+        if self._opened.create(layout.alias(repo, upstream), alias_of(commit)):
             return True
         return self.alias(repo, upstream) == commit
 
@@ -258,7 +168,7 @@ class Store:
 
     def add_referrer(self, repo: RepoId, commit: str, data: bytes, media_type: str) -> None:
         blob = self.write(data, media_type)
-        self._opened.create(layout.referrer(repo, commit, blob.digest), canonical(blob.as_json()))
+        self.keep(layout.referrer(repo, commit, blob.digest), blob.data)
 
     # Refs.
 
@@ -384,10 +294,10 @@ class Store:
             return RevisionNotFound(repo=repo, revision=revision, url=self.url)
         return RepoNotFound(repo=repo, url=self.url)
 
-    def _lacking(self, digest: Digest) -> NotAStore | BlobMissing:
-        if self.backend.read(layout.STORE) is None:
-            return NotAStore(url=self.url)
-        return BlobMissing(url=self.url, digest=digest, needed_by="the reader")
+
+def alias_of(commit: str) -> bytes:
+    """What the key of an alias holds."""
+    return commit.encode() + b"\n"
 
 
 def _line(digest: Digest) -> bytes:
