@@ -95,7 +95,7 @@ def _lines(
     for step in mirroring.steps:
         name = f"{step.ref} of {step.wanted.record.repo}"
         if step.fate is Fate.APART:
-            lines.append(f"{name} has another history in {target}, and stays as it is there")
+            lines.append(f"{name} has another history in {target}, and stays: {_by_hand(step)}")
         if step.fate is Fate.AHEAD:
             lines.append(f"{name} has gone on in {target}, and stays as it is there")
     lines += [
@@ -108,6 +108,11 @@ def _lines(
         f"{counted(data['moved'], 'ref')} {move}"
     )
     return lines
+
+
+def _by_hand(step: RefStep) -> str:
+    how = "waybill pin" if step.ref.kind == "pins" else "sideload its bundle there"
+    return f"to bring it to {step.wanted.commit}, {how}"
 
 
 def _ref_json(step: RefStep) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from waybill.manifest import Manifest
 from waybill.release import steps
 from waybill.store import evidence
 from waybill.store.layout import Ref, RepoId
-from waybill.store.mirror import bring_records
+from waybill.store.past import bring_records
 from waybill.store.publish import Statements, hold
 from waybill.store.record import Head
 from waybill.store.store import Store

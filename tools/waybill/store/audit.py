@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from waybill import digest as digests
@@ -24,6 +25,7 @@ from waybill.manifest import CONFIG_TYPE, Descriptor, Manifest
 from waybill.store import layout
 from waybill.store.base import Advance, no_progress
 from waybill.store.layout import RepoId
+from waybill.store.record import Head, named
 from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
 
@@ -153,7 +155,14 @@ def _audit_refs(store: Store, wrong: dict[str, WaybillError]) -> None:
             if head and store.revision(repo, head.commit) is None:
                 raise store.not_found(repo, head.commit)
             # What the ref held before may have been pruned; that it held it may not be forgotten.
-            for _ in store.chain(head):
-                pass
+            for each in store.chain(head):
+                _audit_step(store, each)
         except DAMAGE as error:
             wrong[key] = error
+
+
+def _audit_step(store: Store, head: Head) -> None:
+    """Of what came across a gap, plans and evidence may have stayed behind."""
+    for digest in named(head):
+        with suppress(BlobMissing):
+            store.read(digest)

@@ -15,19 +15,18 @@ from enum import StrEnum
 from functools import partial
 from itertools import chain, takewhile
 
-from waybill import digest as digests
 from waybill.digest import Digest
-from waybill.errors import BadValue, RepoNotFound, WaybillError
+from waybill.errors import BadValue, Corrupt, RepoNotFound, WaybillError
 from waybill.manifest import Descriptor, Manifest
 from waybill.sign.trust import Policy
-from waybill.store import evidence, layout, sync
+from waybill.store import evidence, past, sync
 from waybill.store.audit import DAMAGE, UNTRUSTED, Inventory, forget_pruned, inventory
-from waybill.store.base import Advance, BytesContent, no_progress
+from waybill.store.base import Advance, no_progress
 from waybill.store.layout import Ref, RepoId
-from waybill.store.lease import last_prune, settle
+from waybill.store.lease import last_prune
 from waybill.store.listing import Listing
 from waybill.store.publish import hold
-from waybill.store.record import RECORD_TYPE, Head
+from waybill.store.record import Head
 from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
 
@@ -61,6 +60,8 @@ class Mirroring:
     target: Store
     found: Inventory
     missing: tuple[Descriptor, ...]
+    damaged: frozenset[Digest]
+    """Those of the missing that the target has, of another size."""
     steps: tuple[RefStep, ...]
     wrong: dict[str, WaybillError]
     since: str | None
@@ -89,7 +90,7 @@ def plan(
     """Writes nothing. `policy`: whom the target trusts; None lets everything in.
 
     Raises BadValue for a store and itself, NotAStore, NoConditionalWrites, StoreUnreachable,
-    StoreTooSmall, RepoNotFound, and Corrupt for a blob of the target that has a wrong size.
+    StoreTooSmall, RepoNotFound.
     """
     if source.backend.place == target.backend.place:
         raise BadValue(what="target", value=target.backend.place, why="it is the source")
@@ -103,14 +104,17 @@ def plan(
         raise RepoNotFound(repo=repo, url=source.url)
     since = last_prune(target)
     before = Listing.of(target, repo)
-    missing = _missing(target, found, before)
-    target.require_room(missing)
+    missing, damaged = _missing(target, found, before)
+    target.require_room(missing, damaged)
     wrong = found.wrong | wrong
-    return Mirroring(source, target, found, missing, tuple(steps), wrong, since, before)
+    return Mirroring(source, target, found, missing, damaged, tuple(steps), wrong, since, before)
 
 
-def _missing(target: Store, found: Inventory, before: Listing) -> tuple[Descriptor, ...]:
+def _missing(
+    target: Store, found: Inventory, before: Listing
+) -> tuple[tuple[Descriptor, ...], frozenset[Digest]]:
     """Asks for each blob that no revision there names: nobody may have looked at it."""
+    damaged = set[Digest]()
     known = {
         blob
         for place, manifest in found.manifests.items()
@@ -118,12 +122,14 @@ def _missing(target: Store, found: Inventory, before: Listing) -> tuple[Descript
     }
 
     def there(blob: Descriptor) -> bool:
-        return (blob in known and before.has(blob)) or target.has(blob)
+        try:
+            return (blob in known and before.has(blob)) or target.has(blob)
+        except Corrupt:
+            damaged.add(blob.digest)
+            return False
 
-    blobs = found.blobs.values()
-    return tuple(
-        b for b, is_there in zip(blobs, parallel(there, blobs), strict=True) if not is_there
-    )
+    looked = zip(found.blobs.values(), parallel(there, found.blobs.values()), strict=True)
+    return tuple(blob for blob, is_there in looked if not is_there), frozenset(damaged)
 
 
 def _judge(
@@ -167,8 +173,10 @@ def _fate(source: Store, target: Store, wanted: Head, held: Head | None) -> Fate
         return Fate.STANDS
     if any(each.digest == held.digest for each in source.chain(wanted)):
         return Fate.MOVES
-    ahead = any(each.digest == wanted.digest for each in target.chain(held))
-    return Fate.AHEAD if ahead else Fate.APART
+    if any(each.digest == wanted.digest for each in target.chain(held)):
+        return Fate.AHEAD
+    alike = (held.commit, held.record.hold) == (wanted.commit, wanted.record.hold)
+    return Fate.STANDS if alike else Fate.APART
 
 
 def carry_out(mirroring: Mirroring, advance: Advance = no_progress) -> Mirrored:
@@ -183,6 +191,7 @@ def _carry_out(mirroring: Mirroring, advance: Advance) -> Mirrored:
     forget_pruned(mirroring.source, wrong)
     brought = _revisions(mirroring, lost, wrong)
     moved = sum(_move(mirroring, step, brought, wrong) for step in mirroring.steps)
+    parallel(partial(_mend, mirroring, wrong), mirroring.steps)
     unaliased = sorted(name for names in brought.values() for name in names)
     return Mirrored(len(brought), moved, tuple(unaliased), wrong)
 
@@ -190,11 +199,11 @@ def _carry_out(mirroring: Mirroring, advance: Advance) -> Mirrored:
 def _send(mirroring: Mirroring, advance: Advance) -> dict[Digest, WaybillError]:
     """Send what is missing; what the source cannot give, with its error."""
     lost: dict[Digest, WaybillError] = {}
-    stoppable = Stoppable(advance)
+    stoppable, damaged = Stoppable(advance), mirroring.damaged
 
     def send(blob: Descriptor) -> None:
         try:
-            sync.send(mirroring.source, mirroring.target, stoppable, blob)
+            sync.send(mirroring.source, mirroring.target, stoppable, blob, blob.digest in damaged)
         except DAMAGE as error:
             lost[blob.digest] = error
 
@@ -271,14 +280,18 @@ def _move(
     brought: Container[tuple[str, str]],
     wrong: dict[str, WaybillError],
 ) -> bool:
-    """Bring the records and then the ref; False where it stays."""
+    """Bring the steps and then the ref; False where it stays."""
     target, commit = mirroring.target, step.wanted.commit
     if step.fate is Fate.MOVES and (error := wrong.get(f"{step.repo} at {commit}")):
         wrong[f"{step.ref} of {step.repo}"] = error
-    if step.fate is not Fate.MOVES or target.revision(step.repo, commit) is None:
+    if step.fate is not Fate.MOVES:
         return False
     try:
-        _bring_records(mirroring.source, target, step)
+        if target.revision(step.repo, commit) is None:
+            return False
+        held = step.held.digest if step.held else None
+        steps = takewhile(lambda one: one.digest != held, mirroring.source.chain(step.wanted))
+        past.bring_steps(mirroring.source, target, list(steps))
         if (str(step.repo), commit) not in brought:
             hold(target, step.repo, commit)
     except DAMAGE as error:
@@ -288,18 +301,18 @@ def _move(
     return True
 
 
-def _bring_records(source: Store, target: Store, step: RefStep) -> None:
-    """Also those that are there: no ref names them yet, so they must be young."""
-    held = step.held.digest if step.held else None
-    chain = takewhile(lambda one: one.digest != held, source.chain(step.wanted))
-    bring_records(target, [source.read(each.digest) for each in chain][::-1])
+def _mend(mirroring: Mirroring, wrong: dict[str, WaybillError], step: RefStep) -> None:
+    """Bring what the target has lost of what refs held before."""
+    source, target = mirroring.source, mirroring.target
+    try:
+        past.mend(source, target, source.chain(_common(step)), mirroring.before.sizes)
+    except DAMAGE as error:
+        wrong[f"{step.ref} of {step.repo}"] = error
 
 
-def bring_records(target: Store, records: Sequence[bytes]) -> None:
-    """Steps for a ref that is to be adopted afterwards, the oldest first. Raises BeingPruned."""
-
-    def write() -> None:
-        for data in records:
-            target.upload(Descriptor.of(data, RECORD_TYPE), BytesContent(data), replace=True)
-
-    settle(target, write, [layout.blob(digests.of(data)) for data in records])
+def _common(step: RefStep) -> Head | None:
+    """Where the history begins, going back, that both stores tell alike."""
+    if step.fate is Fate.MOVES:
+        return step.held
+    stands = step.held is not None and step.held.digest == step.wanted.digest
+    return step.wanted if stands or step.fate is Fate.AHEAD else None

@@ -26,7 +26,7 @@ from waybill.store.audit import DAMAGE
 from waybill.store.base import Advance, Backend, Stat, no_progress
 from waybill.store.layout import RepoId
 from waybill.store.lease import Lease
-from waybill.store.record import Head
+from waybill.store.record import named
 from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
 
@@ -193,20 +193,12 @@ def _roots(store: Store, keep: int) -> tuple[defaultdict[Place, list[str]], set[
             raise store.not_found(repo, head.commit)
         commits: dict[str, None] = {}
         for each in store.chain(head):
-            records.update(_evidence(each))
+            records.update(map(layout.blob, named(each)))
             if len(commits) < keep:
                 commits.setdefault(each.commit)
         for back, commit in enumerate(commits):
             why[repo, commit].append(f"{ref}~{back}" if back else str(ref))
     return why, records
-
-
-def _evidence(head: Head) -> Iterator[str]:
-    """The keys of a record and of what it names."""
-    yield layout.blob(head.digest)
-    for text in (head.record.plan or "", *head.record.evidence):
-        with suppress(BadValue):
-            yield layout.blob(digests.parse(text))
 
 
 def _revisions(store: Store) -> tuple[dict[Place, list[Stat]], list[Stat]]:

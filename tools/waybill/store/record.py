@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
+from waybill import digest as digests
 from waybill.digest import Digest
+from waybill.errors import BadValue
 from waybill.manifest import canonical, from_json
 from waybill.store import layout
 from waybill.store.layout import Ref, RepoId
@@ -61,3 +65,11 @@ class Head:
     @property
     def commit(self) -> str:
         return self.record.commit
+
+
+def named(head: Head) -> Iterator[Digest]:
+    """What a step is told with, and its record."""
+    for text in (head.record.plan or "", *head.record.evidence):
+        with suppress(BadValue):
+            yield digests.parse(text)
+    yield head.digest

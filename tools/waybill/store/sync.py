@@ -13,7 +13,7 @@ from waybill.store import layout
 from waybill.store.base import Advance, no_progress
 from waybill.store.layout import RepoId
 from waybill.store.lease import last_prune
-from waybill.store.publish import Publication, missing, publish
+from waybill.store.publish import Publication, mend, missing, publish
 from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
 
@@ -94,7 +94,13 @@ def complete(
         for blob in source.referrers(repo, manifest.commit)
     )
     what = Publication(repo, manifest, statements, tuple(upstreams))
-    return publish(target, what, partial(send_all, source, target), since)
+    resend = partial(send_all, source, target)
+    try:
+        return publish(target, what, resend, since)
+    except Corrupt:
+        # What the target has of it in a wrong way is here as it should be.
+        mend(target, what)
+        return publish(target, what, resend, since)
 
 
 def send_all(
@@ -105,9 +111,11 @@ def send_all(
     parallel(partial(send, source, target, stoppable), blobs, COPIES, stoppable.stop)
 
 
-def send(source: Store, target: Store, advance: Advance, blob: Descriptor) -> None:
+def send(
+    source: Store, target: Store, advance: Advance, blob: Descriptor, replace: bool = False
+) -> None:
     """By the server itself where it can. Raises BlobMissing or Corrupt, which say where."""
-    if target.copy(blob, source, advance):
+    if not replace and target.copy(blob, source, advance):
         return
     content = StoreContent(source, blob)
-    target.upload(blob, content, advance, blame=content.blame)
+    target.upload(blob, content, advance, replace, content.blame)
