@@ -22,6 +22,7 @@ from waybill.store.lease import held, last_prune
 from waybill.store.prune import DAY, Plan, Retention, carry_out, survey
 from waybill.store.store import Store
 
+PIN = Ref.pin("dev", "chat")
 COMMITS = [manifest(number).commit for number in range(6)]
 
 
@@ -180,6 +181,30 @@ def test_a_damaged_store_is_not_pruned(world: World, dev: Store) -> None:
         prune(dev)
     (folder(world) / "away").rename(folder(world) / layout.revision(REPO, COMMITS[5]))
     assert bytes_below(folder(world), but=["leases"]) == before
+
+
+def test_what_strangers_left_in_a_store_is_passed_over(
+    world: World, dev: Store, tmp_path: Path
+) -> None:
+    copy = connect((tmp_path / "copy").as_uri())
+    copy.init()
+    mirror.carry_out(mirror.plan(dev, copy))
+    alias, said = layout.alias(REPO, upstream(5)), dev.said(REPO, COMMITS[5])[0].key
+    for key in (alias, said, layout.revision(REPO, COMMITS[5]), layout.ref(REPO, PIN)):
+        (folder(world) / key).with_name(".DS_Store").write_bytes(b"a folder was looked at")
+    for place in ("models/._acme/chat", "models/acme/chat ", "datasets/acme/chat"):
+        for key in ("revisions/" + COMMITS[5], "aliases/" + COMMITS[4]):
+            path = folder(world) / "repos" / place / key
+            path.parent.mkdir(parents=True)
+            path.write_bytes(b"of another")
+    assert sound(dev) and len(dev.aliases(REPO)) == 5 == len(revisions(dev))
+    assert mirror.plan(dev, copy).missing == ()
+    assert mirror.carry_out(mirror.plan(dev, copy)).wrong == {}
+    world.promote("dev", "test")
+    prune(dev)
+    assert {one.revision for one in prune(dev).doomed if one.revision} == {
+        (RepoId("acme", "chat"), COMMITS[number]) for number in (1, 2)
+    }
 
 
 def test_a_damaged_revision_that_nobody_needs_goes(world: World, dev: Store) -> None:

@@ -106,10 +106,10 @@ def inventory(
 def _said(keys: Sequence[str]) -> dict[tuple[RepoId, str], list[str]]:
     """The keys of the statements about each revision."""
     found = defaultdict(list)
-    for key in filter(layout.is_said, keys):
-        repo, commit, statement = layout.parse_said(key)
-        if statement:
-            found[repo, commit].append(key)
+    for key in keys:
+        match layout.parse_said(key):
+            case repo, commit, statement if statement:
+                found[repo, commit].append(key)
     return found
 
 

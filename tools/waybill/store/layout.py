@@ -36,7 +36,6 @@ REF_KINDS = ("heads", "tags", "pins")
 
 _NAME = re.compile(r"[A-Za-z0-9](?!.*(?:--|\.\.))[\w.-]{0,95}(?<![.-])", re.ASCII)
 _SEGMENT = 240
-_SAID = {(6, "aliases"), (7, "referrers")}
 _BLOB = re.compile(re.escape(BLOBS) + r"[0-9a-f]{64}")
 _REF = re.compile(r"[A-Za-z0-9][\w./+@-]{0,199}", re.ASCII)
 
@@ -141,8 +140,9 @@ def revision(repo: RepoId, commit: str) -> str:
 def parse_revision(key: str) -> tuple[RepoId, str] | None:
     """The repo (in lower case) and commit of a revision's key; None for any other key."""
     match key.split("/"):
-        case ["repos", "models", owner, name, "revisions", commit]:
-            return RepoId(owner, name), commit
+        case ["repos", "models", owner, name, "revisions", commit] if digests.is_commit(commit):
+            with suppress(BadValue):
+                return RepoId(owner, name), commit
     return None
 
 
@@ -162,19 +162,22 @@ def referrer(repo: RepoId, commit: str, digest: Digest) -> str:
     return referrers(repo, commit) + digests.hex_of(digests.parse(digest))
 
 
-def is_said(key: str) -> bool:
-    """Whether it is the key of an alias or a referrer."""
-    parts = key.split("/")
-    return parts[:2] == ["repos", "models"] and (len(parts), *parts[4:5]) in _SAID
-
-
-def parse_said(key: str) -> tuple[RepoId, str, str]:
+def parse_said(key: str) -> tuple[RepoId, str, str] | None:
     """Of an alias or a referrer: the repo (in lower case), the commit, the statement's hex digits.
 
-    The commit of an alias is the upstream one, and it has no statement. Raises BadValue.
+    The commit of an alias is the upstream one, and it has no statement. None for any other key.
     """
-    _, _, owner, name, _, commit, *statement = key.split("/")
-    return RepoId(owner, name), commit, "".join(statement)
+    match key.split("/"):
+        case ["repos", "models", owner, name, "aliases", commit]:
+            statement = ""
+        case ["repos", "models", owner, name, "referrers", commit, statement]:
+            if not digests.is_digest(digests.from_hex(statement)):
+                return None
+        case _:
+            return None
+    with suppress(BadValue):
+        return RepoId(owner, name), digests.parse_commit(commit), statement
+    return None
 
 
 def refs(repo: RepoId) -> str:

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from waybill import digest as digests
-from waybill.errors import BadFile, BadValue, StoreUnreachable
+from waybill.errors import BadFile, StoreUnreachable
 from waybill.manifest import CONFIG_TYPE, Descriptor, canonical
 from waybill.store import layout
 from waybill.store.audit import DAMAGE
@@ -159,7 +158,8 @@ def _noted(store: Store) -> dict[str, str]:
         return {str(key): str(since) for key, since in found["keys"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         path = f"{store.url}/{layout.CANDIDATES}"
-        raise BadFile(path=path, why=f"it is damaged ({error!r})") from error
+        why = f"it is damaged ({error!r}): delete it, and the next prune notes everything anew"
+        raise BadFile(path=path, why=why) from error
 
 
 def _turn(one: Candidate) -> int:
@@ -206,26 +206,25 @@ def _revisions(store: Store) -> tuple[dict[Place, list[Stat]], list[Stat]]:
     said: dict[Place, list[Stat]] = {}
     others: list[Stat] = []
     for stat in store.backend.list(layout.REPOS):
-        with suppress(BadValue):
-            place = layout.parse_revision(stat.key)
-            if place and digests.is_commit(place[1]):
-                said[place] = [stat]
-            elif layout.is_said(stat.key) and layout.parse_said(stat.key):
-                others.append(stat)
+        if place := layout.parse_revision(stat.key):
+            said[place] = [stat]
+        elif layout.parse_said(stat.key):
+            others.append(stat)
     loose: list[Stat] = []
     for stat, place in zip(others, parallel(partial(_about, store), others), strict=True):
-        said.get(place, loose).append(stat)
+        (said.get(place, loose) if place else loose).append(stat)
     return said, loose
 
 
-def _about(store: Store, stat: Stat) -> Place:
+def _about(store: Store, stat: Stat) -> Place | None:
     """Of which revision an alias or a statement is; of none where an alias cannot be read."""
-    repo, commit, statement = layout.parse_said(stat.key)
-    if statement:
-        return repo, commit
-    with suppress(BadFile):
-        return repo, store.alias(repo, commit) or ""
-    return repo, ""
+    match layout.parse_said(stat.key):
+        case repo, upstream, "":
+            with suppress(BadFile):
+                return repo, store.alias(repo, upstream) or ""
+        case repo, commit, _:
+            return repo, commit
+    return None
 
 
 def _names(
@@ -237,8 +236,8 @@ def _names(
 ) -> set[str]:
     """The keys that a revision needs. Raises what is wrong with one that is kept."""
     keys = {stat.key for stat in said[place]}
-    statements = (layout.parse_said(stat.key)[2] for stat in said[place][1:])
-    keys |= {layout.BLOBS + statement for statement in statements if statement}
+    told = filter(None, (layout.parse_said(stat.key) for stat in said[place][1:]))
+    keys |= {layout.BLOBS + statement for _, _, statement in told if statement}
     try:
         if place not in known:
             known[place] = _files(store, place)

@@ -132,7 +132,8 @@ class Store(Blobs):
 
     def revisions(self, repo: RepoId) -> list[str]:
         """All commits of a repo, in no meaningful order."""
-        return [stat.key.rsplit("/", 1)[1] for stat in self._opened.list(layout.revisions(repo))]
+        named = map(layout.parse_revision, self._keys(layout.revisions(repo)))
+        return [place[1] for place in named if place]
 
     def alias(self, repo: RepoId, upstream: str) -> str | None:
         """Our commit for an upstream commit."""
@@ -150,7 +151,8 @@ class Store(Blobs):
 
     def aliases(self, repo: RepoId) -> dict[str, str]:
         """Upstream commit -> our commit."""
-        names = [stat.key.rsplit("/", 1)[1] for stat in self._opened.list(layout.aliases(repo))]
+        named = map(layout.parse_said, self._keys(layout.aliases(repo)))
+        names = [said[1] for said in named if said]
         commits = parallel(partial(self.alias, repo), names)
         return {name: commit or "" for name, commit in zip(names, commits, strict=True)}
 
@@ -160,7 +162,11 @@ class Store(Blobs):
 
     def said(self, repo: RepoId, commit: str, most: int | None = None) -> list[Stat]:
         """Where they are named, before any is read; no more of them than that are looked at."""
-        return list(islice(self._opened.list(layout.referrers(repo, commit)), most))
+        found = self._opened.list(layout.referrers(repo, commit))
+        return list(islice((stat for stat in found if layout.parse_said(stat.key)), most))
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        return (stat.key for stat in self._opened.list(prefix))
 
     def descriptors(self, keys: Iterable[str]) -> list[Descriptor]:
         """What keys of statements hold, of those that are still there."""
