@@ -8,12 +8,15 @@ import pytest
 from tests.unit.bundle.bundles import DECISION, MAIN, REPO, load
 from tests.unit.cli.conftest import Ran
 from tests.unit.store.test_room import disk_with
+from waybill.bundle.base import Base
 from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
+from waybill.bundle.pack import Packing
 from waybill.bundle.sideload import Check, Loading
 from waybill.cli.main import main
-from waybill.errors import Corrupt, StoreTooSmall
+from waybill.errors import BaseDamaged, Corrupt, StoreTooSmall
 from waybill.manifest import Descriptor
+from waybill.source.directory import DirectorySource
 from waybill.store import layout
 from waybill.store.audit import audit, inventory
 from waybill.store.store import Store
@@ -111,3 +114,14 @@ def test_the_command_says_what_was_damaged(
     for options, verb in ((["--dry-run"], "are"), ([], "were")):
         assert f" {verb} there; damaged: 1\n" in waybill("--repair", *options).out
     assert "sent 0 of " in waybill("--verify", "deep").out
+
+
+def test_what_a_bundle_of_changes_leaves_out_is_mended_by_that_which_has_it(
+    bundle: Path, model: Path, store: Store, tmp_path: Path, damaged: Descriptor
+) -> None:
+    Packing.plan(DirectorySource(model), REPO, base=Base.of_bundle([bundle])).run([tmp_path / "on"])
+    with pytest.raises(BaseDamaged, match=r"1 of these files are damaged .* model\.safetensors"):
+        plan(tmp_path / "on", store, Check.REPAIR)
+    plan(bundle, store, Check.REPAIR).run()
+    assert plan(tmp_path / "on", store, Check.REPAIR).missing == ()
+    store.verify(damaged)

@@ -12,9 +12,10 @@ from waybill.bundle.format import Revision
 from waybill.bundle.media import Bundle
 from waybill.bundle.trusted import require_trust
 from waybill.digest import Digest
-from waybill.errors import BaseMissing, Corrupt, WaybillError
+from waybill.errors import BaseDamaged, BaseMissing, Corrupt, WaybillError
 from waybill.manifest import Descriptor
 from waybill.sign.trust import Policy
+from waybill.store import layout
 from waybill.store.base import Advance, Content
 from waybill.store.store import Store
 
@@ -67,20 +68,23 @@ class BundleCargo:
         return BundleCargo(require_trust(self.bundle, policy))
 
     def require(self, store: Store, missing: Sequence[Descriptor]) -> None:
-        """Raises BaseMissing, PartTruncated, ForeignPart; PartMissing unless there is a tray."""
+        """Raises BaseMissing, BaseDamaged, PartTruncated, ForeignPart; PartMissing unless there is
+        a tray."""
         self._require_base(store, missing)
         bundle = self.bundle
         parts = {part for blob in missing for part in bundle.content(blob.digest).parts}
         bundle.require(part for part in parts if bundle.path(part) or not bundle.tray)
 
     def _require_base(self, store: Store, missing: Sequence[Descriptor]) -> None:
-        """Raises BaseMissing when the store lacks what the bundle leaves out."""
+        """Raises BaseMissing or BaseDamaged when the store cannot give what the bundle lacks."""
         index = self.bundle.index
         lacking = [blob for blob in missing if blob.digest not in index.blobs]
         if index.base and lacking:
             files = (file for one in index.revisions for file in one.manifest.files)
             path = {file.digest: file.path for file in files}[lacking[0].digest]
             name, count = index.base.name, len(lacking)
+            if store.backend.stat(layout.blob(lacking[0].digest)):
+                raise BaseDamaged(base=name, url=store.url, count=count, path=path)
             raise BaseMissing(base=name, url=store.url, count=count, path=path)
 
     def batches(self, missing: Iterable[Descriptor]) -> Iterator[Sequence[Descriptor]]:

@@ -147,6 +147,17 @@ class BaseMissing(WaybillError):
     exit_code = 2
 
 
+class BaseDamaged(WaybillError):
+    """What a bundle of changes builds on is in the store, and not as it should be."""
+
+    sentence = (
+        "the bundle leaves out what {base} has, and {count} of these files are damaged in {url}, "
+        "as {path}"
+    )
+    hint = "sideload the bundle that has them with --repair, then run this again"
+    exit_code = 4
+
+
 class PartMissing(WaybillError):
     """Parts that are needed are on none of the given media."""
 
