@@ -166,11 +166,12 @@ class Web:
     def body(self, response: httpx2.Response, offset: int = 0) -> IO[bytes]:
         """What the answer to `from_byte(offset)` holds from there on; closing it ends the answer.
 
-        Of a server that serves no ranges the beginning is read and thrown away.
+        Of a server that serves no ranges the beginning is read and thrown away. Raises
+        SourceUnreachable for other bytes than those.
         """
-        if "content-encoding" in response.headers:
+        if other := _other(response, offset):
             response.close()
-            raise self._unreachable("it sends another encoding than it was asked for")
+            raise self._unreachable(f"it sends another {other} than it was asked for")
         chunks = Chunked(self._chunks(response), response.close)
         stream: IO[bytes] = chunks  # type: ignore[assignment]
         if offset and response.status_code != httpx2.codes.PARTIAL_CONTENT:
@@ -231,6 +232,18 @@ def _pause(response: httpx2.Response) -> float | None:
 
 def from_byte(offset: int) -> dict[str, str]:
     return {"Range": f"bytes={offset}-"} if offset else {}
+
+
+def _other(response: httpx2.Response, offset: int) -> str:
+    """What an answer to `from_byte(offset)` has that was not asked for; nothing where it is right.
+
+    A cache that ignores Range in its key gives the range that somebody else has asked for.
+    """
+    if "content-encoding" in response.headers:
+        return "encoding"
+    begin = f"bytes {offset}-"
+    right = offset and response.headers.get("content-range", "").lower().startswith(begin)
+    return "" if response.status_code != httpx2.codes.PARTIAL_CONTENT or right else "range"
 
 
 def total_size(response: httpx2.Response) -> int | None:

@@ -1,0 +1,35 @@
+"""Answers of web servers: only the bytes that were asked for are taken."""
+
+import httpx2
+import pytest
+
+from waybill.errors import SourceUnreachable
+from waybill.source.reach import Reach
+from waybill.source.web import Asker, Web
+
+
+@pytest.fixture(scope="module")
+def web() -> Web:
+    return Web(Asker("it", "the token"), "http://127.0.0.1:1", Reach())
+
+
+def partial(span: str) -> httpx2.Response:
+    headers = {"Content-Range": span} if span else {}
+    return httpx2.Response(206, headers=headers, content=iter([b"cdef"]))
+
+
+@pytest.mark.parametrize(
+    ("offset", "span"),
+    [(2, "bytes 0-3/6"), (2, "bytes 20-23/60"), (2, ""), (2, "items 2-5/6"), (0, "bytes 0-3/6")],
+)
+def test_a_range_that_was_not_asked_for_is_not_taken(offset: int, span: str, web: Web) -> None:
+    answer = partial(span)
+    with pytest.raises(SourceUnreachable, match="it sends another range than it was asked for"):
+        web.body(answer, offset)
+    assert answer.is_closed
+
+
+def test_the_range_that_was_asked_for_is_taken(web: Web) -> None:
+    assert web.body(partial("bytes 2-5/6"), 2).read() == b"cdef"
+    whole = httpx2.Response(200, content=iter([b"abcdef"]))
+    assert web.body(whole, 2).read() == b"cdef"
