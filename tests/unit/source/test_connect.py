@@ -27,6 +27,12 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
+def test_marks_of_a_url_are_part_of_a_name_where_they_are_written_so(root: Path) -> None:
+    (root / "demo?2#x").mkdir()
+    for url in (str(root / "demo?2#x"), (root / "demo?2#x").as_uri()):
+        assert str(open_source(url)) == str(root / "demo?2#x")
+
+
 def test_a_path_and_a_file_url_are_what_lies_there(root: Path) -> None:
     folder, file = root / "demo", root / "demo/config.json"
     for url in (str(folder), folder.as_uri(), f"file://localhost{folder}"):
@@ -101,6 +107,10 @@ def test_a_source_of_another_form_is_refused_with_all_that_are_known() -> None:
         ),
         ("hub+https://name:word@host#a/b", "credentials do not belong in a URL"),
         ("file://host/path", "it must be file:///path, with three slashes"),
+        ("file:///models/demo#2", "write %3F for '\\?' and %23 for '#', or the plain path"),
+        ("file:///models/demo?2", "write %3F for '\\?' and %23 for '#', or the plain path"),
+        ("hub+https://host?key=word#a/b", "no '\\?' can be in the address"),
+        ("store+file:///models?#a/b", "no '\\?' can be in the address"),
         ("pvc://claim/path", "a claim is read in its cluster: waybill sideload --in-cluster"),
     ],
 )

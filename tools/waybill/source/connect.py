@@ -37,6 +37,9 @@ def _file(url: str, reach: Reach) -> Source:
     parts = split("source", url)
     if parts.netloc not in ("", "localhost"):
         raise BadValue(what="source", value=url, why="it must be file:///path, with three slashes")
+    if "?" in url or "#" in url:
+        why = "its path would end there; write %3F for '?' and %23 for '#', or the plain path"
+        raise BadValue(what="source", value=url, why=why)
     return local_source(local("source", unquote(parts.path)), reach.roots)
 
 
@@ -153,6 +156,10 @@ def _place_and_name(url: str) -> tuple[str, str]:
     place, separator, named = url.partition("#")
     if not separator:
         raise BadValue(what="source", value=url, why=f"it must end in #{NAMED}")
+    if "?" in place:
+        # What stands there may be as good as a password.
+        why = "no '?' can be in the address"
+        raise BadValue(what="source", value=place.partition("?")[0], why=why)
     return place, named
 
 
