@@ -91,6 +91,7 @@ class HuggingFaceSource:
             commit=self._info.sha,
             license=self._license,
             signed=self._signed,
+            asked=None if _is_same(self._repo, self._info.id) else self._repo,
         )
 
     @cached_property
@@ -219,6 +220,12 @@ class HuggingFaceSource:
                 repo=self._repo, revision=self._revision, url=self._api.endpoint
             )
         return self._web.failure(response, why)
+
+
+def _is_same(asked: str, told: str) -> bool:
+    """Case does not count, and of a name that was asked for without an owner the hub says whose."""
+    wanted, found = asked.lower(), told.lower()
+    return found == wanted or ("/" not in wanted and found.endswith(f"/{wanted}"))
 
 
 def _named(told: bytes) -> list[str]:

@@ -1,0 +1,47 @@
+"""What a hub says of a repo: whose it is, and whatever else may come."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from huggingface_hub import HfApi
+from huggingface_hub.hf_api import ModelInfo
+
+from waybill.bundle.statements import repo_of
+from waybill.errors import BadValue
+from waybill.source.huggingface import HuggingFaceSource
+from waybill.store.layout import RepoId
+
+COMMIT = "c" * 40
+TOLD = {"id": "Acme/Demo", "sha": COMMIT, "siblings": [], "cardData": {"license": "mit"}}
+
+
+Says = Callable[[Any], None]
+
+
+@pytest.fixture(autouse=True)
+def says(monkeypatch: pytest.MonkeyPatch) -> Says:
+    """Decides what the hub says of any repo, which is TOLD at first."""
+    told = [cast("Any", TOLD)]
+    made = cast("Callable[..., ModelInfo]", ModelInfo)
+    monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: made(**told[-1]))
+    return told.append
+
+
+def source(repo: str = "acme/demo") -> HuggingFaceSource:
+    return HuggingFaceSource(repo, "main", endpoint="http://localhost:1")
+
+
+@pytest.mark.parametrize("asked", ["Acme/Demo", "acme/demo", "demo", "Demo"])
+def test_a_repo_is_called_what_the_hub_calls_the_one_that_was_asked_for(asked: str) -> None:
+    assert repo_of(source(asked).origin, None) == RepoId("Acme", "Demo")
+
+
+@pytest.mark.parametrize("asked", ["other/demo", "acme/other", "emo", "acme"])
+def test_a_hub_that_gives_another_repo_has_to_be_told_its_name(asked: str) -> None:
+    origin = source(asked).origin
+    why = f"http://localhost:1 answers to {asked} as Acme/Demo: say which it is to be"
+    with pytest.raises(BadValue, match=f"--as '' is not usable: {why}"):
+        repo_of(origin, None)
+    assert repo_of(origin, RepoId("a", "b")) == RepoId("a", "b")
+    assert origin.repo == "Acme/Demo"
