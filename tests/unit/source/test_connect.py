@@ -156,6 +156,16 @@ def test_a_token_file_holds_one_token(root: Path) -> None:
     assert "two" not in str(caught.value)
 
 
+@pytest.mark.parametrize("token", ["caf\u00e9", "one\ntwo"])
+def test_a_token_that_no_header_takes_is_told_and_not_shown(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_HTTP_TOKEN", token)
+    why = "WAYBILL_HTTP_TOKEN '\u2026' is not usable: it must be one token, in ASCII"
+    with pytest.raises(BadValue, match=why):
+        open_source("https://host/file")
+
+
 def confined(*groups: tuple[Path, ...]) -> Reach:
     return Reach(roots=Roots(groups))
 

@@ -8,7 +8,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.hf_api import ModelInfo
 
 from waybill.bundle.statements import repo_of
-from waybill.errors import BadValue
+from waybill.errors import BadValue, SourceUnreachable
 from waybill.source.huggingface import HuggingFaceSource
 from waybill.store.layout import RepoId
 
@@ -45,3 +45,23 @@ def test_a_hub_that_gives_another_repo_has_to_be_told_its_name(asked: str) -> No
         repo_of(origin, None)
     assert repo_of(origin, RepoId("a", "b")) == RepoId("a", "b")
     assert origin.repo == "Acme/Demo"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        *([], None, "x", {}, {"sha": COMMIT}, {**TOLD, "siblings": 5}, {**TOLD, "siblings": [5]}),
+        *({**TOLD, "siblings": [{}]}, {**TOLD, "siblings": [{"rfilename": "a", "lfs": 5}]}),
+        *({**TOLD, "siblings": [{"rfilename": "a", "size": "3"}]}, {**TOLD, "safetensors": 5}),
+    ],
+)
+def test_what_no_hub_says_is_told_in_a_sentence(told: object, says: Says) -> None:
+    says(told)
+    with pytest.raises(SourceUnreachable, match=r"http://localhost:1/acme/demo cannot be read: "):
+        source().files()
+
+
+@pytest.mark.parametrize("card", [[], ["license"], "mit", 5, {"license": 5}])
+def test_a_card_that_is_none_is_passed_over(card: object, says: Says) -> None:
+    says({**TOLD, "cardData": card})
+    assert source().origin.license is None

@@ -5,6 +5,7 @@ import pytest
 
 from waybill.errors import SourceUnreachable
 from waybill.source.reach import Reach
+from waybill.source.transport import Transport
 from waybill.source.web import Asker, Web
 
 
@@ -33,3 +34,20 @@ def test_the_range_that_was_asked_for_is_taken(web: Web) -> None:
     assert web.body(partial("bytes 2-5/6"), 2).read() == b"cdef"
     whole = httpx2.Response(200, content=iter([b"abcdef"]))
     assert web.body(whole, 2).read() == b"cdef"
+
+
+@pytest.mark.parametrize("place", ["http://[::bad/", "/" + "a" * 70_000])
+def test_a_redirect_to_what_is_no_address_is_told(
+    place: str, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    led = httpx2.Response(302, headers={"Location": place})
+    monkeypatch.setattr(Transport, "handle_request", lambda *_: led)
+    with pytest.raises(SourceUnreachable, match=r"it cannot be read: (Invalid port|URL too long)"):
+        web.ask("GET", "http://127.0.0.1:1/file")
+
+
+def test_a_token_that_no_header_takes_is_told_and_not_shown(web: Web) -> None:
+    """A registry's token service may answer with anything."""
+    with pytest.raises(SourceUnreachable, match="a header of the request is none") as caught:
+        web.ask("GET", "http://127.0.0.1:1/file", authorization="Bearer caf\u00e9")
+    assert "caf" not in str(caught.value)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import httpx2
-from huggingface_hub import HfApi, hf_hub_url, set_client_factory
+from huggingface_hub import HfApi, ModelCardData, hf_hub_url, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
@@ -71,10 +71,14 @@ class HuggingFaceSource:
 
     @cached_property
     def _info(self) -> ModelInfo:
-        with self._errors():
-            info = self._api.model_info(
-                self._repo, revision=self._revision, files_metadata=True, timeout=30
-            )
+        try:
+            with self._errors():
+                info = self._api.model_info(
+                    self._repo, revision=self._revision, files_metadata=True, timeout=30
+                )
+        except (AttributeError, KeyError, TypeError) as error:
+            why = "what it says of the repo is not what a hub says"
+            raise SourceUnreachable(source=self, why=why) from error
         if not is_commit(str(info.sha)):
             raise SourceUnreachable(source=self, why=f"it names no commit, but {info.sha!r}")
         return info
@@ -87,17 +91,18 @@ class HuggingFaceSource:
     def origin(self) -> Origin:
         return Origin(
             source=self._api.endpoint,
-            repo=self._info.id,
+            repo=str(self._info.id),
             commit=self._info.sha,
             license=self._license,
             signed=self._signed,
-            asked=None if _is_same(self._repo, self._info.id) else self._repo,
+            asked=None if _is_same(self._repo, str(self._info.id)) else self._repo,
         )
 
     @cached_property
     def _license(self) -> str | None:
         """As the endpoint tells it, else as the model card says."""
-        told = self._info.card_data.get("license") if self._info.card_data else None
+        card = self._info.card_data
+        told = card.get("license") if isinstance(card, ModelCardData) else None
         return told if isinstance(told, str) else license_of(self)
 
     @cached_property
@@ -128,12 +133,12 @@ class HuggingFaceSource:
         found = []
         for sibling in self._info.siblings or []:
             lfs, size = sibling.lfs, sibling.size
-            if size is None or size < 0:
+            if not isinstance(size, int) or size < 0:
                 why = f"it does not tell the size of {sibling.rfilename}"
                 raise SourceUnreachable(source=self, why=why)
             found.append(
                 SourceFile(
-                    safe_path(sibling.rfilename, self._repo),
+                    safe_path(str(sibling.rfilename), self._repo),
                     size,
                     stamp=lfs.sha256 if lfs else str(sibling.blob_id),
                     digest=digests.from_hex(lfs.sha256) if lfs else None,

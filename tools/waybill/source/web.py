@@ -108,9 +108,10 @@ class Web:
             if not response.has_redirect_location or content is not None:
                 return response
             response.close()
-            # A name and a password in there would be sent on as credentials.
-            last, target = target, target.join(response.headers["location"])
-            target = target.copy_with(username=None, password=None)
+            with self._errors():
+                # A name and a password in there would be sent on as credentials.
+                led = target.join(response.headers["location"])
+                last, target = target, led.copy_with(username=None, password=None)
             if why := no_redirect(last, target):
                 raise self._unreachable(why)
         raise self._unreachable(f"it redirects more than {_REDIRECTS} times")
@@ -199,6 +200,9 @@ class Web:
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeEncodeError:
+            # Its own message would quote the header.
+            raise self._unreachable("a header of the request is none, as of a token") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
             why = next(iter(str(error).splitlines()), type(error).__name__)
             raise self._unreachable(why) from error
