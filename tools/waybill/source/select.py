@@ -15,8 +15,13 @@ from waybill.errors import BadValue, NothingToPack, PickleRefused
 from waybill.manifest import check_tree
 from waybill.source.base import SourceFile
 
-_OTHER_WEIGHTS = re.compile(r"\.(bin|pt|pth|ckpt|h5|msgpack|ot)$")
-_PICKLES = re.compile(r"\.(bin|pt|pth|ckpt|pkl|pickle)$")
+_WITH_PICKLES = "bin|pt|pth|pt2|ptl|torch|ckpt|nemo|mar"
+_OTHER_WEIGHTS = re.compile(rf"\.({_WITH_PICKLES}|h5|msgpack|ot)$", re.IGNORECASE)
+# No .npy and .npz: who loads them has to ask for the pickles in them.
+_PICKLES = re.compile(
+    rf"\.({_WITH_PICKLES}|pkl|pickle|cloudpickle|dill|joblib)(\.(gz|bz2|xz|lzma|zst|z))?$",
+    re.IGNORECASE,
+)
 _EXPORTS = {"onnx", "openvino", "coreml", "original"}
 _METADATA = {".git", ".cache"}
 _CONSOLIDATED = re.compile(r"consolidated[^/]*\.safetensors$")
