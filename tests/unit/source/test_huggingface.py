@@ -61,6 +61,22 @@ def test_what_no_hub_says_is_told_in_a_sentence(told: object, says: Says) -> Non
         source().files()
 
 
+@pytest.mark.parametrize(
+    ("card", "license_id"),
+    [
+        ({"license": "mit"}, "mit"),
+        ({"license": ["mit", "apache-2.0"]}, "mit, apache-2.0"),
+        (
+            {"license": "other", "license_name": "x", "license_link": "https://h/x"},
+            "other (x, https://h/x)",
+        ),
+    ],
+)
+def test_the_license_is_what_the_hub_says(card: object, license_id: str, says: Says) -> None:
+    says({**TOLD, "cardData": card})
+    assert source().origin.license == license_id
+
+
 @pytest.mark.parametrize("card", [[], ["license"], "mit", 5, {"license": 5}])
 def test_a_card_that_is_none_is_passed_over(card: object, says: Says) -> None:
     says({**TOLD, "cardData": card})

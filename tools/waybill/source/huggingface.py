@@ -31,7 +31,7 @@ from waybill.errors import (
 from waybill.manifest import safe_path
 from waybill.sign import dsse, trust
 from waybill.source.base import Origin, SourceFile
-from waybill.source.card import license_of
+from waybill.source.card import license_in, license_of
 from waybill.source.reach import Reach
 from waybill.source.streams import patiently, resumed
 from waybill.source.web import Asker, Web, from_byte, no_redirect, refusal, total_size
@@ -102,8 +102,8 @@ class HuggingFaceSource:
     def _license(self) -> str | None:
         """As the endpoint tells it, else as the model card says."""
         card = self._info.card_data
-        told = card.get("license") if isinstance(card, ModelCardData) else None
-        return told if isinstance(told, str) else license_of(self)
+        told = license_in(vars(card)) if isinstance(card, ModelCardData) else None
+        return told or license_of(self)
 
     @cached_property
     def _signed(self) -> tuple[bytes, ...]:
