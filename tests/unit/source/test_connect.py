@@ -108,6 +108,11 @@ def test_a_source_of_another_form_is_refused_with_all_that_are_known() -> None:
             r"'hub\+https://host' is not usable: it must end in #owner/name@revision",
         ),
         ("hub+https://name:word@host#a/b", "credentials do not belong in a URL"),
+        (
+            "hub+https://host#a/b/c",
+            "repo of the source 'a/b/c' is not usable: it must be owner/name",
+        ),
+        ("hf://a/b?x", "repo of the source 'a/b\\?x' is not usable: it must be owner/name"),
         ("file://host/path", "it must be file:///path, with three slashes"),
         ("file:///models/demo#2", "write %3F for '\\?' and %23 for '#', or the plain path"),
         ("file:///models/demo?2", "write %3F for '\\?' and %23 for '#', or the plain path"),

@@ -12,14 +12,18 @@ from typing import IO
 
 import httpx2
 from huggingface_hub import HfApi, ModelCardData, hf_hub_url, set_client_factory
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.hf_api import ModelInfo
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+from huggingface_hub.utils import (  # type: ignore[attr-defined]
+    build_hf_headers,
+    validate_repo_id,
+)
 from huggingface_hub.utils._http import hf_request_event_hook
 
 from waybill import digest as digests
 from waybill.digest import is_commit
 from waybill.errors import (
+    BadValue,
     RepoNotFound,
     RevisionNotFound,
     SourceRefused,
@@ -57,8 +61,13 @@ class HuggingFaceSource:
     ) -> None:
         """`signed`: it may be a hub of ours, which has signatures, too.
 
-        Raises BadValue for the endpoint, BadFile for the CA bundle.
+        Raises BadValue for the repo and the endpoint, BadFile for the CA bundle.
         """
+        try:
+            validate_repo_id(repo)
+        except HFValidationError as error:
+            why = "it must be owner/name, each of letters, digits, '-', '_' and '.'"
+            raise BadValue(what="repo of the source", value=repo, why=why) from error
         self._repo, self._revision = repo, revision
         self._may_be_signed, self._ca_bundle = signed, ca_bundle
         if ca_bundle:

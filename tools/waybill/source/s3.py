@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from waybill.errors import (
     AccessDenied,
+    BadValue,
     SourceChanged,
     SourceNotFound,
     SourceRefused,
@@ -86,10 +87,10 @@ class S3Source:
         return {name: (self._path, SourceFile(name, size, f"{head['ETag']}:{size}"))}
 
     def _below(self, prefix: str) -> Iterator[tuple[str, tuple[str, SourceFile]]]:
-        pages = self._backend.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=prefix
-        )
         with self._errors(), translated(self._backend):
+            pages = self._backend.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix
+            )
             for page in pages:
                 for entry in page.get("Contents", []):
                     key, size = entry["Key"], entry["Size"]
@@ -131,6 +132,8 @@ class S3Source:
         except AccessDenied as error:
             why = error.facts["why"]
             raise SourceRefused(source=self, why=why, credentials=_CREDENTIALS) from error
+        except BadValue as error:
+            raise BadValue(what="source", value=str(self), why=error.facts["why"]) from error
         except StoreUnreachable as error:
             raise SourceUnreachable(source=self, why=error.facts["why"]) from error
 

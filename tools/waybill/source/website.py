@@ -14,7 +14,7 @@ import httpx2
 
 from waybill import digest as digests
 from waybill.digest import Digest
-from waybill.errors import BadSums, BadValue, Corrupt, SourceChanged, SourceUnreachable
+from waybill.errors import BadSums, BadValue, SourceChanged, SourceCorrupt, SourceUnreachable
 from waybill.manifest import MAX_FILES, safe_path
 from waybill.source.base import Origin, SourceFile
 from waybill.source.card import license_of
@@ -68,10 +68,10 @@ class WebsiteSource:
         return sorted(listed, key=lambda file: file.path)
 
     def _sums(self) -> dict[str, Digest | None]:
-        """Path -> digest. Raises BadSums, UnsafePath, Corrupt when it is not as pinned."""
+        """Path -> digest. Raises BadSums, UnsafePath, SourceCorrupt when it is not as pinned."""
         data = patiently(lambda: self._web.read(self._get(self._url), _SUMS_SIZE))
         if self._pin and digests.of(data) != self._pin:
-            raise Corrupt(what=self._url, expected=self._pin, found=digests.of(data))
+            raise SourceCorrupt(what=self._url, expected=self._pin, found=digests.of(data))
         found = parse_sums(data.decode("utf-8", errors="replace"), self._url)
         if not 0 < len(found) <= MAX_FILES:
             raise BadSums(source=self, why=f"{SUMS} names {len(found):,} files")
