@@ -1,10 +1,11 @@
 """What an S3 source that cannot be asked says of itself."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from waybill.errors import BadValue, SourceRefused
+from waybill.errors import BadValue, SourceNotFound, SourceRefused
 from waybill.source.reach import Reach
 from waybill.source.s3 import S3Source
 
@@ -18,6 +19,21 @@ def test_a_profile_that_there_is_not_is_put_down_to_the_source(
     with pytest.raises(SourceRefused, match=f"^the source s3://bucket/{path} refuses") as caught:
         S3Source("bucket", path, Reach(profile="none")).files()
     assert "--source-profile" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix"),
+    [("", ""), ("a", "a/"), ("a/", "a/"), ("/a/", "/a/"), ("a//", "a//"), ("/", "/")],
+)
+def test_a_prefix_is_what_stands_there(
+    path: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = Mock(return_value=())
+    monkeypatch.setattr(S3Source, "_single", lambda _: {})
+    monkeypatch.setattr(S3Source, "_below", below)
+    with pytest.raises(SourceNotFound):
+        S3Source("bucket", path, Reach()).files()
+    below.assert_called_once_with(prefix)
 
 
 def test_a_bucket_that_none_can_be_is_put_down_to_the_source(

@@ -64,7 +64,9 @@ class S3Source:
     @cached_property
     def _found(self) -> dict[str, tuple[str, SourceFile]]:
         """Path -> (key, file), sorted. Raises SourceNotFound, UnsafePath."""
-        found = self._single() or dict(self._below(f"{self._path.rstrip('/')}/".lstrip("/")))
+        # Slashes count: they are no more than letters of keys.
+        whole = self._path if self._path.endswith("/") else f"{self._path}/"
+        found = self._single() or dict(self._below(whole if self._path else ""))
         if not found:
             raise SourceNotFound(source=self, why="no object has this key or this prefix")
         return dict(sorted(found.items()))
