@@ -87,6 +87,13 @@ def test_metadata_of_git_and_of_downloads_is_dropped(path: str) -> None:
     assert of(ST, path).dropped == {path: "metadata of git or of a download"}
 
 
+def test_a_signature_beside_the_files_is_dropped_unless_it_is_asked_for() -> None:
+    why = "a signature of the files, and none of them"
+    assert of(ST, "model.sig").dropped == {"model.sig": why}
+    assert not of(ST, "sub/model.sig").dropped
+    assert not of(ST, "model.sig", choice=Choice(include=["*"])).dropped
+
+
 @pytest.mark.parametrize(
     "paths",
     [

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 
 from waybill.errors import BadValue, NothingToPack, PickleRefused
 from waybill.manifest import check_tree
+from waybill.sign import oms
 from waybill.source.base import SourceFile
 
 _WITH_PICKLES = "bin|pt|pth|pt2|ptl|torch|ckpt|nemo|mar"
@@ -106,6 +107,8 @@ class _Judge:
             return f"--exclude {pattern}"
         if self._choice.include:
             return None if self._choice.includes(text) else "no --include names it"
+        if text == oms.NAME:
+            return "a signature of the files, and none of them"
         folder = next((part for part in path.parts[:-1] if part in _EXPORTS), None)
         if folder and self._outside(folder):
             return f"another format of the same weights ({folder}/)"
