@@ -1,13 +1,15 @@
 """What an S3 source that cannot be asked says of itself."""
 
+import io
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
-from waybill.errors import BadValue, SourceNotFound, SourceRefused
+from waybill.errors import BadValue, SourceNotFound, SourceRefused, SourceUnreachable
 from waybill.source.reach import Reach
 from waybill.source.s3 import S3Source
+from waybill.store.s3 import S3Backend
 
 
 @pytest.mark.parametrize("path", ["a", "a/"])
@@ -34,6 +36,23 @@ def test_a_prefix_is_what_stands_there(
     with pytest.raises(SourceNotFound):
         S3Source("bucket", path, Reach()).files()
     below.assert_called_once_with(prefix)
+
+
+@pytest.mark.parametrize(
+    ("offset", "told"),
+    [(2, {}), (2, {"ContentRange": "bytes 0-3/6"}), (0, {"ContentRange": "bytes 2-5/6"})],
+)
+def test_a_range_that_was_not_asked_for_is_not_taken(
+    offset: int, told: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Mock()
+    client.head_object.return_value = {"ContentLength": 6, "ETag": '"x"'}
+    client.get_object.return_value = {"Body": io.BytesIO(b"cdef"), **told}
+    monkeypatch.setattr(S3Backend, "client", client)
+    monkeypatch.setattr("waybill.source.streams.time.sleep", Mock())
+    source = S3Source("bucket", "a", Reach())
+    with pytest.raises(SourceUnreachable, match="it sends another range than it was asked for"):
+        source.open(source.files()[0], offset).read()
 
 
 def test_a_bucket_that_none_can_be_is_put_down_to_the_source(

@@ -118,6 +118,11 @@ class S3Source:
                 )
         except ClientError as error:
             raise SourceChanged(path=file.path, source=self) from error
+        span = answer.get("ContentRange", "bytes 0-")
+        if not span.startswith(f"bytes {offset}-"):
+            answer["Body"].close()
+            why = "it sends another range than it was asked for"
+            raise SourceUnreachable(source=self, why=why)
         return _Body(answer["Body"], self)  # type: ignore[return-value]
 
     def is_unchanged(self, file: SourceFile) -> bool:  # noqa: ARG002
