@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+import httpx2
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.hf_api import ModelInfo
@@ -10,6 +11,9 @@ from huggingface_hub.hf_api import ModelInfo
 from waybill.bundle.statements import repo_of
 from waybill.errors import BadValue, SourceUnreachable
 from waybill.source.huggingface import HuggingFaceSource
+from waybill.source.reach import Reach
+from waybill.source.registry import Registry
+from waybill.source.web import Web
 from waybill.store.layout import RepoId
 
 COMMIT = "c" * 40
@@ -59,6 +63,20 @@ def test_what_no_hub_says_is_told_in_a_sentence(told: object, says: Says) -> Non
     says(told)
     with pytest.raises(SourceUnreachable, match=r"http://localhost:1/acme/demo cannot be read: "):
         source().files()
+
+
+def test_an_answer_that_is_nested_without_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = httpx2.Response(200, content=b"[" * 200_000, request=httpx2.Request("GET", "http://h"))
+    monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: deep.json())
+    with pytest.raises(SourceUnreachable, match="is not what a hub says"):
+        source().files()
+    monkeypatch.setattr(Web, "ask", lambda *_: deep)
+    monkeypatch.setattr(Web, "read", lambda *_: deep.content)
+    with pytest.raises(SourceUnreachable, match="its token service answers with no token"):
+        Registry("it", "http://h", "demo", Reach())._sign_in('Bearer realm="http://h/token"')
+    monkeypatch.setattr(HuggingFaceSource, "_signatures", lambda *_: deep.content)
+    hub = HuggingFaceSource("acme/demo", "main", endpoint="http://localhost:1", signed=True)
+    assert hub._signed == ()
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ class HuggingFaceSource:
                 info = self._api.model_info(
                     self._repo, revision=self._revision, files_metadata=True, timeout=30
                 )
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, RecursionError) as error:
             why = "what it says of the repo is not what a hub says"
             raise SourceUnreachable(source=self, why=why) from error
         if not is_commit(str(info.sha)):
@@ -244,7 +244,7 @@ def _is_same(asked: str, told: str) -> bool:
 
 def _named(told: bytes) -> list[str]:
     """Digests of signatures; none where a hub of another kind says something of its own."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         match json.loads(told):
             case {"signatures": [*named]}:
                 return [one for one in named if digests.is_digest(str(one))]

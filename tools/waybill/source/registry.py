@@ -131,7 +131,7 @@ class Registry:
         try:
             told = json.loads(data)
             return f"Bearer {told.get('token') or told['access_token']}"
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, AttributeError, RecursionError) as error:
             why = "its token service answers with no token"
             raise SourceUnreachable(source=self._source, why=why) from error
 
