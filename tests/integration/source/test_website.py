@@ -21,8 +21,8 @@ from tests.unit.clock import Time
 from waybill.digest import PIECE
 from waybill.errors import (
     BadFile,
+    BadSums,
     Corrupt,
-    NotAModel,
     SourceChanged,
     SourceNotFound,
     SourceRefused,
@@ -113,7 +113,7 @@ def test_a_file_that_is_not_as_listed_is_refused(
 
 def test_a_page_in_place_of_a_list_is_told(site: Website, sums: Path) -> None:
     (sums / "SHA256SUMS").write_text("<html>sign in</html>\n")
-    with pytest.raises(NotAModel, match="line 1 is none of sha256sum's"):
+    with pytest.raises(BadSums, match="line 1 is none of sha256sum's"):
         open_source(f"{site.url}/SHA256SUMS").files()
 
 

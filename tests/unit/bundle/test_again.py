@@ -1,5 +1,6 @@
 """What happens when the same work is done twice, at once, or after the source has changed."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -50,6 +51,16 @@ def test_two_sideloads_of_different_bundles_at_once_are_told_apart(
     first.run()
     with pytest.raises(RefMoved, match=r"heads/main of .* was moved by somebody else"):
         second.run()
+
+
+@pytest.mark.usefixtures("small")
+def test_a_model_in_a_directory_whose_name_is_no_utf_8_is_packed_and_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    source = write(tmp_path / os.fsdecode(b"caf\xe9"), FILES)
+    pack(source, tmp_path / "bundle")
+    (tmp_path / "bundle" / "bundle.json").unlink()
+    assert pack(source, tmp_path / "bundle").reused
 
 
 @pytest.mark.usefixtures("small")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.bundle.bundles import PART, PIECE, REPO, bytes_below, pack, small_pieces
-from waybill.bundle.cut import PART_SIZE, PartPlan, cut
+from waybill.bundle.cut import MOST_PARTS, PART_SIZE, PartPlan, cut
 from waybill.bundle.format import BLOCK, TAR_END, member_header, padding
 from waybill.errors import BadValue, UnsafePath
 
@@ -157,6 +157,14 @@ def test_a_file_above_eight_gib_fits_into_one_part_when_that_is_large_enough() -
 def test_a_part_size_that_cannot_hold_one_piece_is_refused(size: int) -> None:
     with pytest.raises(BadValue, match=rf"--part-size {size} is not usable: it is below 67174400"):
         cut([("a", 1)], str(REPO), size)
+
+
+@pytest.mark.parametrize("files", [[("a", 10**18)], [("a", MOST_PARTS * PART), ("b", 1)]])
+def test_what_needs_more_parts_than_there_are_numbers_is_refused_at_once(
+    files: list[tuple[str, int]],
+) -> None:
+    with pytest.raises(BadValue, match=f"--part-size {PART} is not usable: 99,999 parts of it are"):
+        cut_small(files)
 
 
 def test_a_name_that_is_too_long_once_an_offset_is_added_is_refused() -> None:

@@ -24,7 +24,7 @@ from waybill import __version__, manifest
 from waybill import digest as digests
 from waybill.bundle.media import Bundle
 from waybill.bundle.pack import Packing
-from waybill.errors import BadValue, BeingPacked, Corrupt, PickleRefused, SourceChanged
+from waybill.errors import BadValue, BeingPacked, PickleRefused, SourceChanged, SourceCorrupt
 from waybill.manifest import git_blob_id
 from waybill.source.base import SourceFile
 from waybill.source.directory import DirectorySource
@@ -236,7 +236,9 @@ class Told(DirectorySource):
 def test_bytes_that_are_not_those_that_the_source_names_are_refused(
     name: str, wrong: str, model: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(Corrupt, match=f"model.safetensors from {model} is corrupt: exp.*{wrong}"):
+    with pytest.raises(
+        SourceCorrupt, match=f"model.safetensors from {model} is corrupt: exp.*{wrong}"
+    ):
         from_source(Told(model, **{name: wrong})).run([tmp_path / "out"])
     assert not (tmp_path / "out" / "bundle.json").exists()
 

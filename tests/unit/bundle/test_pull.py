@@ -6,11 +6,13 @@ import pytest
 
 from tests.unit.bundle.bundles import (
     FILES,
+    PIECE,
     REPO,
     bytes_below,
     files_of_at_most,
     load,
     new_store,
+    noise,
     pack,
     write,
 )
@@ -47,6 +49,21 @@ def test_every_file_arrives_and_every_byte_is_told(
     assert contents(tmp_path / "out") == FILES
     assert pulled == Pulled(len(FILES), 0, size)
     assert sum(told) == size
+
+
+@pytest.mark.usefixtures("small")
+def test_a_lora_adapter_arrives_whole(store: Store, tmp_path: Path) -> None:
+    adapter = {
+        "adapter_config.json": b'{"base_model_name_or_path": "acme/base", "peft_type": "LORA"}',
+        "adapter_model.safetensors": noise(3 * PIECE),
+        "checkpoint-1/adapter_model.safetensors": noise(PIECE, 1),
+    }
+    left = {"adapter_model.bin": noise(PIECE, 2), "training_args.bin": b"pickle"}
+    packed = pack(write(tmp_path / "adapter", {**adapter, **left}), tmp_path / "bundle")
+    (loaded,) = load(store, tmp_path / "bundle")
+    assert loaded.commit == packed.index.revisions[0].manifest.commit
+    pull(store, store.manifest(REPO, loaded.commit), tmp_path / "out")
+    assert contents(tmp_path / "out") == adapter
 
 
 def test_what_is_there_and_right_is_kept_and_the_rest_replaced(

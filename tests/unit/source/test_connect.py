@@ -1,5 +1,6 @@
 """From URLs to sources: each form, what it takes, and where local ones may lie."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,13 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "models" / "demo" / "config.json").write_bytes(b"{}")
     (tmp_path / "secret").write_bytes(b"secret")
     return tmp_path / "models"
+
+
+def test_marks_of_a_url_are_part_of_a_name_where_they_are_written_so(root: Path) -> None:
+    folder = root / os.fsdecode(b"demo?2#\xff")
+    folder.mkdir()
+    for url in (str(folder), folder.as_uri()):
+        assert str(open_source(url)) == str(folder)
 
 
 def test_a_path_and_a_file_url_are_what_lies_there(root: Path) -> None:
@@ -100,7 +108,17 @@ def test_a_source_of_another_form_is_refused_with_all_that_are_known() -> None:
             r"'hub\+https://host' is not usable: it must end in #owner/name@revision",
         ),
         ("hub+https://name:word@host#a/b", "credentials do not belong in a URL"),
+        (
+            "hub+https://host#a/b/c",
+            "repo of the source 'a/b/c' is not usable: it must be owner/name",
+        ),
+        ("hf://a/b?x", "repo of the source 'a/b\\?x' is not usable: it must be owner/name"),
         ("file://host/path", "it must be file:///path, with three slashes"),
+        ("file:///models/demo#2", "write %3F for '\\?' and %23 for '#', or the plain path"),
+        ("file:///models/demo?2", "write %3F for '\\?' and %23 for '#', or the plain path"),
+        ("https://host/\udcff/a", "it is no UTF-8; write %XX for such bytes"),
+        ("hub+https://host?key=word#a/b", "no '\\?' can be in the address"),
+        ("store+file:///models?#a/b", "no '\\?' can be in the address"),
         ("pvc://claim/path", "a claim is read in its cluster: waybill sideload --in-cluster"),
     ],
 )
@@ -144,6 +162,16 @@ def test_a_token_file_holds_one_token(root: Path) -> None:
     with pytest.raises(BadFile, match="it must hold one token") as caught:
         open_source("https://host/file", Reach(token_file=str(root / "token")))
     assert "two" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["caf\u00e9", "one\ntwo"])
+def test_a_token_that_no_header_takes_is_told_and_not_shown(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAYBILL_HTTP_TOKEN", token)
+    why = "WAYBILL_HTTP_TOKEN '\u2026' is not usable: it must be one token, in ASCII"
+    with pytest.raises(BadValue, match=why):
+        open_source("https://host/file")
 
 
 def confined(*groups: tuple[Path, ...]) -> Reach:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from waybill.errors import SourceChanged, Unreadable
+from waybill.errors import SourceChanged, Unreadable, UnsafePath
 from waybill.source.directory import DirectorySource, FileSource
 
 
@@ -30,6 +30,16 @@ def test_a_link_to_a_file_has_the_name_of_the_link(path: Path) -> None:
     (path.parent / "latest.gguf").symlink_to(path.name)
     (file,) = FileSource(path.parent / "latest.gguf").files()
     assert (file.path, file.size) == ("latest.gguf", 10)
+
+
+@pytest.mark.parametrize(
+    "source", [FileSource(Path("/proc/version")), DirectorySource(Path("/proc/sys/kernel/random"))]
+)
+def test_bytes_of_a_file_whose_size_is_0_are_not_left_out_without_a_word(
+    source: FileSource | DirectorySource,
+) -> None:
+    with pytest.raises(UnsafePath, match="it has bytes, and its size is 0"):
+        source.files()
 
 
 def test_what_is_no_regular_file_is_refused(path: Path) -> None:

@@ -27,6 +27,7 @@ def kept(*paths: str, allow_pickle: bool = True) -> set[str]:
         *("modeling_demo.py", "tokenizer.model", "qwen.tiktoken", ".gitattributes", ".gitignore"),
         *("model-q4.gguf", "chat_template.jinja", "vocab.txt", "bin", "a.binary", "LICENSE"),
         *("assets/picture.png", "exonnx/a.json", "weights.npz", "model.safetensors.index.json"),
+        "a.npy",
     ],
 )
 def test_what_serving_may_need_is_kept_beside_safetensors(path: str) -> None:
@@ -61,6 +62,8 @@ def test_of_several_quantisations_all_are_kept_or_those_that_are_chosen() -> Non
         ("consolidated.00.pth", OTHER + "./"),
         ("a.pt", OTHER + "./"),
         ("a.ckpt", OTHER + "./"),
+        ("Model.BIN", OTHER + "./"),
+        ("a.ptl", OTHER + "./"),
         ("onnx/model.onnx", EXPORT + "(onnx/)"),
         ("onnx/config.json", EXPORT + "(onnx/)"),
         ("openvino/openvino_model.bin", EXPORT + "(openvino/)"),
@@ -84,6 +87,13 @@ def test_metadata_of_git_and_of_downloads_is_dropped(path: str) -> None:
     assert of(ST, path).dropped == {path: "metadata of git or of a download"}
 
 
+def test_a_signature_beside_the_files_is_dropped_unless_it_is_asked_for() -> None:
+    why = "a signature of the files, and none of them"
+    assert of(ST, "model.sig").dropped == {"model.sig": why}
+    assert not of(ST, "sub/model.sig").dropped
+    assert not of(ST, "model.sig", choice=Choice(include=["*"])).dropped
+
+
 @pytest.mark.parametrize(
     "paths",
     [
@@ -104,7 +114,11 @@ def test_weights_of_another_folder_are_judged_by_that_folder_s_safetensors() -> 
 
 @pytest.mark.parametrize(
     "path",
-    ["pytorch_model.bin", "a.pt", "a.pth", "a.ckpt", "a.pkl", "a.pickle", "2_Dense/model.bin"],
+    [
+        *("pytorch_model.bin", "a.pt", "a.pth", "a.ckpt", "a.pkl", "a.pickle", "2_Dense/model.bin"),
+        *("A.PT", "a.Bin", "a.pt2", "a.ptl", "a.torch", "a.mar", "a.nemo", "a.dill"),
+        *("a.joblib", "a.joblib.z", "a.pkl.gz", "a.PKL.XZ", "a.cloudpickle"),
+    ],
 )
 def test_pickles_that_would_remain_are_refused_unless_asked_for(path: str) -> None:
     with pytest.raises(PickleRefused) as caught:

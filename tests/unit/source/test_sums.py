@@ -1,6 +1,7 @@
 """SHA256SUMS as the ways to write it have it."""
 
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waybill.errors import NotAModel, UnsafePath
+from waybill.errors import BadSums, UnsafePath
 from waybill.source.website import parse_sums
 
 HEX = "ab" * 32
 
 
-def parsed(text: str) -> dict[str, str]:
-    return dict(parse_sums(text, "http://host/SHA256SUMS"))
+def parsed(text: str) -> Mapping[str, str | None]:
+    return parse_sums(text, "http://host/SHA256SUMS")
 
 
 def test_all_forms_of_a_line_are_read() -> None:
@@ -35,8 +36,14 @@ def test_what_sha256sum_writes_is_read(option: list[str], tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("line", ["<html>", f"{HEX[1:]}  a", f"{HEX} a", f"\\{HEX}  a\\nb"])
 def test_a_line_of_another_form_is_named(line: str) -> None:
-    with pytest.raises(NotAModel, match="line 2 is none of sha256sum's"):
+    with pytest.raises(BadSums, match="line 2 is none of sha256sum's"):
         parsed(f"{HEX}  good\n{line}\n")
+
+
+def test_a_file_may_stand_there_twice_but_not_with_two_digests() -> None:
+    assert parsed(f"{HEX}  a\n{HEX.upper()}  ./a\n") == {"a": f"sha256:{HEX}"}
+    with pytest.raises(BadSums, match="line 3 has another digest of a than a line before it"):
+        parsed(f"{HEX}  a\n{HEX}  b\n{'cd' * 32}  ./a\n")
 
 
 @pytest.mark.parametrize("path", ["../up", "/etc/passwd", "a/../../b", "a//b", "./../x"])
@@ -47,5 +54,5 @@ def test_a_path_that_leaves_is_refused(path: str) -> None:
 
 @given(st.text())
 def test_nothing_else_comes_of_any_text(text: str) -> None:
-    with suppress(NotAModel, UnsafePath):
+    with suppress(BadSums, UnsafePath):
         parsed(text)

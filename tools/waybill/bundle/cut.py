@@ -13,6 +13,8 @@ from waybill.manifest import safe_path
 PART_SIZE = 4_000_000_000
 """Bytes; below what FAT32 can hold in one file."""
 SMALLEST = PIECE + 64 * 1024
+MOST_PARTS = 99_999
+"""Their numbers have five digits. A server may tell any size, and each part would be planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,16 @@ def cut(files: Iterable[tuple[str, int]], folder: str, part_size: int) -> list[P
     """Fill parts of at most `part_size` bytes with (path, size) in the order given.
 
     A file that does not fit is cut at the last multiple of 64 MiB that does.
-    Raises BadValue when a part could not hold one piece, UnsafePath for a name that no file
-    system takes.
+    Raises BadValue when a part could not hold one piece, or too many would be needed, UnsafePath
+    for a name that no file system takes.
     """
+    files = list(files)
     if part_size < SMALLEST:
         raise BadValue(what="--part-size", value=part_size, why=f"it is below {SMALLEST} bytes")
+    total = sum(size for _, size in files)
+    if total > part_size * MOST_PARTS:
+        why = f"{MOST_PARTS:,} parts of it are too few for {total:,} bytes"
+        raise BadValue(what="--part-size", value=part_size, why=why)
     cutter = _Cutter(folder, part_size)
     for path, size in files:
         cutter.add(path, size)

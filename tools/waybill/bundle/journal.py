@@ -65,7 +65,9 @@ class Journal:
             except OSError as error:
                 why = error.strerror or str(error)
                 raise BadValue(what="--out", value=str(folder), why=why) from error
-            journal = cls(folder / JOURNAL, subject, fingerprint)
+            # A path that is named there may be no UTF-8, and so no text in JSON.
+            named = subject.encode(errors="backslashreplace").decode()
+            journal = cls(folder / JOURNAL, named, fingerprint)
             journal._load()
             yield journal
 

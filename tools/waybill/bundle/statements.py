@@ -19,9 +19,15 @@ from waybill.store.layout import RepoId
 
 
 def repo_of(origin: Origin, repo: RepoId | None) -> RepoId:
-    """The repo that a model becomes: as people say, else as its source does. Raises BadValue."""
+    """The repo that a model becomes: as people say, else as its source does. Raises BadValue.
+
+    Whom it has to be signed by goes by its name, so no source gives it another one by itself.
+    """
     if repo is None and not origin.repo:
         raise BadValue(what="--as", value="", why="the source does not say owner/name")
+    if repo is None and origin.asked:
+        why = f"{origin.source} answers to {origin.asked} as {origin.repo}: say which it is to be"
+        raise BadValue(what="--as", value="", why=why)
     return repo or RepoId.parse(str(origin.repo))
 
 

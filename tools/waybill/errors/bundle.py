@@ -45,6 +45,12 @@ class NotAModel(WaybillError):
     exit_code = 2
 
 
+class BadSums(NotAModel):
+    """A web server gives no list of digests, or one that contradicts itself."""
+
+    hint = "check that the URL leads there; a new one: sha256sum FILE … > SHA256SUMS"
+
+
 class OtherRevision(WaybillError):
     """What the hub gave is right in itself, but not the revision that was asked for."""
 

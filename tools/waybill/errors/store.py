@@ -176,3 +176,12 @@ class Corrupt(WaybillError):
         "sideload --repair replaces those of a store"
     )
     exit_code = 4
+
+
+class SourceCorrupt(Corrupt):
+    """A source gives other bytes than it names the digest of, or than --source-sha256 does."""
+
+    hint = (
+        "run the command again; if it stays so, correct --source-sha256 or SHA256SUMS where they "
+        "are wrong, or have the source mended"
+    )

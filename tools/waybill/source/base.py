@@ -38,6 +38,8 @@ class Origin:
     commit: str | None = None
     license: str | None = None
     signed: tuple[bytes, ...] = ()
+    asked: str | None = None
+    """The repo that was asked for, where the source answers in the name of another one."""
 
 
 class Source(Protocol):

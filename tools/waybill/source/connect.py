@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 from waybill.errors import BadValue
 from waybill.source.base import Source
@@ -37,7 +38,11 @@ def _file(url: str, reach: Reach) -> Source:
     parts = split("source", url)
     if parts.netloc not in ("", "localhost"):
         raise BadValue(what="source", value=url, why="it must be file:///path, with three slashes")
-    return local_source(local("source", unquote(parts.path)), reach.roots)
+    if "?" in url or "#" in url:
+        why = "its path would end there; write %3F for '?' and %23 for '#', or the plain path"
+        raise BadValue(what="source", value=url, why=why)
+    path = os.fsdecode(unquote_to_bytes(parts.path))
+    return local_source(local("source", path), reach.roots)
 
 
 def _hugging_face(url: str, reach: Reach) -> Source:
@@ -140,6 +145,8 @@ def open_source(url: str, reach: Reach = Reach()) -> Source:  # noqa: B008 - it 
         known = ", ".join(dict.fromkeys(one.pattern for one in FORMS.values()))
         raise BadValue(what="source", value=_without_credentials(url), why=f"it must be {known}")
     refuse_credentials("source", url)
+    if separator and any("\ud800" <= letter <= "\udfff" for letter in url):
+        raise BadValue(what="source", value=url, why="it is no UTF-8; write %XX for such bytes")
     for field in fields(reach):
         if field.name != "roots" and getattr(reach, field.name) and field.name not in form.takes:
             flag = f"--source-{field.name.replace('_', '-')}"
@@ -153,6 +160,10 @@ def _place_and_name(url: str) -> tuple[str, str]:
     place, separator, named = url.partition("#")
     if not separator:
         raise BadValue(what="source", value=url, why=f"it must end in #{NAMED}")
+    if "?" in place:
+        # What stands there may be as good as a password.
+        why = "no '?' can be in the address"
+        raise BadValue(what="source", value=place.partition("?")[0], why=why)
     return place, named
 
 

@@ -11,7 +11,7 @@ import netrc
 import os
 from pathlib import Path
 
-from waybill.errors import BadFile
+from waybill.errors import BadFile, BadValue
 
 TOKEN = "WAYBILL_HTTP_TOKEN"  # noqa: S105 - the name of a variable
 CHECK = (
@@ -21,7 +21,7 @@ CHECK = (
 
 
 def authorization(host: str, token_file: str | None) -> str | None:
-    """The header's value for a host, None where nothing is known. Raises BadFile."""
+    """The header's value for a host, None where nothing is known. Raises BadFile, BadValue."""
     token = _token(token_file)
     if token:
         return f"Bearer {token}"
@@ -34,14 +34,21 @@ def basic(name: str, password: str) -> str:
 
 def _token(token_file: str | None) -> str | None:
     if token_file is None:
-        return os.environ.get(TOKEN, "").strip() or None
+        token = os.environ.get(TOKEN, "").strip()
+        if not _is_token(token):
+            raise BadValue(what=TOKEN, value="…", why="it must be one token, in ASCII")
+        return token or None
     try:
         token = Path(token_file).read_text("ascii").strip()
     except (OSError, ValueError) as error:
         raise BadFile(path=token_file, why="no token can be read from it") from error
-    if not token.isprintable() or not token:
+    if not _is_token(token) or not token:
         raise BadFile(path=token_file, why="it must hold one token and nothing else")
     return token
+
+
+def _is_token(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _from_netrc(host: str) -> str | None:

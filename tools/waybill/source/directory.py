@@ -94,8 +94,7 @@ class DirectorySource:
             for name in [*names, *links]:
                 path = Path(folder, name)
                 relative = safe_path(path.relative_to(self.root).as_posix(), str(self.root))
-                facts = self._stat(path, relative)
-                yield SourceFile(relative, facts.st_size, _stamp(facts))
+                yield _listed(path, relative, self._stat(path, relative), self)
 
     def _stat(self, path: Path, relative: str) -> os.stat_result:
         try:
@@ -143,7 +142,7 @@ class FileSource:
     def files(self) -> Sequence[SourceFile]:
         facts = _stat(self._path)
         name = safe_path(self._path.name, str(self._path.parent))
-        return [SourceFile(name, facts.st_size, _stamp(facts))]
+        return [_listed(self._path, name, facts, self)]
 
     def open(self, file: SourceFile, offset: int = 0) -> IO[bytes]:
         return _open(self._path, file, offset, self)
@@ -166,6 +165,17 @@ def _stat(path: Path) -> os.stat_result:
         return path.stat()
     except OSError as error:
         raise Unreadable(path=path, why=error.strerror) from error
+
+
+def _listed(path: Path, relative: str, facts: os.stat_result, source: object) -> SourceFile:
+    """Raises UnsafePath for a file of the kernel, whose size is said to be none."""
+    file = SourceFile(relative, facts.st_size, _stamp(facts))
+    if not file.size:
+        with _open(path, file, 0, source) as stream:
+            if stream.read(1):
+                why = "it has bytes, and its size is 0, as of what the kernel makes up"
+                raise UnsafePath(path=relative, where=str(source), why=why)
+    return file
 
 
 def _open(path: Path, file: SourceFile, offset: int, source: object) -> IO[bytes]:

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import IO
 
 import httpx2
-from huggingface_hub import HfApi, hf_hub_url, set_client_factory
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub import HfApi, ModelCardData, hf_hub_url, set_client_factory
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.hf_api import ModelInfo
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+from huggingface_hub.utils import (  # type: ignore[attr-defined]
+    build_hf_headers,
+    validate_repo_id,
+)
 from huggingface_hub.utils._http import hf_request_event_hook
 
 from waybill import digest as digests
 from waybill.digest import is_commit
 from waybill.errors import (
+    BadValue,
     RepoNotFound,
     RevisionNotFound,
     SourceRefused,
@@ -31,7 +35,7 @@ from waybill.errors import (
 from waybill.manifest import safe_path
 from waybill.sign import dsse, trust
 from waybill.source.base import Origin, SourceFile
-from waybill.source.card import license_of
+from waybill.source.card import license_in, license_of
 from waybill.source.reach import Reach
 from waybill.source.streams import patiently, resumed
 from waybill.source.web import Asker, Web, from_byte, no_redirect, refusal, total_size
@@ -57,8 +61,13 @@ class HuggingFaceSource:
     ) -> None:
         """`signed`: it may be a hub of ours, which has signatures, too.
 
-        Raises BadValue for the endpoint, BadFile for the CA bundle.
+        Raises BadValue for the repo and the endpoint, BadFile for the CA bundle.
         """
+        try:
+            validate_repo_id(repo)
+        except HFValidationError as error:
+            why = "it must be owner/name, each of letters, digits, '-', '_' and '.'"
+            raise BadValue(what="repo of the source", value=repo, why=why) from error
         self._repo, self._revision = repo, revision
         self._may_be_signed, self._ca_bundle = signed, ca_bundle
         if ca_bundle:
@@ -71,10 +80,14 @@ class HuggingFaceSource:
 
     @cached_property
     def _info(self) -> ModelInfo:
-        with self._errors():
-            info = self._api.model_info(
-                self._repo, revision=self._revision, files_metadata=True, timeout=30
-            )
+        try:
+            with self._errors():
+                info = self._api.model_info(
+                    self._repo, revision=self._revision, files_metadata=True, timeout=30
+                )
+        except (AttributeError, KeyError, TypeError, RecursionError) as error:
+            why = "what it says of the repo is not what a hub says"
+            raise SourceUnreachable(source=self, why=why) from error
         if not is_commit(str(info.sha)):
             raise SourceUnreachable(source=self, why=f"it names no commit, but {info.sha!r}")
         return info
@@ -87,17 +100,19 @@ class HuggingFaceSource:
     def origin(self) -> Origin:
         return Origin(
             source=self._api.endpoint,
-            repo=self._info.id,
+            repo=str(self._info.id),
             commit=self._info.sha,
             license=self._license,
             signed=self._signed,
+            asked=None if _is_same(self._repo, str(self._info.id)) else self._repo,
         )
 
     @cached_property
     def _license(self) -> str | None:
         """As the endpoint tells it, else as the model card says."""
-        told = self._info.card_data.get("license") if self._info.card_data else None
-        return told if isinstance(told, str) else license_of(self)
+        card = self._info.card_data
+        told = license_in(vars(card)) if isinstance(card, ModelCardData) else None
+        return told or license_of(self)
 
     @cached_property
     def _signed(self) -> tuple[bytes, ...]:
@@ -127,12 +142,12 @@ class HuggingFaceSource:
         found = []
         for sibling in self._info.siblings or []:
             lfs, size = sibling.lfs, sibling.size
-            if size is None or size < 0:
+            if not isinstance(size, int) or size < 0:
                 why = f"it does not tell the size of {sibling.rfilename}"
                 raise SourceUnreachable(source=self, why=why)
             found.append(
                 SourceFile(
-                    safe_path(sibling.rfilename, self._repo),
+                    safe_path(str(sibling.rfilename), self._repo),
                     size,
                     stamp=lfs.sha256 if lfs else str(sibling.blob_id),
                     digest=digests.from_hex(lfs.sha256) if lfs else None,
@@ -221,9 +236,15 @@ class HuggingFaceSource:
         return self._web.failure(response, why)
 
 
+def _is_same(asked: str, told: str) -> bool:
+    """Case does not count, and of a name that was asked for without an owner the hub says whose."""
+    wanted, found = asked.lower(), told.lower()
+    return found == wanted or ("/" not in wanted and found.endswith(f"/{wanted}"))
+
+
 def _named(told: bytes) -> list[str]:
     """Digests of signatures; none where a hub of another kind says something of its own."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         match json.loads(told):
             case {"signatures": [*named]}:
                 return [one for one in named if digests.is_digest(str(one))]

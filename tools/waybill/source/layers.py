@@ -18,7 +18,7 @@ from typing import IO, Self
 
 from waybill import digest as digests
 from waybill.digest import CHUNK, Digest
-from waybill.errors import NotAModel, SourceUnreachable, UnsafePath
+from waybill.errors import Corrupt, NotAModel, SourceCorrupt, SourceUnreachable, UnsafePath
 from waybill.manifest import MAX_FILES, safe_path
 from waybill.source.streams import skip
 
@@ -62,7 +62,7 @@ def members(
 ) -> list[Member]:
     """The archive's files, after all of the layer was read and checked.
 
-    Raises Corrupt, NotAModel for what is no archive, UnsafePath for what is no plain file.
+    Raises SourceCorrupt, NotAModel for what is no archive, UnsafePath for what is no plain file.
     """
     raw = _Hashed(stream)
     hashed: IO[bytes] = raw  # type: ignore[assignment]
@@ -111,11 +111,14 @@ class _Hashed(io.RawIOBase):
         return data
 
     def finish(self, digest: Digest, size: int, what: str) -> None:
-        """Read what is left. Raises Corrupt."""
+        """Read what is left. Raises SourceCorrupt."""
         while self.read(CHUNK):
             pass
         found = digests.from_hex(self._sha.hexdigest())
-        digests.check(digest, size, found, self._count, what)
+        try:
+            digests.check(digest, size, found, self._count, what)
+        except Corrupt as error:
+            raise SourceCorrupt(**error.facts) from error
 
 
 class Forward:

@@ -126,6 +126,8 @@ class OciSource:
         value, digest = self._read(self._asked)
         if "manifests" not in value:
             return value, digest
+        if not value["manifests"]:
+            raise NotAModel(source=self, why="it is an index that names nothing")
         try:
             (only,) = value["manifests"]
             return self._read(digests.parse(only["digest"]))
@@ -149,8 +151,10 @@ class OciSource:
         found: dict[str, _Place] = {}
         for number, layer in enumerate(self._layers()):
             for place in self._files_in(layer, number):
-                if found.setdefault(place.file.path, place) is not place:
-                    why = "several layers have it"
+                first = found.setdefault(place.file.path, place)
+                if first is not place:
+                    several = first.layer is not layer
+                    why = "several layers have it" if several else "one layer has it twice"
                     raise UnsafePath(path=place.file.path, where=self._url, why=why)
         return dict(sorted(found.items()))
 

@@ -14,7 +14,7 @@ import httpx2
 
 from waybill import digest as digests
 from waybill.digest import Digest
-from waybill.errors import Corrupt, SourceRefused, SourceUnreachable
+from waybill.errors import SourceCorrupt, SourceRefused, SourceUnreachable
 from waybill.manifest import from_json
 from waybill.source.credentials import basic
 from waybill.source.docker_config import CHECK, Login, login_for
@@ -54,7 +54,7 @@ class Registry:
         self._authorization: str | None = None
 
     def manifest(self, reference: str) -> tuple[bytes, Digest]:
-        """A manifest's bytes and their digest. Raises Corrupt when it is not the one asked for."""
+        """A manifest's bytes and their digest. Raises SourceCorrupt for another than that."""
         headers = {"Accept": ", ".join(MANIFESTS)}
         response = self._get(f"manifests/{reference}", headers)
         told = response.headers.get("docker-content-digest")
@@ -62,7 +62,8 @@ class Registry:
         found = digests.of(data)
         expected = reference if reference.startswith("sha256:") else told or found
         if found != expected:
-            raise Corrupt(what=f"the manifest of {self._source}", expected=expected, found=found)
+            what = f"the manifest of {self._source}"
+            raise SourceCorrupt(what=what, expected=expected, found=found)
         return data, found
 
     def open(self, blob: Digest, offset: int, size: int) -> IO[bytes]:
@@ -130,7 +131,7 @@ class Registry:
         try:
             told = json.loads(data)
             return f"Bearer {told.get('token') or told['access_token']}"
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, AttributeError, RecursionError) as error:
             why = "its token service answers with no token"
             raise SourceUnreachable(source=self._source, why=why) from error
 

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from waybill.errors import (
     AccessDenied,
+    BadValue,
     SourceChanged,
     SourceNotFound,
     SourceRefused,
@@ -63,7 +64,9 @@ class S3Source:
     @cached_property
     def _found(self) -> dict[str, tuple[str, SourceFile]]:
         """Path -> (key, file), sorted. Raises SourceNotFound, UnsafePath."""
-        found = self._single() or dict(self._below(f"{self._path.rstrip('/')}/".lstrip("/")))
+        # Slashes count: they are no more than letters of keys.
+        whole = self._path if self._path.endswith("/") else f"{self._path}/"
+        found = self._single() or dict(self._below(whole if self._path else ""))
         if not found:
             raise SourceNotFound(source=self, why="no object has this key or this prefix")
         return dict(sorted(found.items()))
@@ -86,10 +89,10 @@ class S3Source:
         return {name: (self._path, SourceFile(name, size, f"{head['ETag']}:{size}"))}
 
     def _below(self, prefix: str) -> Iterator[tuple[str, tuple[str, SourceFile]]]:
-        pages = self._backend.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=prefix
-        )
         with self._errors(), translated(self._backend):
+            pages = self._backend.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix
+            )
             for page in pages:
                 for entry in page.get("Contents", []):
                     key, size = entry["Key"], entry["Size"]
@@ -115,6 +118,11 @@ class S3Source:
                 )
         except ClientError as error:
             raise SourceChanged(path=file.path, source=self) from error
+        span = answer.get("ContentRange", "bytes 0-")
+        if not span.startswith(f"bytes {offset}-"):
+            answer["Body"].close()
+            why = "it sends another range than it was asked for"
+            raise SourceUnreachable(source=self, why=why)
         return _Body(answer["Body"], self)  # type: ignore[return-value]
 
     def is_unchanged(self, file: SourceFile) -> bool:  # noqa: ARG002
@@ -131,6 +139,8 @@ class S3Source:
         except AccessDenied as error:
             why = error.facts["why"]
             raise SourceRefused(source=self, why=why, credentials=_CREDENTIALS) from error
+        except BadValue as error:
+            raise BadValue(what="source", value=str(self), why=error.facts["why"]) from error
         except StoreUnreachable as error:
             raise SourceUnreachable(source=self, why=error.facts["why"]) from error
 

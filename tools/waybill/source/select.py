@@ -13,10 +13,16 @@ from pathlib import PurePosixPath
 
 from waybill.errors import BadValue, NothingToPack, PickleRefused
 from waybill.manifest import check_tree
+from waybill.sign import oms
 from waybill.source.base import SourceFile
 
-_OTHER_WEIGHTS = re.compile(r"\.(bin|pt|pth|ckpt|h5|msgpack|ot)$")
-_PICKLES = re.compile(r"\.(bin|pt|pth|ckpt|pkl|pickle)$")
+_WITH_PICKLES = "bin|pt|pth|pt2|ptl|torch|ckpt|nemo|mar"
+_OTHER_WEIGHTS = re.compile(rf"\.({_WITH_PICKLES}|h5|msgpack|ot)$", re.IGNORECASE)
+# No .npy and .npz: who loads them has to ask for the pickles in them.
+_PICKLES = re.compile(
+    rf"\.({_WITH_PICKLES}|pkl|pickle|cloudpickle|dill|joblib)(\.(gz|bz2|xz|lzma|zst|z))?$",
+    re.IGNORECASE,
+)
 _EXPORTS = {"onnx", "openvino", "coreml", "original"}
 _METADATA = {".git", ".cache"}
 _CONSOLIDATED = re.compile(r"consolidated[^/]*\.safetensors$")
@@ -101,6 +107,8 @@ class _Judge:
             return f"--exclude {pattern}"
         if self._choice.include:
             return None if self._choice.includes(text) else "no --include names it"
+        if text == oms.NAME:
+            return "a signature of the files, and none of them"
         folder = next((part for part in path.parts[:-1] if part in _EXPORTS), None)
         if folder and self._outside(folder):
             return f"another format of the same weights ({folder}/)"

@@ -13,7 +13,8 @@ from waybill.errors import SourceUnreachable
 ASKING = (0.5, 1.0, 2.0)
 READING = (*ASKING, 4.0, 8.0, 15.0)
 """Seconds before each further try, while nothing comes. An answer somebody waits for; a stream may
-have run for hours, and a server that is started again is back soon."""
+have run for hours, and a server that is started again is back soon. What a try itself waits for
+comes on top."""
 
 Result = TypeVar("Result")
 

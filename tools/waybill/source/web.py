@@ -108,9 +108,10 @@ class Web:
             if not response.has_redirect_location or content is not None:
                 return response
             response.close()
-            # A name and a password in there would be sent on as credentials.
-            last, target = target, target.join(response.headers["location"])
-            target = target.copy_with(username=None, password=None)
+            with self._errors():
+                # A name and a password in there would be sent on as credentials.
+                led = target.join(response.headers["location"])
+                last, target = target, led.copy_with(username=None, password=None)
             if why := no_redirect(last, target):
                 raise self._unreachable(why)
         raise self._unreachable(f"it redirects more than {_REDIRECTS} times")
@@ -166,11 +167,12 @@ class Web:
     def body(self, response: httpx2.Response, offset: int = 0) -> IO[bytes]:
         """What the answer to `from_byte(offset)` holds from there on; closing it ends the answer.
 
-        Of a server that serves no ranges the beginning is read and thrown away.
+        Of a server that serves no ranges the beginning is read and thrown away. Raises
+        SourceUnreachable for other bytes than those.
         """
-        if "content-encoding" in response.headers:
+        if other := _other(response, offset):
             response.close()
-            raise self._unreachable("it sends another encoding than it was asked for")
+            raise self._unreachable(f"it sends another {other} than it was asked for")
         chunks = Chunked(self._chunks(response), response.close)
         stream: IO[bytes] = chunks  # type: ignore[assignment]
         if offset and response.status_code != httpx2.codes.PARTIAL_CONTENT:
@@ -198,6 +200,9 @@ class Web:
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeEncodeError:
+            # Its own message would quote the header.
+            raise self._unreachable("a header of the request is none, as of a token") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
             why = next(iter(str(error).splitlines()), type(error).__name__)
             raise self._unreachable(why) from error
@@ -231,6 +236,18 @@ def _pause(response: httpx2.Response) -> float | None:
 
 def from_byte(offset: int) -> dict[str, str]:
     return {"Range": f"bytes={offset}-"} if offset else {}
+
+
+def _other(response: httpx2.Response, offset: int) -> str:
+    """What an answer to `from_byte(offset)` has that was not asked for; nothing where it is right.
+
+    A cache that ignores Range in its key gives the range that somebody else has asked for.
+    """
+    if "content-encoding" in response.headers:
+        return "encoding"
+    begin = f"bytes {offset}-"
+    right = offset and response.headers.get("content-range", "").lower().startswith(begin)
+    return "" if response.status_code != httpx2.codes.PARTIAL_CONTENT or right else "range"
 
 
 def total_size(response: httpx2.Response) -> int | None:

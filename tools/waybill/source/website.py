@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import IO
@@ -14,7 +14,7 @@ import httpx2
 
 from waybill import digest as digests
 from waybill.digest import Digest
-from waybill.errors import BadValue, Corrupt, NotAModel, SourceChanged, SourceUnreachable
+from waybill.errors import BadSums, BadValue, SourceChanged, SourceCorrupt, SourceUnreachable
 from waybill.manifest import MAX_FILES, safe_path
 from waybill.source.base import Origin, SourceFile
 from waybill.source.card import license_of
@@ -68,15 +68,13 @@ class WebsiteSource:
         return sorted(listed, key=lambda file: file.path)
 
     def _sums(self) -> dict[str, Digest | None]:
-        """Path -> digest. Raises NotAModel, UnsafePath, Corrupt when it is not as pinned."""
+        """Path -> digest. Raises BadSums, UnsafePath, SourceCorrupt when it is not as pinned."""
         data = patiently(lambda: self._web.read(self._get(self._url), _SUMS_SIZE))
         if self._pin and digests.of(data) != self._pin:
-            raise Corrupt(what=self._url, expected=self._pin, found=digests.of(data))
-        found: dict[str, Digest | None] = dict(
-            parse_sums(data.decode("utf-8", errors="replace"), self._url)
-        )
+            raise SourceCorrupt(what=self._url, expected=self._pin, found=digests.of(data))
+        found = parse_sums(data.decode("utf-8", errors="replace"), self._url)
         if not 0 < len(found) <= MAX_FILES:
-            raise NotAModel(source=self, why=f"{SUMS} names {len(found):,} files")
+            raise BadSums(source=self, why=f"{SUMS} names {len(found):,} files")
         return found
 
     def _listed(self, path: str, digest: Digest | None) -> SourceFile:
@@ -133,21 +131,27 @@ class WebsiteSource:
         return False
 
 
-def parse_sums(text: str, where: str) -> Iterator[tuple[str, Digest]]:
-    """(path, digest) of each line of sha256sum's output, also with --tag.
+def parse_sums(text: str, where: str) -> dict[str, Digest | None]:
+    """Path -> digest, of sha256sum's output, also with --tag; no digest is None.
 
-    Raises NotAModel for a line of another form, UnsafePath for a path that leaves the folder.
+    Raises BadSums for a line of another form, or of another digest than one before it, UnsafePath
+    for a path that leaves the folder.
     """
+    sums: dict[str, Digest | None] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         if found := _LINE.fullmatch(line):
-            digest, path = found.groups()
+            digest, name = found.groups()
         elif found := _BSD_LINE.fullmatch(line):
-            path, digest = found.groups()
+            name, digest = found.groups()
         else:
-            raise NotAModel(source=where, why=f"line {number} is none of sha256sum's")
-        yield safe_path(path.removeprefix("./"), where), digests.from_hex(digest.lower())
+            raise BadSums(source=where, why=f"line {number} is none of sha256sum's")
+        path, told = safe_path(name.removeprefix("./"), where), digests.from_hex(digest.lower())
+        if sums.setdefault(path, told) != told:
+            why = f"line {number} has another digest of {path} than a line before it"
+            raise BadSums(source=where, why=why)
+    return sums
 
 
 def _parse_sum(text: str) -> Digest:
