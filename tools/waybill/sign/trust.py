@@ -103,7 +103,8 @@ class Authority:
         if subject not in self.subjects:
             return ""
         try:
-            key = certificates.signing_key(signature.chain, self.authorities, at, self.revoked)
+            chain = signature.chain
+            key = keys.usable(certificates.signing_key(chain, self.authorities, at, self.revoked))
         except ValueError as error:
             return f"{subject}: {error}"
         right = keys.is_right(key, signature.value, data)
