@@ -283,21 +283,6 @@ def test_what_a_store_may_hold_is_asked_before_the_first_byte(
     assert waybill("sideload", bundle, "--to", *small, "--capacity", "9MB").code == 0
 
 
-def test_sources_of_this_machine_can_be_confined(
-    waybill: Waybill, model: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "imports").mkdir()
-    pack = ("pack", model, "--as", "a/b", "--dry-run")
-    sideload = ("sideload", model, "--as", "a/b", "--to", store, "--dry-run")
-    for command in (pack, sideload):
-        ran = waybill(*command, "--allow-root", tmp_path / "imports")
-        assert (ran.code, "sources of this machine have to be" in ran.err) == (3, True)
-        assert waybill(*command, "--allow-root", tmp_path).code == 0
-        with monkeypatch.context() as patch:
-            patch.setenv("WAYBILL_SOURCE_ROOTS", str(tmp_path / "imports"))
-            assert waybill(*command, "--allow-root", tmp_path).code == 3
-
-
 def test_what_comes_back_by_pull_is_packed_to_the_same_parts(
     waybill: Waybill, bundle: Path, store: Path, tmp_path: Path
 ) -> None:

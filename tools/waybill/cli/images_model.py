@@ -15,7 +15,7 @@ from waybill.cli.images_arguments import (
     reach_of,
 )
 from waybill.cli.output import Console, Report, human
-from waybill.cli.sources import add_source, add_what, cargo_of
+from waybill.cli.sources import add_source, add_what, cargo_of, roots_of
 from waybill.deliver.environments import FILE, Environments
 from waybill.deliver.images.choices import LIMIT, Form, command
 from waybill.errors import BadValue
@@ -111,7 +111,8 @@ def _cargo(args: argparse.Namespace, console: Console, limit: int) -> Cargo:
         # Before a byte is read: what is large takes hours.
         look = lambda repo, size: require_small(repo, size, limit)  # noqa: E731
         return cargo_of(args, console, look=look).trust(policy_of(args))
-    bundle = Bundle.open([Path(one) for one in args.what])
+    roots = roots_of(args)
+    bundle = Bundle.open([roots.check(Path(one)) for one in args.what])
     if len(bundle.index.revisions) != 1:
         why = "an image holds one model, and this bundle has another number of them"
         raise BadValue(what="bundle", value=" ".join(args.what), why=why)

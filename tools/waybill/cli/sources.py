@@ -98,20 +98,30 @@ def add_what(parser: argparse.ArgumentParser) -> None:
 def said_of(args: argparse.Namespace) -> Mapping[str, Any]:
     """What the arguments, or the manifest that they name, say, under the keys of a manifest.
 
-    Raises BadFile, and BadValue where nothing names a source.
+    Raises BadFile, OutsideRoots, and BadValue where nothing names a source.
     """
-    said = dict(imports.load(args.manifest)) if args.manifest else {}
+    said = _manifest(args) if args.manifest else {}
     said |= {key: value for key, value in _arguments(args).items() if value}
     if not said.get("source"):
         raise BadValue(what="source", value="", why="say where the model comes from")
     return said
 
 
+def roots_of(args: argparse.Namespace) -> Roots:
+    """What the service and the caller allow. Raises BadValue for a service that names nothing:
+    that is a slip, and no word for everything."""
+    told = os.environ.get(ROOTS)
+    allowed = [Path(one) for one in (told or "").split(os.pathsep) if one]
+    if told is not None and not allowed:
+        raise BadValue(what=ROOTS, value=told, why="it names no directory: name one, or unset it")
+    return Roots(tuple(tuple(group) for group in (allowed, args.allow_root) if group))
+
+
 def source_of(args: argparse.Namespace) -> Wanted:
     """The source that they name, opened. Raises what `said_of` and `open_source` do."""
     said = said_of(args)
     reach = {name.replace("-", "_"): said.get(_camel(name)) for name in REACH}
-    source = open_source(said["source"], Reach(**reach, roots=_roots(args)))
+    source = open_source(said["source"], Reach(**reach, roots=roots_of(args)))
     if isinstance(source, DirectorySource) and _is_bundle(source.root):
         why = "it is a bundle, and no model: give its directory as it is to waybill sideload"
         raise BadValue(what="source", value=said["source"], why=why)
@@ -181,10 +191,16 @@ def _arguments(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _manifest(args: argparse.Namespace) -> dict[str, Any]:
+    """The files that it names are read for whoever wrote it, so they are confined as sources are.
+
+    Those that the command line names are not: whoever runs the command has chosen them.
+    """
+    said, roots = dict(imports.load(args.manifest)), roots_of(args)
+    for key in said.keys() & imports.PATHS:
+        roots.check(Path(said[key]))
+    return said
+
+
 def _camel(name: str) -> str:
     return re.sub("-(.)", lambda found: found[1].upper(), name)
-
-
-def _roots(args: argparse.Namespace) -> Roots:
-    told = [Path(one) for one in os.environ.get(ROOTS, "").split(os.pathsep) if one]
-    return Roots(tuple(tuple(group) for group in (told, args.allow_root) if group))

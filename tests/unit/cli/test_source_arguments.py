@@ -1,0 +1,60 @@
+"""Where a model comes from, as arguments and import manifests say it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Waybill
+from waybill.cli.sources import ROOTS
+
+
+def manifest(folder: Path, **said: str) -> Path:
+    path = folder / "import.yaml"
+    path.write_text("".join(f"{key}: {value}\n" for key, value in said.items()))
+    return path
+
+
+def test_sources_of_this_machine_can_be_confined(
+    waybill: Waybill, model: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imports").mkdir()
+    pack = ("pack", model, "--as", "a/b", "--dry-run")
+    sideload = ("sideload", model, "--as", "a/b", "--to", store, "--dry-run")
+    for command in (pack, sideload):
+        ran = waybill(*command, "--allow-root", tmp_path / "imports")
+        assert (ran.code, "sources of this machine have to be" in ran.err) == (3, True)
+        assert waybill(*command, "--allow-root", tmp_path).code == 0
+        with monkeypatch.context() as patch:
+            patch.setenv(ROOTS, str(tmp_path / "imports"))
+            assert waybill(*command, "--allow-root", tmp_path).code == 3
+
+
+def test_files_that_a_manifest_names_are_confined_too(
+    waybill: Waybill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imports").mkdir()
+    monkeypatch.setenv(ROOTS, str(tmp_path / "imports"))
+    for key in ("tokenFile", "caBundle", "clientCertificate", "clientKey"):
+        said = {"source": "https://localhost:1/x", "as": "a/b", key: "../secret"}
+        ran = waybill("pack", "--manifest", manifest(tmp_path / "imports", **said), "--dry-run")
+        assert (ran.code, f"{tmp_path}/imports/../secret is not below" in ran.err) == (3, True)
+
+
+def test_the_media_of_a_bundle_are_confined_too(
+    waybill: Waybill, bundle: Path, store: Path, tmp_path: Path
+) -> None:
+    load = ("sideload", bundle, "--to", store, "--dry-run", "--allow-root")
+    ran = waybill(*load, tmp_path / "imports")
+    assert (ran.code, f"{bundle} is not below" in ran.err) == (3, True)
+    assert waybill(*load, bundle).code == 0
+    image = ("images", "from-model", bundle, "--name", "host/a:v1", "--push", "--allow-root")
+    assert waybill(*image, tmp_path / "imports").code == 3
+
+
+@pytest.mark.parametrize("told", ["", ":"])
+def test_roots_that_name_no_directory_do_not_stand_for_all(
+    told: str, waybill: Waybill, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ROOTS, told)
+    ran = waybill("pack", model, "--as", "a/b", "--dry-run", "--allow-root", model)
+    assert (ran.code, f"{ROOTS} '{told}' is not usable" in ran.err) == (2, True)
