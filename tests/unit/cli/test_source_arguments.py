@@ -1,11 +1,14 @@
 """Where a model comes from, as arguments and import manifests say it."""
 
+import argparse
 from pathlib import Path
 
 import pytest
 
 from tests.unit.cli.conftest import Waybill
-from waybill.cli.sources import ROOTS
+from waybill.cli.sources import ROOTS, add_source, said_of
+
+SAMPLES = Path(__file__).resolve().parents[3] / "values/samples/sources"
 
 
 def manifest(folder: Path, **said: str) -> Path:
@@ -49,6 +52,29 @@ def test_the_media_of_a_bundle_are_confined_too(
     assert waybill(*load, bundle).code == 0
     image = ("images", "from-model", bundle, "--name", "host/a:v1", "--push", "--allow-root")
     assert waybill(*image, tmp_path / "imports").code == 3
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.iterdir()), ids=lambda path: path.stem)
+def test_a_manifest_is_of_use_for_a_copy_of_its_model_elsewhere(
+    path: Path, waybill: Waybill, model: Path
+) -> None:
+    ran = waybill("pack", "--manifest", path, model, "--dry-run", "--json")
+    assert (ran.code, ran.result["repo"]) == (0, "acme/demo")
+    ran = waybill("pack", "--manifest", path, model, "--dry-run", "--source-profile", "x")
+    assert (ran.code, "--source-profile 'x' is not usable" in ran.err) == (2, True)
+
+
+def test_another_url_of_a_file_must_have_the_same_digest(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("source")
+    add_source(parser)
+    digest = "ab" * 32
+    facts = {"source": "https://host/x", "sha256": digest, "tokenFile": "token"}
+    path = manifest(tmp_path, **facts)
+    said = said_of(parser.parse_args(["https://mirror/x", "--manifest", str(path)]))
+    assert said == {"source": "https://mirror/x", "sha256": digest}
+    said = said_of(parser.parse_args(["https://host/x", "--manifest", str(path)]))
+    assert said == {**facts, "tokenFile": str(tmp_path / "token")}
 
 
 @pytest.mark.parametrize("told", ["", ":"])

@@ -100,8 +100,8 @@ def said_of(args: argparse.Namespace) -> Mapping[str, Any]:
 
     Raises BadFile, OutsideRoots, and BadValue where nothing names a source.
     """
-    said = _manifest(args) if args.manifest else {}
-    said |= {key: value for key, value in _arguments(args).items() if value}
+    given = {key: value for key, value in _arguments(args).items() if value}
+    said = (_manifest(args) if args.manifest else {}) | given
     if not said.get("source"):
         raise BadValue(what="source", value="", why="say where the model comes from")
     return said
@@ -197,9 +197,22 @@ def _manifest(args: argparse.Namespace) -> dict[str, Any]:
     Those that the command line names are not: whoever runs the command has chosen them.
     """
     said, roots = dict(imports.load(args.manifest)), roots_of(args)
+    if args.source and args.source != said["source"]:
+        said = _for_another(said, args.source)
     for key in said.keys() & imports.PATHS:
         roots.check(Path(said[key]))
     return said
+
+
+def _for_another(said: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Without how its own source is reached: its credentials are not for another one.
+
+    Digests of http(s) files hold wherever such a file comes from.
+    """
+    own = {"secret", *map(_camel, REACH)}
+    if source.lower().startswith(("http://", "https://")):
+        own.remove("sha256")
+    return {key: value for key, value in said.items() if key not in own}
 
 
 def _camel(name: str) -> str:
