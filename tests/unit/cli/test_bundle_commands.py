@@ -88,6 +88,9 @@ def test_pack_refuses_wrong_arguments(
     assert ran.code == code
     assert told in ran.err
     assert "\nhint: " in ran.err
+    if "OUT" in " ".join(options):
+        words = (one.replace("OUT", str(tmp_path)) for one in options)
+        assert waybill("pack", model, *words, "--dry-run").err == ran.err
     assert not list(tmp_path.glob("part-*"))
 
 

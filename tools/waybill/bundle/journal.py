@@ -65,9 +65,14 @@ class Journal:
             except OSError as error:
                 why = error.strerror or str(error)
                 raise BadValue(what="--out", value=str(folder), why=why) from error
-            journal = cls(folder / JOURNAL, subject, fingerprint)
-            journal._load()
-            yield journal
+            yield cls.seen(folder, subject, fingerprint)
+
+    @classmethod
+    def seen(cls, folder: Path, subject: str, fingerprint: str) -> Journal:
+        """The same without the lock, for those who write nothing."""
+        journal = cls(folder / JOURNAL, subject, fingerprint)
+        journal._load()
+        return journal
 
     def _load(self) -> None:
         try:

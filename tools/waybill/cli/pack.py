@@ -98,6 +98,7 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
     }
     left_out = f"; {len(packing.there)} are with {base.name} already" if base else ""
     if args.dry_run:
+        packing.check(args.out or (), signer)
         return _dry(packing, data, left_out)
     with console.progress("pack", packing.size) as advance:
         packed = packing.run(args.out, advance, signer)
