@@ -186,8 +186,28 @@ WRONG = {
     "no such repo": (["sign", "STORE", "--key", "KEY", "--repo", "a/b"], "no repo a/b"),
     "no such statement": (
         ["sign", "FILLED", "--key", "KEY", "--repo", "acme/demo", "--statement", "X",
-         "--predicate-type", "Y"],
+         "--predicate-type", "urn:y"],
         "it is no JSON",
+    ),
+    "a statement that would let a model in": (
+        ["sign", "STORE", "--key", "KEY", "--repo", "a/b", "--statement", "X",
+         "--predicate-type", "https://slsa.dev/provenance/v1"],
+        "--predicate-type 'https://slsa.dev/provenance/v1' is not usable: statements of this kind",
+    ),
+    "a test that was not run": (
+        ["sign", "STORE", "--key", "KEY", "--repo", "a/b", "--statement", "X",
+         "--predicate-type", "https://in-toto.io/attestation/test-result/v0.1"],
+        "statements of this kind are made by",
+    ),
+    "a license of one's own": (
+        ["sign", "STORE", "--key", "KEY", "--repo", "a/b", "--statement", "X",
+         "--predicate-type", "https://waybill.dev/license/v1"],
+        "statements of this kind are made by",
+    ),
+    "a type that is no URI": (
+        ["sign", "STORE", "--key", "KEY", "--repo", "a/b", "--statement", "X",
+         "--predicate-type", "evaluation"],
+        "--predicate-type 'evaluation' is not usable: it must be a URI",
     ),
     "Ed25519 for OMS": (["sign", "MODEL", "--key", "KEY"], "knows no Ed25519 keys"),
     "no such directory": (["sign", "./nowhere", "--key", "KEY"], "No such file"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ from waybill.errors import BadFile, BadValue
 from waybill.manifest import Manifest, from_json, statement
 from waybill.sign import oms
 from waybill.sign.keys import Signer
+from waybill.sign.predicates import is_reserved
 from waybill.source.directory import DirectorySource
 from waybill.store import evidence
 from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
+
+_URI = re.compile("[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 
 
 def register(commands: Commands) -> None:
@@ -49,9 +53,20 @@ def _sign(args: argparse.Namespace, console: Console) -> Report:
     if bool(args.statement) != bool(args.predicate_type) or (args.statement and not args.repo):
         why = "--statement FILE, --predicate-type URI and --repo go together"
         raise BadValue(what="--statement", value=str(args.statement or ""), why=why)
+    if args.statement:
+        _check_type(args.predicate_type)
     signer = signer_of(args, console)
     assert signer  # noqa: S101 - the flag is required
     return _sign_revision(args, signer) if args.repo else _sign_directory(args, console, signer)
+
+
+def _check_type(given: str) -> None:
+    why = "it must be a URI of your own, as https://example.com/evaluation/v1"
+    if is_reserved(given):
+        why = "statements of this kind are made by waybill pack, sign, attest and so on alone"
+    elif _URI.fullmatch(given):
+        return
+    raise BadValue(what="--predicate-type", value=given, why=why)
 
 
 def _sign_revision(args: argparse.Namespace, signer: Signer) -> Report:
