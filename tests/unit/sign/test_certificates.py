@@ -1,23 +1,32 @@
-"""Certificates that do not fit X.509: nobody's, and never in the way of those that do."""
+"""Certificates of every kind: malformed ones, and those of keys that count nowhere."""
 
 import json
 from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.unit.sign.making import (
     CODE,
+    WEB_SERVER,
     Authority,
     asking_authority,
+    certificate_pem,
     certified,
     changed,
+    ed25519_key,
     manifest,
+    p256_key,
     said,
+    write_key,
 )
-from waybill.errors import Unsigned
+from waybill.errors import BadFile, BadKey, Unsigned
 from waybill.sign import dsse
+from waybill.sign.keys import Signer
 from waybill.sign.trust import Policy
 
 OURS = manifest()
@@ -50,3 +59,48 @@ def test_a_malformed_certificate_is_nobodys_and_the_next_one_is_looked_at(
     policy.check("acme/demo", OURS.descriptor.digest, [bad, good], None)
     with pytest.raises(Unsigned):
         policy.check("acme/demo", OURS.descriptor.digest, [bad], None)
+
+
+OTHER_KINDS: dict[str, Callable[[], Any]] = {
+    "Ed25519": ed25519_key,
+    "brainpool": lambda: ec.generate_private_key(ec.BrainpoolP256R1()),
+    "weak RSA": lambda: rsa.generate_private_key(65537, 1024),  # noqa: S505 - as it is meant
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_a_ca_whose_key_counts_nowhere_is_refused_before_anything_is_signed(
+    kind: str, tmp_path: Path
+) -> None:
+    authority = Authority(key=OTHER_KINDS[kind]())
+    with pytest.raises(BadFile, match=r"keys\.company: the key of the CA CN=Test CA is"):
+        Policy.load(asking_authority(tmp_path / "trust.yaml", authority))
+    key, chain = p256_key(), tmp_path / "chain.pem"
+    path = write_key(tmp_path / "key.pem", key)
+    chain.write_text(certificate_pem(authority.issue(key, "me"), authority.certificate))
+    with pytest.raises(BadKey, match=f"{chain} cannot be used to sign: the key of the CA CN=Test"):
+        Signer.load(path, chain, {})
+
+
+def test_a_certificate_that_may_not_sign_is_refused_with_its_key(tmp_path: Path) -> None:
+    key, chain = p256_key(), tmp_path / "chain.pem"
+    path = write_key(tmp_path / "key.pem", key)
+    for made, told in (
+        (Authority().issue(key, "me", extended=WEB_SERVER), "is not for signing code"),
+        (Authority(key=ed25519_key()).issue(key, "me"), "CN=me was signed by its CA with another"),
+    ):
+        chain.write_text(certificate_pem(made))
+        with pytest.raises(BadKey, match=told):
+            Signer.load(path, chain, {})
+
+
+@pytest.mark.parametrize("kind", ["384", "RSA"])
+def test_every_kind_in_the_guide_is_believed(kind: str, tmp_path: Path) -> None:
+    rsa_key = rsa.generate_private_key(65537, 2048)
+    of_ca = rsa_key if kind == "RSA" else ec.generate_private_key(ec.SECP384R1())
+    authority, key = Authority(key=of_ca), ed25519_key()
+    chain = tmp_path / "chain.pem"
+    chain.write_text(certificate_pem(authority.issue(key, "model release")))
+    made = Signer.load(write_key(tmp_path / "key.pem", key), chain, {})
+    policy = Policy.load(asking_authority(tmp_path / "trust.yaml", authority))
+    policy.check("acme/demo", OURS.descriptor.digest, [dsse.sign(said(OURS), made)], None)

@@ -14,9 +14,10 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -33,6 +34,15 @@ _MALFORMED = (
     *(x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType),
 )
 """What reading raises where something does not fit X.509, some of it only when asked for."""
+_RSA = 2048
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_ALGORITHMS = {
+    *(SignatureAlgorithmOID.RSA_WITH_SHA256, SignatureAlgorithmOID.ECDSA_WITH_SHA256),
+    *(SignatureAlgorithmOID.RSA_WITH_SHA384, SignatureAlgorithmOID.ECDSA_WITH_SHA384),
+    *(SignatureAlgorithmOID.RSA_WITH_SHA512, SignatureAlgorithmOID.ECDSA_WITH_SHA512),
+    SignatureAlgorithmOID.RSASSA_PSS,
+}
+"""These three are what `cryptography` accepts of CAs: told early, and not where models come in."""
 _MAY_SIGN = {ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 
 
@@ -71,6 +81,28 @@ def _is_partial(one: x509.CertificateRevocationList) -> bool:
 def pem(chain: Sequence[x509.Certificate]) -> bytes:
     """One after the other."""
     return b"".join(one.public_bytes(Encoding.PEM) for one in chain)
+
+
+def require_authorities(found: Sequence[x509.Certificate]) -> None:
+    """Raises ValueError, in words for people, for a CA that `signing_key` would never accept."""
+    for one in found:
+        key = one.public_key()
+        strong = isinstance(key, rsa.RSAPublicKey) and key.key_size >= _RSA
+        known = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES)
+        if not (strong or known):
+            kinds = f"RSA of {_RSA} bits or more, or ECDSA over P-256, P-384 or P-521"
+            raise ValueError(f"the key of the CA {subject(one)} is of another kind than {kinds}")
+
+
+def require_signer(chain: Sequence[x509.Certificate]) -> None:
+    """Raises ValueError, in words for people, where no policy would believe the first one."""
+    if chain:
+        _check_usage(chain[0])
+    require_authorities(chain[1:])
+    for one in chain:
+        if one.signature_algorithm_oid not in _ALGORITHMS:
+            why = "with another algorithm than RSA or ECDSA with SHA-256, SHA-384 or SHA-512"
+            raise ValueError(f"{subject(one)} was signed by its CA {why}")
 
 
 def subject(certificate: x509.Certificate) -> str:
