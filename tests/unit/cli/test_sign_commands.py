@@ -232,3 +232,17 @@ def test_links_are_not_signed(waybill: Waybill, model: Path, tmp_path: Path) -> 
     (model / "link.json").symlink_to("config.json")
     ran = waybill("sign", model, "--key", key)
     assert (ran.code, "link.json is a link" in ran.err) == (2, True)
+
+
+def test_a_store_and_nothing_at_all_are_no_directories_to_sign(
+    waybill: Waybill, store: Path, tmp_path: Path
+) -> None:
+    key = write_key(tmp_path / "p256.pem", KINDS["p256"]())
+    (tmp_path / "empty").mkdir()
+    for folder, told in (
+        (store, "it is a store: --repo OWNER/NAME@REVISION says what to sign in it"),
+        (tmp_path / "empty", "no file is in it"),
+    ):
+        ran = waybill("sign", folder, "--key", key)
+        assert (ran.code, told in ran.err) == (2, True)
+        assert not (folder / "model.sig").exists()
