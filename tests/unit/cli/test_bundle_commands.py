@@ -359,7 +359,10 @@ def test_a_bundle_is_no_model(waybill: Waybill, model: Path, tmp_path: Path) -> 
     ("words", "why"),
     [
         (("--base", "a", "--base", "b"), "one at a time"),
-        (("--base-endpoint", "http://s3"), "http://s3 is for one, and there is none"),
+        (
+            ("--base-endpoint", "http://s3"),
+            "http://s3 is for one that is a store, and this is none",
+        ),
     ],
 )
 def test_one_base_is_asked_for(

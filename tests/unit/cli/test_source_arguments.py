@@ -84,3 +84,35 @@ def test_roots_that_name_no_directory_do_not_stand_for_all(
     monkeypatch.setenv(ROOTS, told)
     ran = waybill("pack", model, "--as", "a/b", "--dry-run", "--allow-root", model)
     assert (ran.code, f"{ROOTS} '{told}' is not usable" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("flag", ["--source-sha256", "--source-client-key", "--certificate"])
+def test_what_is_said_of_a_source_is_refused_for_a_bundle(
+    flag: str, waybill: Waybill, bundle: Path, store: Path
+) -> None:
+    ran = waybill("sideload", bundle, "--to", store, flag, "x", "--dry-run")
+    assert (ran.code, f"{flag} 'x' is not usable: it is not for a bundle" in ran.err) == (2, True)
+    if flag != "--certificate":
+        ran = waybill("images", "from-model", bundle, "--name", "host/a:v1", "--push", flag, "x")
+        assert (ran.code, f"{flag} 'x' is not usable: it is not for" in ran.err) == (2, True)
+
+
+def test_a_key_without_its_certificate_and_a_secret_of_a_cluster_are_refused(
+    waybill: Waybill, tmp_path: Path
+) -> None:
+    pack = ("pack", "--as", "a/b", "--dry-run")
+    ran = waybill(*pack, "https://localhost:1/x", "--source-client-key", "x")
+    assert (ran.code, "it goes with a certificate: --source-client-cert" in ran.err) == (2, True)
+    path = manifest(tmp_path, source="https://localhost:1/x", secret="models")
+    ran = waybill(*pack, "--manifest", path)
+    assert (ran.code, "secret 'models' is not usable: it counts for" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("flag", ["--base-endpoint", "--base-profile", "--base-ca-bundle"])
+def test_how_a_store_is_reached_is_refused_for_another_base(
+    flag: str, waybill: Waybill, model: Path, bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "inventory.json").write_text("{}")
+    for base in (bundle, tmp_path / "inventory.json"):
+        ran = waybill("pack", model, "--as", "a/b", "--dry-run", "--base", base, flag, "x")
+        assert (ran.code, "x is for one that is a store, and this is none" in ran.err) == (2, True)

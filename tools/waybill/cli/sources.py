@@ -40,6 +40,8 @@ REACH = {
     "sha256": ("HEX", "SHA-256 that the file of an http(s) URL must have"),
 }
 """How a source is reached: end of the flag -> its value and its help."""
+FLAGS = tuple(f"source_{name.replace('-', '_')}" for name in REACH)
+"""These flags, as arguments."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,12 @@ def roots_of(args: argparse.Namespace) -> Roots:
 def source_of(args: argparse.Namespace) -> Wanted:
     """The source that they name, opened. Raises what `said_of` and `open_source` do."""
     said = said_of(args)
+    if secret := said.get("secret"):
+        why = "it counts for waybill sideload --in-cluster alone: leave it out of the manifest"
+        raise BadValue(what="secret", value=secret, why=why)
+    if (key := said.get("clientKey")) and not said.get("clientCertificate"):
+        why = "it goes with a certificate: --source-client-certificate"
+        raise BadValue(what="--source-client-key", value=key, why=why)
     reach = {name.replace("-", "_"): said.get(_camel(name)) for name in REACH}
     source = open_source(said["source"], Reach(**reach, roots=roots_of(args)))
     if isinstance(source, DirectorySource) and _is_bundle(source.root):
@@ -180,7 +188,7 @@ def read(
 
 def _arguments(args: argparse.Namespace) -> dict[str, Any]:
     """What the command line says, under the keys of a manifest."""
-    reach = {_camel(name): getattr(args, f"source_{name.replace('-', '_')}") for name in REACH}
+    reach = {_camel(name): getattr(args, flag) for name, flag in zip(REACH, FLAGS, strict=True)}
     return {
         "source": args.source,
         "as": args.repo,
