@@ -9,6 +9,7 @@ from tests.unit.bundle.bundles import REPO
 from tests.unit.cli.conftest import Waybill
 from tests.unit.sign.making import KINDS, asking, policy_file, write_key
 from waybill.manifest import STATEMENT_TYPE
+from waybill.sign import oms
 from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.keys import PASSPHRASE, Signer
 from waybill.store.connect import connect
@@ -232,6 +233,13 @@ def test_links_are_not_signed(waybill: Waybill, model: Path, tmp_path: Path) -> 
     (model / "link.json").symlink_to("config.json")
     ran = waybill("sign", model, "--key", key)
     assert (ran.code, "link.json is a link" in ran.err) == (2, True)
+
+
+def test_the_guide_names_all_that_is_not_signed() -> None:
+    told = (Path(__file__).parents[3] / "tools/docs/signing.md").read_text()
+    assert [
+        name for name in oms.IGNORED if f"`{name}`" not in told.partition("at the top")[2]
+    ] == []
 
 
 def test_a_store_and_nothing_at_all_are_no_directories_to_sign(
