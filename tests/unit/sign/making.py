@@ -62,7 +62,7 @@ class Authority:
 
     def issue(
         self,
-        key: Private,
+        key: Any,
         name: str,
         *,
         ca: bool = False,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.unit.sign.making import (
@@ -59,6 +60,15 @@ def test_a_malformed_certificate_is_nobodys_and_the_next_one_is_looked_at(
     policy.check("acme/demo", OURS.descriptor.digest, [bad, good], None)
     with pytest.raises(Unsigned):
         policy.check("acme/demo", OURS.descriptor.digest, [bad], None)
+
+
+def test_a_certificate_beside_the_chain_is_not_in_the_way_of_a_list(tmp_path: Path) -> None:
+    authority = Authority()
+    made, beside = certified(authority), X25519PrivateKey.generate()
+    chain = (*made.chain, authority.issue(beside, "Test CA"))
+    path = asking_authority(tmp_path / "trust.yaml", authority, revocationList=authority.revoke())
+    good = dsse.sign(said(OURS), Signer(made.private, chain))
+    Policy.load(path).check("acme/demo", OURS.descriptor.digest, [good], None)
 
 
 OTHER_KINDS: dict[str, Callable[[], Any]] = {
