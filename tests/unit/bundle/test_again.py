@@ -133,6 +133,8 @@ def test_a_whole_bundle_is_never_replaced_by_that_of_a_changed_source(
     write(model, {"config.json": b"{}"})
     with pytest.raises(ForeignBundle):
         pack(model, tmp_path / "out")
+    with pytest.raises(ForeignBundle):
+        plan(model).check([tmp_path / "out"])
     assert (tmp_path / "out" / "bundle.json").read_bytes() == before
 
 

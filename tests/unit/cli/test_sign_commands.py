@@ -9,6 +9,7 @@ from tests.unit.bundle.bundles import REPO
 from tests.unit.cli.conftest import Waybill
 from tests.unit.sign.making import KINDS, asking, policy_file, write_key
 from waybill.manifest import STATEMENT_TYPE
+from waybill.sign import oms
 from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.keys import PASSPHRASE, Signer
 from waybill.store.connect import connect
@@ -186,8 +187,28 @@ WRONG = {
     "no such repo": (["sign", "STORE", "--key", "KEY", "--repo", "a/b"], "no repo a/b"),
     "no such statement": (
         ["sign", "FILLED", "--key", "KEY", "--repo", "acme/demo", "--statement", "X",
-         "--predicate-type", "Y"],
+         "--predicate-type", "urn:y"],
         "it is no JSON",
+    ),
+    "a statement that would let a model in": (
+        ["sign", "STORE", "--key", "KEY", "--repo", "a/b", "--statement", "X",
+         "--predicate-type", "https://slsa.dev/provenance/v1"],
+        "--predicate-type 'https://slsa.dev/provenance/v1' is not usable: statements of this kind",
+    ),
+    "a test that was not run": (
+        ["sign", "STORE", "--key", "KEY", "--repo", "a/b", "--statement", "X",
+         "--predicate-type", "https://in-toto.io/attestation/test-result/v0.1"],
+        "statements of this kind are made by",
+    ),
+    "a license of one's own": (
+        ["sign", "STORE", "--key", "KEY", "--repo", "a/b", "--statement", "X",
+         "--predicate-type", "https://waybill.dev/license/v1"],
+        "statements of this kind are made by",
+    ),
+    "a type that is no URI": (
+        ["sign", "STORE", "--key", "KEY", "--repo", "a/b", "--statement", "X",
+         "--predicate-type", "evaluation"],
+        "--predicate-type 'evaluation' is not usable: it must be a URI",
     ),
     "Ed25519 for OMS": (["sign", "MODEL", "--key", "KEY"], "knows no Ed25519 keys"),
     "no such directory": (["sign", "./nowhere", "--key", "KEY"], "No such file"),
@@ -212,3 +233,24 @@ def test_links_are_not_signed(waybill: Waybill, model: Path, tmp_path: Path) -> 
     (model / "link.json").symlink_to("config.json")
     ran = waybill("sign", model, "--key", key)
     assert (ran.code, "link.json is a link" in ran.err) == (2, True)
+
+
+def test_the_guide_names_all_that_is_not_signed() -> None:
+    told = (Path(__file__).parents[3] / "tools/docs/signing.md").read_text()
+    assert [
+        name for name in oms.IGNORED if f"`{name}`" not in told.partition("at the top")[2]
+    ] == []
+
+
+def test_a_store_and_nothing_at_all_are_no_directories_to_sign(
+    waybill: Waybill, store: Path, tmp_path: Path
+) -> None:
+    key = write_key(tmp_path / "p256.pem", KINDS["p256"]())
+    (tmp_path / "empty").mkdir()
+    for folder, told in (
+        (store, "it is a store: --repo OWNER/NAME@REVISION says what to sign in it"),
+        (tmp_path / "empty", "no file is in it"),
+    ):
+        ran = waybill("sign", folder, "--key", key)
+        assert (ran.code, told in ran.err) == (2, True)
+        assert not (folder / "model.sig").exists()

@@ -111,6 +111,30 @@ def test_an_override_is_for_once(
     assert path.read_text() == text
 
 
+def test_a_manifest_s_source_is_kept_and_overridden_as_one_that_is_said(
+    path: Path, model: Path, deploy: Command, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "import.yaml"
+    manifest.write_text("source: ./model\nas: acme/demo\n")
+    other = write(tmp_path / "usb", {**FILES, "config.json": b'{"from": "a stick"}\n'})
+    first = deploy("chat", "--manifest", manifest, "--source-override", other)
+    assert f"      source: {model}\n" in path.read_text()
+    assert deploy("chat")["commit"] != first["commit"]
+
+
+def test_a_path_means_the_same_wherever_the_next_command_begins(
+    world: World, path: Path, model: Path, deploy: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(model.parent)
+    first = deploy("chat", "--source", "./model", "--as", "acme/demo")
+    assert f"      source: {model}\n" in path.read_text()
+    write(world.project / "model", FILES)
+    monkeypatch.chdir("/")
+    assert deploy("chat")["commit"] == first["commit"]
+    path.write_text(path.read_text().replace(str(model), "./model"))
+    assert deploy("chat")["commit"] == first["commit"]
+
+
 def test_what_people_write_while_the_bytes_are_on_their_way_stays(
     path: Path, model: Path, deploy: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

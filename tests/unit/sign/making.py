@@ -54,13 +54,15 @@ def certificate_pem(*chain: x509.Certificate) -> str:
 class Authority:
     """A CA that signs what it is told to."""
 
-    def __init__(self, name: str = "Test CA", above: "Authority | None" = None) -> None:
-        self.key = p256_key()
+    def __init__(
+        self, name: str = "Test CA", above: "Authority | None" = None, key: Any = None
+    ) -> None:
+        self.key = key or p256_key()
         self.certificate = (above or self).issue(self.key, name, ca=True, above=above)
 
     def issue(
         self,
-        key: Private,
+        key: Any,
         name: str,
         *,
         ca: bool = False,
@@ -86,7 +88,7 @@ class Authority:
         )
         if extended:
             made = made.add_extension(x509.ExtendedKeyUsage([extended]), critical=False)
-        return made.sign(self._key, hashes.SHA256())
+        return made.sign(self.key, self._hash)
 
     def revoke(self, *certificates: x509.Certificate, delta: bool = False) -> str:
         """A revocation list of these, in PEM, which should have been replaced long since."""
@@ -101,12 +103,11 @@ class Authority:
             made = made.add_revoked_certificate(entry.revocation_date(NOW - 9 * DAY).build())
         if delta:
             made = made.add_extension(x509.DeltaCRLIndicator(1), critical=True)
-        return made.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+        return made.sign(self.key, self._hash).public_bytes(Encoding.PEM).decode()
 
     @property
-    def _key(self) -> ec.EllipticCurvePrivateKey:
-        assert isinstance(self.key, ec.EllipticCurvePrivateKey)
-        return self.key
+    def _hash(self) -> hashes.SHA256 | None:
+        return None if isinstance(self.key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
 
 
 def _usage(signing: bool, ca: bool) -> x509.KeyUsage:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,9 @@ from waybill.bundle.cargo import BundleCargo
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Loading
 from waybill.bundle.trusted import require_trust
-from waybill.errors import BadFile, Unsigned, UntrustedSignature
-from waybill.manifest import STATEMENT_TYPE
+from waybill.errors import BadFile, BadValue, Unsigned, UntrustedSignature
+from waybill.manifest import STATEMENT_TYPE, statement
+from waybill.sign import dsse
 from waybill.sign.dsse import ENVELOPE_TYPE, Envelope
 from waybill.sign.keys import Signer
 from waybill.sign.trust import Policy
@@ -127,19 +129,41 @@ def test_every_medium_and_every_run_has_the_same_bytes(
     assert of_bundle(again) == before
 
 
-def test_a_finished_bundle_is_signed_later_and_without_a_key_it_is_unsigned(
-    model: Path, tmp_path: Path
-) -> None:
+def test_a_finished_bundle_is_signed_later_and_by_others_too(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     plan(model).run([out])
-    unsigned = of_bundle(out)
-    made = certified(Authority())
+    made, other = certified(Authority()), signer()
     assert plan(model).run([out], signer=made).reused == 3
     assert {"bundle.sig", "bundle.crt"} <= {path.name for path in out.iterdir()}
-    plan(model).run([out], signer=signer())
+    (revision,) = plan(model).run([out], signer=other).index.revisions
     assert not (out / "bundle.crt").exists()
-    plan(model).run([out])
-    assert of_bundle(out) == unsigned
+    claims = [Envelope.parse(one, "here").signatures[0].key_id for one in revision.signatures]
+    assert claims == [other.key_id] * 3 + [made.key_id] * 3
+
+
+def test_no_signature_is_lost_for_want_of_a_key(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    plan(model).run([out], signer=signer())
+    signed = of_bundle(out)
+    again = plan(model)
+    with pytest.raises(BadValue, match=f"the bundle in {out} is signed"):
+        again.check([out])
+    with pytest.raises(BadValue, match=f"the bundle in {out} is signed"):
+        again.run([out])
+    assert of_bundle(out) == signed
+
+
+def test_what_earlier_packings_said_of_other_things_is_not_kept(
+    model: Path, tmp_path: Path
+) -> None:
+    made, out = signer(), tmp_path / "out"
+    packing = plan(model)
+    (revision,) = packing.run([out]).index.revisions
+    test = dsse.sign(statement(revision.manifest, "https://acme.example/test", {}), made)
+    packing.origin = replace(packing.origin, signed=(test,))
+    (revision,) = packing.run([out]).index.revisions
+    assert revision.signatures == (test,)
+    assert plan(model).run([out]).index.revisions[0].signatures == ()
 
 
 def test_signing_adds_to_what_is_said_and_changes_nothing_of_it(

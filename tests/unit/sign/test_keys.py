@@ -100,5 +100,5 @@ def test_a_certificate_must_be_the_key_s_own(tmp_path: Path) -> None:
     with pytest.raises(BadKey, match="is not its own"):
         Signer.load(path, chain, {})
     chain.write_text("junk")
-    with pytest.raises(BadKey, match="no certificate in PEM"):
+    with pytest.raises(BadKey, match="not a certificate in PEM"):
         Signer.load(path, chain, {})

@@ -14,7 +14,8 @@ a range that starts at a multiple of 64 MiB, named with its offset in 20 digits,
 in name order restores the file. Members are named by path, not by digest, because a header
 stands before the bytes whose digest it would need: so each byte is read once.
 
-A signed index has the digests of a blob's 64 MiB pieces, too, which are those of its S3 parts.
+Of blobs that were packed with a key, the index has the digests of their 64 MiB pieces, too, which
+are those of their S3 parts. A bundle that is signed later gets none, as no byte is read again.
 
 A revision comes with in-toto statements about its manifest digest, and the same ones signed, each
 in a DSSE envelope: the store keeps both.
@@ -128,7 +129,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Size; in a signed bundle the digests of the 64 MiB pieces, when there is more than one."""
+    """Size; packed with a key, the digests of the 64 MiB pieces, when there is more than one."""
 
     size: int
     pieces: tuple[Digest, ...]

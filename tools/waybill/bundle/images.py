@@ -21,7 +21,6 @@ from waybill.bundle.media import Bundle
 from waybill.bundle.stack import Stack
 from waybill.bundle.writing import Writing
 from waybill.digest import Digest
-from waybill.errors import BadValue
 from waybill.manifest import Descriptor, File, canonical
 from waybill.sign.keys import Signer
 from waybill.source.base import Origin, SourceFile
@@ -205,10 +204,3 @@ def revisions_in(outs: Sequence[Path]) -> tuple[Revision, ...]:
     """The models that images would come after. Raises what `Saving.plan` does of them."""
     before, _ = _before(outs)
     return before.revisions if before else ()
-
-
-def require_seal(outs: Sequence[Path], signer: Signer | None) -> None:
-    """Raises BadValue where a bundle that is signed would lose its signature."""
-    if signer is None and (bundle := _bundle(outs)) and bundle.seals():
-        why = "the bundle there is signed, and its new index has to be signed, too"
-        raise BadValue(what="--key", value="", why=why)

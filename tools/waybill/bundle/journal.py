@@ -65,11 +65,16 @@ class Journal:
             except OSError as error:
                 why = error.strerror or str(error)
                 raise BadValue(what="--out", value=str(folder), why=why) from error
-            # A path that is named there may be no UTF-8, and so no text in JSON.
-            named = subject.encode(errors="backslashreplace").decode()
-            journal = cls(folder / JOURNAL, named, fingerprint)
-            journal._load()
-            yield journal
+            yield cls.seen(folder, subject, fingerprint)
+
+    @classmethod
+    def seen(cls, folder: Path, subject: str, fingerprint: str) -> Journal:
+        """The same without the lock, for those who write nothing."""
+        # A path that is named there may be no UTF-8, and so no text in JSON.
+        named = subject.encode(errors="backslashreplace").decode()
+        journal = cls(folder / JOURNAL, named, fingerprint)
+        journal._load()
+        return journal
 
     def _load(self) -> None:
         try:

@@ -22,7 +22,7 @@ from waybill.bundle.journal import Journal, write_whole
 from waybill.bundle.stack import Stack
 from waybill.bundle.writer import PARTIAL
 from waybill.digest import Digest, hex_of
-from waybill.errors import ForeignBundle, MediaFull
+from waybill.errors import BadValue, ForeignBundle, MediaFull
 from waybill.sign.keys import Signer
 from waybill.source.images import Image
 
@@ -44,6 +44,14 @@ def look(journals: Sequence[Journal], plans: Sequence[PartPlan | Part]) -> None:
     sizes = {part_name(plan.number): plan.size for plan in plans}
     found = [path for journal in journals for path in _parts(journal.folder)]
     journals[0].keep_only({one.name for one in found if one.stat().st_size == sizes.get(one.name)})
+
+
+def require_seal(outs: Sequence[Path], signer: Signer | None) -> None:
+    """Raises BadValue where a bundle that is signed would lose its signature."""
+    sealed = [out for out in outs if (out / INDEX).is_file() and (out / SIGNATURE).is_file()]
+    if sealed and signer is None:
+        why = f"the bundle in {sealed[0]} is signed, and its new index has to be signed, too"
+        raise BadValue(what="--key", value="", why=why)
 
 
 def take(journals: Sequence[Journal]) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from waybill import digest as digests
 from waybill.bundle.base import Base
 from waybill.bundle.cut import PART_SIZE, cut
-from waybill.bundle.format import Blob, Index
+from waybill.bundle.format import INDEX, Blob, Index
 from waybill.bundle.journal import Journal
 from waybill.bundle.statements import repo_of, revision_of
 from waybill.bundle.writing import Packed as Packed
 from waybill.bundle.writing import Writing
 from waybill.digest import Digest
-from waybill.errors import BadValue
+from waybill.errors import BadValue, WaybillError
 from waybill.manifest import File, Manifest, canonical
 from waybill.sign.keys import Signer
 from waybill.source.base import Origin, Source
@@ -97,5 +100,14 @@ class Packing(Writing):
             if file.path not in self.there
         }
         dropped = self.selection.dropped
-        revision = revision_of(self.repo, manifest, self.origin, dropped, signer)
+        earlier = _signatures(journal.folder)
+        revision = revision_of(self.repo, manifest, self.origin, dropped, signer, earlier)
         return Index(self.part_size, (revision,), blobs, self._parts(journal), self._elsewhere())
+
+
+def _signatures(folder: Path) -> Iterator[bytes]:
+    """Those in the bundle that lies there; one that cannot be read has none."""
+    with suppress(OSError, WaybillError):
+        data = (folder / INDEX).read_bytes()
+        for one in Index.parse(data, str(folder / INDEX)).revisions:
+            yield from one.signatures

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from waybill import __version__
 from waybill.bundle.format import Revision
 from waybill.errors import BadFile, BadValue
-from waybill.manifest import Manifest, provenance
+from waybill.manifest import PROVENANCE, Manifest, provenance
 from waybill.sign import dsse
 from waybill.sign.dsse import Envelope
 from waybill.sign.keys import Signer
-from waybill.sign.statements import Statement, bom_statement, license_statement
+from waybill.sign.statements import BOM, LICENSE, Statement, bom_statement, license_statement
 from waybill.source.base import Origin
 from waybill.store.layout import RepoId
+
+_OF_PACKING = {PROVENANCE, LICENSE, BOM}
+"""What a promotion or a test says of it comes with their own commands, or from its source."""
 
 
 def repo_of(origin: Origin, repo: RepoId | None) -> RepoId:
@@ -37,10 +40,12 @@ def revision_of(
     origin: Origin,
     dropped: Mapping[str, str],
     signer: Signer | None,
+    earlier: Iterable[bytes] = (),
 ) -> Revision:
     """With provenance, license and bill of materials, and the signatures that its source has.
 
-    `dropped`: path -> why it is left out.
+    `dropped`: path -> why it is left out. `earlier`: envelopes of packings before this one, of
+    which those about the same manifest are kept: who signs takes away nobody's signature.
     """
     facts: dict[str, Any] = {
         "source": origin.source,
@@ -55,15 +60,18 @@ def revision_of(
         bom_statement(manifest, str(repo), facts, __version__),
     )
     own = [dsse.sign(said, signer) for said in statements] if signer else []
-    signatures = tuple(dict.fromkeys([*own, *_about(manifest, origin)]))
+    theirs = (data for _, data in _about(manifest, origin.signed))
+    kept = (data for kind, data in _about(manifest, earlier) if kind in _OF_PACKING)
+    signatures = tuple(dict.fromkeys([*own, *theirs, *kept]))
     return Revision(repo, manifest, origin.commit, statements, signatures)
 
 
-def _about(manifest: Manifest, origin: Origin) -> Iterator[bytes]:
-    """What of the source's signatures is about this manifest: of a choice of its files, nothing."""
-    for data in origin.signed:
+def _about(manifest: Manifest, signed: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
+    """Of these envelopes those about this manifest, with what they say: of a choice of a source's
+    files, nothing."""
+    for data in signed:
         with suppress(BadFile, UnicodeDecodeError):
             data.decode()
-            said = Statement.head(Envelope.parse(data, origin.source).payload, origin.source)
+            said = Statement.head(Envelope.parse(data, "a signature").payload, "a signature")
             if said.subjects == {manifest.descriptor.digest}:
-                yield data
+                yield said.predicate_type, data

@@ -85,15 +85,11 @@ class Writing(ABC):
 
         Raises MediaFull before the first byte, ForeignBundle, BeingPacked, SourceChanged, Corrupt.
         """
-        outs = list({out.resolve(): out for out in outs}.values())
-        if inside := [out for out in outs if self.source.holds(out)]:
-            raise BadValue(what="--out", value=str(inside[0]), why="it is inside the source")
+        outs = self._places(outs)
         with ExitStack() as stack:
             opened = (Journal.open(out, self.subject, self.fingerprint) for out in outs)
             journals = [stack.enter_context(journal) for journal in opened]
-            for one in journals:
-                one.adopt(self._kept, ours=self.adds)
-            outputs.look(journals, [*self._kept, *self.parts])
+            self._look(journals, signer)
             journal = journals[0]
             todo = [part for part in self.parts if part.number not in journal.parts]
             places = outputs.assign(outs, [(part.number, part.size) for part in todo])
@@ -105,6 +101,29 @@ class Writing(ABC):
             index = self._index(journal, signer)
             outputs.write_index(outs, index, signer)
             return Packed(index, reused)
+
+    def check(self, outs: Sequence[Path], signer: Signer | None = None) -> None:
+        """Whether these directories may be written to, found out without a change to them.
+
+        Raises ForeignBundle, BadValue.
+        """
+        found = (Journal.seen(out, self.subject, self.fingerprint) for out in self._places(outs))
+        if journals := list(found):
+            self._look(journals, signer)
+
+    def _places(self, outs: Sequence[Path]) -> list[Path]:
+        """Each directory once. Raises BadValue."""
+        outs = list({out.resolve(): out for out in outs}.values())
+        if inside := [out for out in outs if self.source.holds(out)]:
+            raise BadValue(what="--out", value=str(inside[0]), why="it is inside the source")
+        return outs
+
+    def _look(self, journals: Sequence[Journal], signer: Signer | None) -> None:
+        """Raises ForeignBundle, BadValue."""
+        for one in journals:
+            one.adopt(self._kept, ours=self.adds)
+        outputs.look(journals, [*self._kept, *self.parts])
+        outputs.require_seal([one.folder for one in journals], signer)
 
     @property
     def _kept(self) -> Sequence[Part]:

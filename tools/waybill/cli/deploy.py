@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from waybill.bundle.sideload import Decision
@@ -19,7 +20,7 @@ from waybill.cli.arguments import (
 )
 from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, counted, human
-from waybill.cli.sources import FORMS, add_source, read, source_of
+from waybill.cli.sources import FORMS, add_source, read, said_of, source_of
 from waybill.deliver import pins
 from waybill.deliver.environments import Environment, Environments
 from waybill.release import deploy
@@ -62,10 +63,10 @@ def register(commands: Commands) -> None:
 def _deploy(args: argparse.Namespace, console: Console) -> Report:
     environment = Environments.load(project(args))[args.env]
     # The store is the environment's, reached as `open_store` reaches it.
-    args.store, kept = args.env, args.source
-    if not args.manifest:
-        given = args.source_override or args.source
-        args.source = deploy.source_of(environment, args.model, given)
+    args.store, said = args.env, said_of(args)["source"] if args.manifest else args.source
+    kept = deploy.lasting(said, Path()) if said else None
+    given = args.source_override or kept
+    args.source = deploy.source_of(environment, args.model, given, project(args))
     planned = _plan(args, console, environment, kept)
     loading, done = planned.loading, None
     if not args.dry_run:
@@ -106,7 +107,7 @@ def _plan(
         said = wanted.source.origin.repo
         wanted = replace(wanted, repo=_pinned(environment, args.model, said))
     cargo, store = read(wanted, console, signer), open_store(args)
-    if not (kept or args.source_override or args.manifest or args.include or args.exclude):
+    if not (kept or args.source_override or args.include or args.exclude):
         deploy.check_choice(environment, store, args.model, cargo.revision)
     entry: dict[str, Any] = {"enabled": True}
     entry |= {"source": kept} if kept else {}

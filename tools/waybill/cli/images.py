@@ -158,7 +158,8 @@ def _resolved(
 def run_save(args: argparse.Namespace, console: Console) -> Report:
     from waybill.bundle.base import Base
     from waybill.bundle.cut import PART_SIZE
-    from waybill.bundle.images import Saving, require_seal
+    from waybill.bundle.images import Saving
+    from waybill.bundle.outputs import require_seal
     from waybill.source.images import resolve
 
     signer = signer_of(args, console)

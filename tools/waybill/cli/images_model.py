@@ -13,9 +13,10 @@ from waybill.cli.images_arguments import (
     add_runtime,
     policy_of,
     reach_of,
+    refuse,
 )
 from waybill.cli.output import Console, Report, human
-from waybill.cli.sources import add_source, add_what, cargo_of
+from waybill.cli.sources import FLAGS, add_source, add_what, cargo_of, roots_of
 from waybill.deliver.environments import FILE, Environments
 from waybill.deliver.images.choices import LIMIT, Form, command
 from waybill.errors import BadValue
@@ -111,7 +112,11 @@ def _cargo(args: argparse.Namespace, console: Console, limit: int) -> Cargo:
         # Before a byte is read: what is large takes hours.
         look = lambda repo, size: require_small(repo, size, limit)  # noqa: E731
         return cargo_of(args, console, look=look).trust(policy_of(args))
-    bundle = Bundle.open([Path(one) for one in args.what])
+    said = {"--as": "repo", "--include": "include", "--exclude": "exclude"}
+    said |= {f"--{flag.replace('_', '-')}": flag for flag in ("allow_pickle", "manifest", *FLAGS)}
+    refuse(args, said, "it is not for a bundle")
+    roots = roots_of(args)
+    bundle = Bundle.open([roots.check(Path(one)) for one in args.what])
     if len(bundle.index.revisions) != 1:
         why = "an image holds one model, and this bundle has another number of them"
         raise BadValue(what="bundle", value=" ".join(args.what), why=why)

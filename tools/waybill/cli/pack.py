@@ -70,9 +70,7 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
     signer = signer_of(args, console)
     plan = Plan.load(args.plan) if args.plan else None
     wanted = _promoted(args, plan) if plan and not _named(args) else _chosen(args)
-    base = _base(args) if args.base else None
-    if base is None and (reach := args.base_endpoint or args.base_profile or args.base_ca_bundle):
-        raise BadValue(what="--base", value="", why=f"{reach} is for one, and there is none")
+    base = _base(args)
     with console.progress("compare", 0) as advance:
         packing = Packing.plan(
             wanted.source,
@@ -98,6 +96,7 @@ def _pack(args: argparse.Namespace, console: Console) -> Report:
     }
     left_out = f"; {len(packing.there)} are with {base.name} already" if base else ""
     if args.dry_run:
+        packing.check(args.out or (), signer)
         return _dry(packing, data, left_out)
     with console.progress("pack", packing.size) as advance:
         packed = packing.run(args.out, advance, signer)
@@ -182,15 +181,22 @@ def _dry(packing: Packing, data: dict[str, Any], left_out: str) -> Report:
     return Report(f"{table(('file', 'size', ''), rows)}\n\n{text}", data)
 
 
-def _base(args: argparse.Namespace) -> Base:
+def _base(args: argparse.Namespace) -> Base | None:
     """Raises BadFile, NotABundle, NotAStore, and BadValue for several."""
-    (base, *more) = args.base
+    (base, *more) = args.base or [""]
     if more:
         why = "one at a time; of bundles that were packed with --base the last is enough"
         raise BadValue(what="--base", value=" ".join(args.base), why=why)
     path = Path(base)
-    if (path / INDEX).is_file():
+    is_bundle = (path / INDEX).is_file()
+    here = not base or is_bundle or path.is_file()
+    if here and (reach := args.base_endpoint or args.base_profile or args.base_ca_bundle):
+        why = f"{reach} is for one that is a store, and this is none"
+        raise BadValue(what="--base", value=base, why=why)
+    if not base:
+        return None
+    if is_bundle:
         return Base.of_bundle([path])
-    if path.is_file():
+    if here:
         return Base.load(path)
     return Base.of_store(open_store(of_side(args, "base", base), side="base-"))

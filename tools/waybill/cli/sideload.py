@@ -28,7 +28,7 @@ from waybill.cli.arguments import (
 from waybill.cli.in_cluster import add_in_cluster, job_of, refuse_in_cluster
 from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, human
-from waybill.cli.sources import add_source, add_what, cargo_of
+from waybill.cli.sources import FLAGS, add_source, add_what, cargo_of, roots_of
 from waybill.deliver import import_job
 from waybill.digest import is_commit
 from waybill.errors import BadValue
@@ -143,9 +143,11 @@ def _cargo(args: argparse.Namespace, console: Console) -> Cargo:
     if not (args.what or args.manifest):
         raise BadValue(what="source", value="", why="name one, or the media of a bundle")
     if not _is_source(args):
-        _refuse(args, ("repo", "include", "exclude", "allow_pickle", "key"), "a bundle")
+        said = ("repo", "include", "exclude", "allow_pickle", "key", "certificate", *FLAGS)
+        _refuse(args, said, "a bundle")
         tray = Tray(console.note) if args.wait else None
-        bundle = Bundle.open([Path(one) for one in args.what], tray)
+        roots = roots_of(args)
+        bundle = Bundle.open([roots.check(Path(one)) for one in args.what], tray)
         if not bundle.index.revisions:
             why = "it has no model, but images: waybill images push, or load"
             raise BadValue(what="bundle", value=" ".join(args.what), why=why)
@@ -166,4 +168,5 @@ def _refuse(args: argparse.Namespace, flags: Sequence[str], kind: str) -> None:
     for flag in flags:
         if value := getattr(args, flag):
             name = {"repo": "as"}.get(flag, flag).replace("_", "-")
-            raise BadValue(what=f"--{name}", value=value, why=f"it is not for {kind}")
+            shown = str(value) if isinstance(value, Path) else value
+            raise BadValue(what=f"--{name}", value=shown, why=f"it is not for {kind}")

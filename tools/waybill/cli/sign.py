@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,14 @@ from waybill.errors import BadFile, BadValue
 from waybill.manifest import Manifest, from_json, statement
 from waybill.sign import oms
 from waybill.sign.keys import Signer
+from waybill.sign.predicates import is_reserved
+from waybill.source.base import SourceFile
 from waybill.source.directory import DirectorySource
-from waybill.store import evidence
+from waybill.store import evidence, layout
 from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
+
+_URI = re.compile("[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 
 
 def register(commands: Commands) -> None:
@@ -49,9 +55,20 @@ def _sign(args: argparse.Namespace, console: Console) -> Report:
     if bool(args.statement) != bool(args.predicate_type) or (args.statement and not args.repo):
         why = "--statement FILE, --predicate-type URI and --repo go together"
         raise BadValue(what="--statement", value=str(args.statement or ""), why=why)
+    if args.statement:
+        _check_type(args.predicate_type)
     signer = signer_of(args, console)
     assert signer  # noqa: S101 - the flag is required
     return _sign_revision(args, signer) if args.repo else _sign_directory(args, console, signer)
+
+
+def _check_type(given: str) -> None:
+    why = "it must be a URI of your own, as https://example.com/evaluation/v1"
+    if is_reserved(given):
+        why = "statements of this kind are made by waybill pack, sign, attest and so on alone"
+    elif _URI.fullmatch(given):
+        return
+    raise BadValue(what="--predicate-type", value=given, why=why)
 
 
 def _sign_revision(args: argparse.Namespace, signer: Signer) -> Report:
@@ -81,15 +98,27 @@ def _said(manifest: Manifest, predicate_type: str, path: Path) -> bytes:
         raise BadFile(path=path, why=f"it is no JSON ({error})") from error
 
 
+def _check_directory(named: str, root: Path, files: Sequence[SourceFile]) -> None:
+    """Raises BadValue for what `model.sig` says nothing of."""
+    links = [file.path for file in files if (root / file.path).is_symlink()]
+    if (root / layout.STORE).is_file():
+        why = "it is a store: --repo OWNER/NAME@REVISION says what to sign in it"
+    elif not files:
+        why = "no file is in it: a directory that was pulled is signed, waybill pull --out"
+    elif links:
+        why = f"{links[0]} is a link, and model_signing reads none: pull into a directory instead"
+    else:
+        return
+    raise BadValue(what="directory", value=named, why=why)
+
+
 def _sign_directory(args: argparse.Namespace, console: Console, signer: Signer) -> Report:
     source = DirectorySource(Path(args.store))
     if not oms.is_known(signer):
         why = "model_signing knows no Ed25519 keys: use an ECDSA P-256 one for model.sig"
         raise BadValue(what="--key", value=str(args.key), why=why)
     files = [file for file in source.files() if not oms.is_ignored(file.path)]
-    if links := [file.path for file in files if (source.root / file.path).is_symlink()]:
-        why = f"{links[0]} is a link, and model_signing reads none: pull into a directory instead"
-        raise BadValue(what="directory", value=args.store, why=why)
+    _check_directory(args.store, source.root, files)
     with console.progress("sign", sum(file.size for file in files)) as advance:
         stoppable = Stoppable(advance)
         read = partial(digest_of, source, advance=stoppable)

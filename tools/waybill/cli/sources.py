@@ -40,6 +40,8 @@ REACH = {
     "sha256": ("HEX", "SHA-256 that the file of an http(s) URL must have"),
 }
 """How a source is reached: end of the flag -> its value and its help."""
+FLAGS = tuple(f"source_{name.replace('-', '_')}" for name in REACH)
+"""These flags, as arguments."""
 
 
 @dataclass(frozen=True)
@@ -98,20 +100,36 @@ def add_what(parser: argparse.ArgumentParser) -> None:
 def said_of(args: argparse.Namespace) -> Mapping[str, Any]:
     """What the arguments, or the manifest that they name, say, under the keys of a manifest.
 
-    Raises BadFile, and BadValue where nothing names a source.
+    Raises BadFile, OutsideRoots, and BadValue where nothing names a source.
     """
-    said = dict(imports.load(args.manifest)) if args.manifest else {}
-    said |= {key: value for key, value in _arguments(args).items() if value}
+    given = {key: value for key, value in _arguments(args).items() if value}
+    said = (_manifest(args) if args.manifest else {}) | given
     if not said.get("source"):
         raise BadValue(what="source", value="", why="say where the model comes from")
     return said
 
 
+def roots_of(args: argparse.Namespace) -> Roots:
+    """What the service and the caller allow. Raises BadValue for a service that names nothing:
+    that is a slip, and no word for everything."""
+    told = os.environ.get(ROOTS)
+    allowed = [Path(one) for one in (told or "").split(os.pathsep) if one]
+    if told is not None and not allowed:
+        raise BadValue(what=ROOTS, value=told, why="it names no directory: name one, or unset it")
+    return Roots(tuple(tuple(group) for group in (allowed, args.allow_root) if group))
+
+
 def source_of(args: argparse.Namespace) -> Wanted:
     """The source that they name, opened. Raises what `said_of` and `open_source` do."""
     said = said_of(args)
+    if secret := said.get("secret"):
+        why = "it counts for waybill sideload --in-cluster alone: leave it out of the manifest"
+        raise BadValue(what="secret", value=secret, why=why)
+    if (key := said.get("clientKey")) and not said.get("clientCertificate"):
+        why = "it goes with a certificate: --source-client-certificate"
+        raise BadValue(what="--source-client-key", value=key, why=why)
     reach = {name.replace("-", "_"): said.get(_camel(name)) for name in REACH}
-    source = open_source(said["source"], Reach(**reach, roots=_roots(args)))
+    source = open_source(said["source"], Reach(**reach, roots=roots_of(args)))
     if isinstance(source, DirectorySource) and _is_bundle(source.root):
         why = "it is a bundle, and no model: give its directory as it is to waybill sideload"
         raise BadValue(what="source", value=said["source"], why=why)
@@ -170,7 +188,7 @@ def read(
 
 def _arguments(args: argparse.Namespace) -> dict[str, Any]:
     """What the command line says, under the keys of a manifest."""
-    reach = {_camel(name): getattr(args, f"source_{name.replace('-', '_')}") for name in REACH}
+    reach = {_camel(name): getattr(args, flag) for name, flag in zip(REACH, FLAGS, strict=True)}
     return {
         "source": args.source,
         "as": args.repo,
@@ -181,10 +199,29 @@ def _arguments(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _manifest(args: argparse.Namespace) -> dict[str, Any]:
+    """The files that it names are read for whoever wrote it, so they are confined as sources are.
+
+    Those that the command line names are not: whoever runs the command has chosen them.
+    """
+    said, roots = dict(imports.load(args.manifest)), roots_of(args)
+    if args.source and args.source != said["source"]:
+        said = _for_another(said, args.source)
+    for key in said.keys() & imports.PATHS:
+        roots.check(Path(said[key]))
+    return said
+
+
+def _for_another(said: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Without how its own source is reached: its credentials are not for another one.
+
+    Digests of http(s) files hold wherever such a file comes from.
+    """
+    own = {"secret", *map(_camel, REACH)}
+    if source.lower().startswith(("http://", "https://")):
+        own.remove("sha256")
+    return {key: value for key, value in said.items() if key not in own}
+
+
 def _camel(name: str) -> str:
     return re.sub("-(.)", lambda found: found[1].upper(), name)
-
-
-def _roots(args: argparse.Namespace) -> Roots:
-    told = [Path(one) for one in os.environ.get(ROOTS, "").split(os.pathsep) if one]
-    return Roots(tuple(tuple(group) for group in (told, args.allow_root) if group))

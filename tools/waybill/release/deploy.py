@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from waybill.bundle.cargo import Cargo
@@ -23,20 +24,28 @@ from waybill.store.base import Advance, no_progress
 from waybill.store.store import Store
 
 
-def source_of(environment: Environment, model: str, given: str | None) -> str:
-    """Where a model comes from: as people say, else as its entry of the values file does.
+def lasting(source: str, folder: Path) -> str:
+    """The source, a path relative to the folder made absolute: so it says the same everywhere."""
+    return source if "://" in source else str((folder / source).absolute())
+
+
+def source_of(environment: Environment, model: str, given: str | None, project: Path) -> str:
+    """Where a model comes from: as people say, else as its entry of the values file does, where a
+    path is relative to the project directory.
 
     Raises BadValue, BadFile.
     """
     move.check_model(model)
-    said = given or values.model(environment.values_path, model).get("source")
+    if given:
+        return given
+    said = values.model(environment.values_path, model).get("source")
     if not said:
         why = f"global.models.{model} of {environment.values_path} names none"
         raise BadValue(what="--source", value="", why=why)
     if not isinstance(said, str):
         why = f"global.models.{model}.source of {environment.values_path} is no text"
         raise BadValue(what="--source", value=said, why=why)
-    return said
+    return lasting(said, project)
 
 
 def check_choice(environment: Environment, store: Store, model: str, revision: Revision) -> None:

@@ -14,8 +14,10 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -24,21 +26,36 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from waybill.sign import keys
-from waybill.sign.keys import Public
-
 _LIST = re.compile("-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 _DEPTH = 4
 """Certificates between the signer's and the CA's, at most."""
+_MALFORMED = (
+    *(ValueError, TypeError, UnsupportedAlgorithm),
+    *(x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType),
+)
+"""What reading raises where something does not fit X.509, some of it only when asked for."""
+_RSA = 2048
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_ALGORITHMS = {
+    *(SignatureAlgorithmOID.RSA_WITH_SHA256, SignatureAlgorithmOID.ECDSA_WITH_SHA256),
+    *(SignatureAlgorithmOID.RSA_WITH_SHA384, SignatureAlgorithmOID.ECDSA_WITH_SHA384),
+    *(SignatureAlgorithmOID.RSA_WITH_SHA512, SignatureAlgorithmOID.ECDSA_WITH_SHA512),
+    SignatureAlgorithmOID.RSASSA_PSS,
+}
+"""These three are what `cryptography` accepts of CAs: told early, and not where models come in."""
 _MAY_SIGN = {ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 
 
 def parse(pem: str) -> tuple[x509.Certificate, ...]:
-    """Raises ValueError, in words for people."""
+    """Of what it gives, names, extensions and keys can be read. Raises ValueError, in words for
+    people."""
     try:
-        return tuple(x509.load_pem_x509_certificates(pem.encode()))
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise ValueError("it is not a certificate in PEM") from error
+        found = tuple(x509.load_pem_x509_certificates(pem.encode()))
+        for one in found:
+            _ = one.subject, one.issuer, one.extensions, one.public_key()
+    except _MALFORMED as error:
+        raise ValueError("it is not a certificate in PEM, or a malformed one") from error
+    return found
 
 
 def parse_lists(pem: str) -> tuple[x509.CertificateRevocationList, ...]:
@@ -46,7 +63,7 @@ def parse_lists(pem: str) -> tuple[x509.CertificateRevocationList, ...]:
     try:
         found = tuple(x509.load_pem_x509_crl(one.encode()) for one in _LIST.findall(pem))
         partial = any(map(_is_partial, found))
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _MALFORMED as error:
         raise ValueError("it is not a revocation list in PEM") from error
     if not found:
         raise ValueError("it is not a revocation list in PEM")
@@ -66,6 +83,28 @@ def pem(chain: Sequence[x509.Certificate]) -> bytes:
     return b"".join(one.public_bytes(Encoding.PEM) for one in chain)
 
 
+def require_authorities(found: Sequence[x509.Certificate]) -> None:
+    """Raises ValueError, in words for people, for a CA that `signing_key` would never accept."""
+    for one in found:
+        key = one.public_key()
+        strong = isinstance(key, rsa.RSAPublicKey) and key.key_size >= _RSA
+        known = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES)
+        if not (strong or known):
+            kinds = f"RSA of {_RSA} bits or more, or ECDSA over P-256, P-384 or P-521"
+            raise ValueError(f"the key of the CA {subject(one)} is of another kind than {kinds}")
+
+
+def require_signer(chain: Sequence[x509.Certificate]) -> None:
+    """Raises ValueError, in words for people, where no policy would believe the first one."""
+    if chain:
+        _check_usage(chain[0])
+    require_authorities(chain[1:])
+    for one in chain:
+        if one.signature_algorithm_oid not in _ALGORITHMS:
+            why = "with another algorithm than RSA or ECDSA with SHA-256, SHA-384 or SHA-512"
+            raise ValueError(f"{subject(one)} was signed by its CA {why}")
+
+
 def subject(certificate: x509.Certificate) -> str:
     """As `openssl x509 -noout -subject -nameopt RFC2253` prints it (RFC 4514)."""
     return certificate.subject.rfc4514_string()
@@ -76,7 +115,7 @@ def signing_key(
     authorities: Sequence[x509.Certificate],
     at: datetime | None,
     lists: Sequence[x509.CertificateRevocationList] = (),
-) -> Public:
+) -> CertificatePublicKeyTypes:
     """The key of the first certificate, which the authorities vouch for at the time `at`.
 
     None asks whether they did when it began. What was revoked counts at no time, as nobody knows
@@ -101,7 +140,7 @@ def signing_key(
         raise ValueError(f"its certificate does not lead to the CA ({error})") from error
     for one in lists:
         _check_list(one, chain, authorities)
-    return keys.usable(leaf.public_key())
+    return leaf.public_key()
 
 
 def _check_list(
@@ -112,12 +151,20 @@ def _check_list(
     """Raises ValueError for a certificate that is in the list, or a list that another CA made."""
     issued = [one for one in chain if one.issuer == told.issuer]
     makers = [one for one in (*chain[1:], *authorities) if one.subject == told.issuer]
-    if issued and not any(told.is_signature_valid(one.public_key()) for one in makers):  # type: ignore[arg-type]
+    if issued and not any(_has_made(one, told) for one in makers):
         name = told.issuer.rfc4514_string()
         raise ValueError(f"the revocation list of {name} was not signed by it")
     for one in issued:
         if entry := told.get_revoked_certificate_by_serial_number(one.serial_number):
             raise ValueError(f"{subject(one)} was revoked on {entry.revocation_date_utc:%Y-%m-%d}")
+
+
+def _has_made(maker: x509.Certificate, told: x509.CertificateRevocationList) -> bool:
+    try:
+        return told.is_signature_valid(maker.public_key())  # type: ignore[arg-type]
+    except _MALFORMED:
+        # A key of a kind that signs nothing, of a certificate that stands beside the chain.
+        return False
 
 
 def _ca_policy() -> ExtensionPolicy:
@@ -135,10 +182,10 @@ def _signs_certificates(_: object, __: object, usage: x509.KeyUsage | None) -> N
 
 
 def _check_usage(leaf: x509.Certificate) -> None:
+    extensions = leaf.extensions
     try:
-        extensions = leaf.extensions
         usage = extensions.get_extension_for_class(x509.KeyUsage).value
-    except (x509.ExtensionNotFound, ValueError) as error:
+    except x509.ExtensionNotFound as error:
         raise ValueError("its certificate does not say what its key is for") from error
     if not usage.digital_signature:
         raise ValueError("its certificate is not for digital signatures")

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from waybill.errors import BadKey
+from waybill.sign import certificates
 
 Public: TypeAlias = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
 Private: TypeAlias = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
@@ -123,6 +124,10 @@ class Signer:
         chain = _chain(certificate) if certificate else ()
         if chain and chain[0].public_key() != private.public_key():
             raise BadKey(path=path, why=f"the first certificate in {certificate} is not its own")
+        try:
+            certificates.require_signer(chain)
+        except ValueError as error:
+            raise BadKey(path=certificate, why=str(error)) from error
         mode = path.stat().st_mode
         notes = (f"{path} can be read by others: chmod 600 {path}",)
         return cls(private, chain, notes if mode & (stat.S_IRWXG | stat.S_IRWXO) else ())
@@ -145,9 +150,9 @@ def _private(path: Path, passphrase: bytes | None) -> Private:
 
 def _chain(path: Path) -> tuple[x509.Certificate, ...]:
     try:
-        return tuple(x509.load_pem_x509_certificates(_read(path)))
-    except _MALFORMED as error:
-        raise BadKey(path=path, why="it holds no certificate in PEM") from error
+        return certificates.parse(_read(path).decode("ascii", "replace"))
+    except ValueError as error:
+        raise BadKey(path=path, why=str(error)) from error
 
 
 def _passphrase(environ: Mapping[str, str]) -> bytes | None:

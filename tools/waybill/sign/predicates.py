@@ -18,6 +18,7 @@ from jsonschema.exceptions import best_match
 
 from waybill.digest import Digest
 from waybill.errors import BadFile
+from waybill.manifest import PROVENANCE
 
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 HEALTH = "https://waybill.dev/health/v1"
@@ -285,6 +286,12 @@ Predicate: TypeAlias = Trial | Health | Planned | Approval | Promotion | History
 _KNOWN: dict[str, type[Predicate]] = {
     kind.TYPE: kind for kind in (Trial, Health, Planned, Approval, Promotion, History)
 }
+
+
+def is_reserved(predicate_type: str) -> bool:
+    """Whether Waybill goes by such statements, so that its own commands alone make them."""
+    own = predicate_type.startswith("https://waybill.dev/")
+    return own or predicate_type in (PROVENANCE, *_KNOWN)
 
 
 def parse(predicate_type: str, value: object, where: str) -> Predicate | None:

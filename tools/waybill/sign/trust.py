@@ -103,7 +103,8 @@ class Authority:
         if subject not in self.subjects:
             return ""
         try:
-            key = certificates.signing_key(signature.chain, self.authorities, at, self.revoked)
+            chain = signature.chain
+            key = keys.usable(certificates.signing_key(chain, self.authorities, at, self.revoked))
         except ValueError as error:
             return f"{subject}: {error}"
         right = keys.is_right(key, signature.value, data)
@@ -247,7 +248,8 @@ def _anchor(name: str, value: Mapping[str, Any]) -> Key | Authority:
                 "publicKey" not in more
             ):
                 lists = certificates.parse_lists(more["revocationList"]) if more else ()
-                return Authority(name, certificates.parse(text), frozenset(names), lists)
+                certificates.require_authorities(found := certificates.parse(text))
+                return Authority(name, found, frozenset(names), lists)
     except ValueError as error:
         raise ValueError(f"keys.{name}: {error}") from error
     raise ValueError(f"keys.{name}: it needs publicKey, or certificateAuthority and subjects")
