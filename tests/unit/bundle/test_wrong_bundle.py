@@ -86,7 +86,7 @@ def test_a_part_of_another_size_is_named(change: int, bundle: Path, store: Store
     os.truncate(bundle / PART_2, size + change)
     error = refusal(store, bundle)
     assert isinstance(error, PartTruncated)
-    assert str(error) == f"{PART_2} has {size + change} bytes instead of {size}"
+    assert str(error) == f"{bundle / PART_2} has {size + change} bytes instead of {size}"
     assert error.exit_code == 4
 
 
@@ -97,7 +97,7 @@ def test_a_flipped_byte_in_a_header_is_found_before_anything_is_sent(
     flip(bundle / PART_2, 5)
     error = refusal(store, bundle)
     assert isinstance(error, ForeignPart)
-    assert str(error) == f"{PART_2} is not a part of this bundle: it lacks {member.member}"
+    assert str(error) == f"{bundle / PART_2} is not a part of this bundle: it lacks {member.member}"
 
 
 def test_a_flipped_byte_in_the_data_names_file_and_part_and_nothing_wrong_becomes_visible(
@@ -106,7 +106,8 @@ def test_a_flipped_byte_in_the_data_names_file_and_part_and_nothing_wrong_become
     flip(bundle / PART_2, Bundle.open([bundle]).index.parts[1].extents[0].at + 5)
     with pytest.raises(Corrupt) as caught:
         load(store, bundle)
-    assert "model.safetensors of part-00001.tar to part-00002.tar is corrupt" in str(caught.value)
+    told = f"model.safetensors of part-00001.tar to part-00002.tar in {bundle} is corrupt"
+    assert told in str(caught.value)
     assert list(store.backend.list("repos/")) == list(store.backend.list("refs/")) == []
     assert sound(store)
 

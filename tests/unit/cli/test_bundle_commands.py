@@ -176,7 +176,7 @@ def test_verify_names_each_bad_part_and_goes_on(waybill: Waybill, bundle: Path) 
         part.write(b"x")
     ran = waybill("verify", bundle)
     assert ran.code == 4
-    assert ran.out.startswith("part-00001.tar has ")
+    assert ran.out.startswith(f"{bundle}/part-00001.tar has ")
     assert "2 of 3 parts are good" in ran.out
 
 

@@ -77,29 +77,21 @@ class Bundle:
 
     def path(self, part: Part) -> Path | None:
         """Where a part lies, a whole one first; None when it is on none of the media."""
+        return next(iter(self.copies(part)), None)
+
+    def copies(self, part: Part) -> list[Path]:
+        """Wherever a part lies, the whole ones first."""
         found = [path for one in self.folders if (path := one / part.name).is_file()]
-        return min(found, key=lambda path: path.stat().st_size != part.size, default=None)
+        return sorted(found, key=lambda path: path.stat().st_size != part.size)
 
     def require(self, parts: Iterable[Part]) -> None:
         """Raises PartMissing naming all that are missing, PartTruncated, ForeignPart."""
         wanted = sorted(set(parts), key=lambda part: part.number)
-        missing = [part.number for part in wanted if self.path(part) is None]
-        if missing:
+        found = {part: self.path(part) for part in wanted}
+        if missing := [part.number for part, path in found.items() if path is None]:
             raise PartMissing(parts=spans(missing), where=", ".join(map(str, self.folders)))
-        for part in wanted:
-            self._check(part)
-
-    def _check(self, part: Part) -> None:
-        """Size and member headers: cheap, and enough to know a part of another bundle."""
-        path = self.path(part)
-        found = path.stat().st_size if path else 0
-        if found != part.size:
-            raise PartTruncated(part=part.name, found=found, expected=part.size)
-        for extent in part.extents:
-            length = len(extent.header)
-            with self.read(part, extent.at - length, length) as stream:
-                if stream.read() != extent.header:
-                    raise ForeignPart(part=part.name, why=f"it lacks {extent.member}")
+        for part, path in found.items():
+            check(part, path)  # type: ignore[arg-type]
 
     def read(self, part: Part, offset: int, length: int) -> IO[bytes]:
         """`length` bytes of a part from `offset`. Errors of the medium name the part."""
@@ -109,10 +101,24 @@ class Bundle:
             path = self.path(part)
         if path is None:
             raise PartMissing(parts=part.name, where=", ".join(map(str, self.folders)))
-        return Limited(_open(path, offset), length)  # type: ignore[return-value]
+        return opened(path, offset, length)
 
     def content(self, blob: Digest) -> BundleContent:
         return BundleContent(self, blob)
+
+
+def check(part: Part, path: Path) -> None:
+    """Size and member headers of a copy: cheap, and enough to know a part of another bundle.
+
+    Raises PartTruncated, ForeignPart, Unreadable.
+    """
+    if (found := path.stat().st_size) != part.size:
+        raise PartTruncated(part=path, found=found, expected=part.size)
+    for extent in part.extents:
+        length = len(extent.header)
+        with opened(path, extent.at - length, length) as stream:
+            if stream.read() != extent.header:
+                raise ForeignPart(part=path, why=f"it lacks {extent.member}")
 
 
 def _seen(path: Path) -> Digest | None:
@@ -163,7 +169,13 @@ class BundleContent:
 
     @property
     def name(self) -> str:
-        """What people look for when it is wrong."""
+        """What people look for when it is wrong, and where."""
+        folders = {path.parent for part in self.parts if (path := self.bundle.path(part))}
+        return f"{self.title} in {', '.join(sorted(map(str, folders)))}"
+
+    @property
+    def title(self) -> str:
+        """The file and its parts."""
         _, first = self.bundle.index.places[self.blob][0]
         file = first.member if first.length == self.size else first.member.rpartition(".")[0]
         numbers = sorted({part.number for part in self.parts})
@@ -185,13 +197,14 @@ def _end(extent: Extent) -> int:
     return extent.offset + extent.length
 
 
-def _open(path: Path, offset: int) -> IO[bytes]:
+def opened(path: Path, offset: int, length: int) -> IO[bytes]:
+    """`length` bytes of a file from `offset`. Errors of the medium name it: Unreadable."""
     try:
         stream = NamedFile(path)
         stream.seek(offset)
     except OSError as error:
         raise _unreadable(path, error) from error
-    return stream
+    return Limited(stream, length)  # type: ignore[return-value]
 
 
 def _unreadable(path: Path, error: OSError) -> Unreadable:
