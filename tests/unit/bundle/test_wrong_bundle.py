@@ -167,6 +167,26 @@ def test_a_damaged_index_is_not_taken_for_another_bundle(
     assert str(error).startswith(f"{copy}/bundle.json is damaged: ")
 
 
+@pytest.mark.parametrize("spoiled", [5, None])
+def test_where_a_copy_is_wrong_another_one_is_read(
+    spoiled: int | None,
+    bundle: Path,
+    tmp_path: Path,
+    store: Store,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Of each part another copy, and the first is the wrong one of all but the last."""
+    copy = Path(shutil.copytree(bundle, tmp_path / "copy"))
+    *parts, last = Bundle.open([bundle]).index.parts
+    for part in parts:
+        flip(bundle / part.name, part.extents[0].at if spoiled is None else spoiled)
+    flip(copy / last.name, last.extents[-1].at)
+    load(store, bundle, copy)
+    assert files_of(store) == FILES
+    told = f" of part-00001.tar in {bundle} is corrupt"
+    assert (told in caplog.text) == (spoiled is None)
+
+
 @pytest.mark.parametrize("what", ["missing", "empty", "file"])
 def test_a_place_without_an_index_is_no_bundle(what: str, tmp_path: Path, store: Store) -> None:
     (tmp_path / "empty").mkdir()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -75,9 +75,11 @@ class Bundle:
             if value is not None
         ]
 
-    def path(self, part: Part) -> Path | None:
-        """Where a part lies, a whole one first; None when it is on none of the media."""
-        return next(iter(self.copies(part)), None)
+    def path(self, part: Part, copy: int = 0) -> Path | None:
+        """Where a part, or another copy, lies, a whole one first, and the last one where there are
+        fewer copies; None when it is on none of the media."""
+        found = self.copies(part)
+        return found[min(copy, len(found) - 1)] if found else None
 
     def copies(self, part: Part) -> list[Path]:
         """Wherever a part lies, the whole ones first."""
@@ -87,24 +89,36 @@ class Bundle:
     def require(self, parts: Iterable[Part]) -> None:
         """Raises PartMissing naming all that are missing, PartTruncated, ForeignPart."""
         wanted = sorted(set(parts), key=lambda part: part.number)
-        found = {part: self.path(part) for part in wanted}
-        if missing := [part.number for part, path in found.items() if path is None]:
+        found = {part: self.copies(part) for part in wanted}
+        if missing := [part.number for part, copies in found.items() if not copies]:
             raise PartMissing(parts=spans(missing), where=", ".join(map(str, self.folders)))
-        for part, path in found.items():
-            check(part, path)  # type: ignore[arg-type]
+        for part, copies in found.items():
+            # The best one last: what is wrong with it is said if none is right.
+            _check_any(part, copies[::-1])
 
-    def read(self, part: Part, offset: int, length: int) -> IO[bytes]:
+    def read(self, part: Part, offset: int, length: int, copy: int = 0) -> IO[bytes]:
         """`length` bytes of a part from `offset`. Errors of the medium name the part."""
-        path = self.path(part)
+        path = self.path(part, copy)
         if path is None and self.tray:
             self.tray.wait(self, [part])
-            path = self.path(part)
+            path = self.path(part, copy)
         if path is None:
             raise PartMissing(parts=part.name, where=", ".join(map(str, self.folders)))
         return opened(path, offset, length)
 
     def content(self, blob: Digest) -> BundleContent:
         return BundleContent(self, blob)
+
+
+def _check_any(part: Part, copies: Sequence[Path]) -> None:
+    """One copy that is right is enough. Raises what `check` says of the last."""
+    first, *others = copies
+    try:
+        check(part, first)
+    except (PartTruncated, ForeignPart, Unreadable):
+        if not others:
+            raise
+        _check_any(part, others)
 
 
 def check(part: Part, path: Path) -> None:
@@ -148,11 +162,15 @@ def _chain(path: Path) -> tuple[Certificate, ...]:
 
 @dataclass(frozen=True)
 class BundleContent:
-    """A blob's bytes, streamed from its extents (a `store.base.Content`)."""
+    """A blob's bytes, streamed from its extents (a `store.base.Content`).
+
+    `copy`: which copy of its parts is read, from 0, where there are as many.
+    """
 
     bundle: Bundle
     blob: Digest
     rereadable: bool = True
+    copy: int = 0
 
     @property
     def size(self) -> int:
@@ -168,9 +186,17 @@ class BundleContent:
         return [part for part, _ in self.bundle.index.places[self.blob]]
 
     @property
+    def other(self) -> BundleContent | None:
+        """The same from other copies of its parts, as long as there are any."""
+        copy = self.copy + 1
+        more = any(len(self.bundle.copies(part)) > copy for part in self.parts)
+        return replace(self, copy=copy) if more else None
+
+    @property
     def name(self) -> str:
         """What people look for when it is wrong, and where."""
-        folders = {path.parent for part in self.parts if (path := self.bundle.path(part))}
+        paths = [self.bundle.path(part, self.copy) for part in self.parts]
+        folders = {path.parent for path in paths if path}
         return f"{self.title} in {', '.join(sorted(map(str, folders)))}"
 
     @property
@@ -190,7 +216,7 @@ class BundleContent:
             begin, end = max(offset, extent.offset), min(offset + length, _end(extent))
             if begin < end:
                 spans.append((part, extent.at + begin - extent.offset, end - begin))
-        return _Chain(self.bundle, spans)  # type: ignore[return-value]
+        return _Chain(self.bundle, spans, self.copy)  # type: ignore[return-value]
 
 
 def _end(extent: Extent) -> int:
@@ -214,8 +240,8 @@ def _unreadable(path: Path, error: OSError) -> Unreadable:
 class _Chain(io.RawIOBase):
     """Several spans of parts as one stream."""
 
-    def __init__(self, bundle: Bundle, spans: Sequence[tuple[Part, int, int]]) -> None:
-        self._bundle, self._spans = bundle, list(spans)
+    def __init__(self, bundle: Bundle, spans: Sequence[tuple[Part, int, int]], copy: int) -> None:
+        self._bundle, self._spans, self._copy = bundle, list(spans), copy
         self._stream: IO[bytes] | None = None
 
     def readable(self) -> bool:
@@ -226,7 +252,7 @@ class _Chain(io.RawIOBase):
             return b"".join(iter(lambda: self.read(1 << 20), b""))
         while self._stream or self._spans:
             if self._stream is None:
-                self._stream = self._bundle.read(*self._spans.pop(0))
+                self._stream = self._bundle.read(*self._spans.pop(0), self._copy)
             if data := self._stream.read(size):
                 return data
             self._stream.close()
