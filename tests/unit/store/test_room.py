@@ -30,6 +30,18 @@ def disk_with(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
 
 
+def begin_upload(store: Store, folder: Path) -> None:
+    """Leave 400 bytes of the blob, as a writer that was killed."""
+
+    def die(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.upload(BLOB, BytesContent(b"x" * 1000), die)
+    (partial,) = (folder / "uploads").iterdir()
+    partial.write_bytes(b"x" * 400)
+
+
 def test_a_directory_knows_how_much_its_disk_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,17 +56,10 @@ def test_a_directory_knows_how_much_its_disk_holds(
 def test_what_an_unfinished_upload_holds_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = store_of(tmp_path)
-
-    def die(_: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        store.upload(BLOB, BytesContent(b"x" * 1000), die)
-    (partial,) = (tmp_path / "uploads").iterdir()
-    partial.write_bytes(b"x" * 400)
+    begin_upload(store_of(tmp_path), tmp_path)
     disk_with(monkeypatch, 600)
-    store.require_room([BLOB])
+    store_of(tmp_path).require_room([BLOB])
+    store_of(tmp_path, 1000).require_room([BLOB])
 
 
 def test_an_upload_that_another_writer_has_just_finished_is_no_error(
@@ -67,8 +72,11 @@ def test_an_upload_that_another_writer_has_just_finished_is_no_error(
 
 
 def test_a_capacity_counts_what_is_there(tmp_path: Path) -> None:
-    store_of(tmp_path)
-    used = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    other = b"y" * 500
+    store_of(tmp_path).upload(Descriptor.of(other, "text/plain"), BytesContent(other))
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "lost+found" / "of others").write_bytes(b"z" * 300)
+    used = 500
     store_of(tmp_path, used + 1000).require_room([BLOB])
     with pytest.raises(StoreTooSmall, match="room for 999 bytes"):
         store_of(tmp_path, used + 999).require_room([BLOB])
