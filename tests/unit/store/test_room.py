@@ -3,8 +3,10 @@
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,8 @@ from waybill.manifest import Descriptor
 from waybill.store import filesystem
 from waybill.store.base import BytesContent, no_progress
 from waybill.store.filesystem import FilesystemBackend
-from waybill.store.pace import Paced
+from waybill.store.pace import LEAST, Paced
+from waybill.store.s3_upload import Target, put
 from waybill.store.sizes import parse_size
 from waybill.store.store import Store
 
@@ -93,6 +96,22 @@ def test_a_rate_holds_for_all_senders_together() -> None:
     for sender in senders:
         sender.join()
     assert time.monotonic() - began >= 0.2
+
+
+def test_no_connection_to_s3_waits_long_at_the_lowest_rate() -> None:
+    """Seven send at once: four blobs, and of a large one four parts instead of itself."""
+    told: list[int] = []
+    data = b"x" * (1 << 20)
+
+    def read(Body: Any, **_: object) -> None:  # noqa: N803 - as boto3 has it
+        while Body.read(16384):
+            pass
+
+    client: Any = SimpleNamespace(put_object=read)
+    with ThreadPoolExecutor(1) as pool:
+        target = Target(client, "bucket", "key", pool)
+        put(target, Descriptor.of(data, "text/plain"), BytesContent(data), told.append)
+    assert sum(told) == len(data) and 7 * max(told) / LEAST < 20
 
 
 def test_what_was_there_already_is_not_held_up() -> None:
