@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -196,11 +196,14 @@ def test_a_place_without_an_index_is_no_bundle(what: str, tmp_path: Path, store:
     assert str(error) == f"{tmp_path / what} is not a bundle: no bundle.json is there"
 
 
-def test_an_index_that_cannot_be_read_is_named(tmp_path: Path, store: Store) -> None:
-    (tmp_path / "bundle.json").mkdir()
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_an_index_that_is_no_file_is_named(
+    make: Callable[[Path], None], tmp_path: Path, store: Store
+) -> None:
+    make(tmp_path / "bundle.json")
     error = refusal(store, tmp_path)
     assert isinstance(error, Unreadable)
-    assert str(error) == f"{tmp_path}/bundle.json cannot be read: Is a directory"
+    assert str(error) == f"{tmp_path}/bundle.json cannot be read: it is not a regular file"
 
 
 def test_parts_may_lie_on_any_media_in_any_order(

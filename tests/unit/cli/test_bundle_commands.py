@@ -357,6 +357,13 @@ def test_bundles_and_sources_are_told_apart(
     assert told in ran.err
 
 
+def test_a_model_may_have_a_file_named_as_the_index(
+    waybill: Waybill, model: Path, store: Path
+) -> None:
+    (model / "bundle.json").write_text("{}")
+    assert waybill("sideload", model, "--as", "Acme/Demo", "--to", store).code == 0
+
+
 def test_a_bundle_is_no_model(waybill: Waybill, model: Path, tmp_path: Path) -> None:
     bundle, store = tmp_path / "out", tmp_path / "store"
     waybill("pack", model, "--as", "Acme/Demo", "--out", bundle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -272,6 +273,9 @@ def _read(path: Path) -> bytes | None:
 
 def _told(path: Path, ask: Callable[[IO[bytes]], Told]) -> Told | None:
     try:
+        # A pipe of that name would keep us waiting.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Unreadable(path=path, why="it is not a regular file")
         with path.open("rb") as stream:
             return ask(stream)
     except (FileNotFoundError, NotADirectoryError):

@@ -112,7 +112,7 @@ def source_of(args: argparse.Namespace) -> Wanted:
     said = said_of(args)
     reach = {name.replace("-", "_"): said.get(_camel(name)) for name in REACH}
     source = open_source(said["source"], Reach(**reach, roots=_roots(args)))
-    if isinstance(source, DirectorySource) and _is_bundle(source.root):
+    if isinstance(source, DirectorySource) and is_bundle(source.root):
         why = "it is a bundle, and no model: give its directory as it is to waybill sideload"
         raise BadValue(what="source", value=said["source"], why=why)
     return Wanted(
@@ -123,7 +123,8 @@ def source_of(args: argparse.Namespace) -> Wanted:
     )
 
 
-def _is_bundle(folder: Path) -> bool:
+def is_bundle(folder: Path) -> bool:
+    """A model may have a file of the index's name."""
     return (folder / INDEX).is_file() and any(folder.glob("part-*.tar"))
 
 
