@@ -290,7 +290,7 @@ def test_verify_reads_the_bundle_and_asks_the_registry(
     assert (ran.code, ran.result["good"], len(ran.result["images"])) == (0, 1, 2)
     flip(bundle / "part-00001.tar", 2000)
     ran = waybill(*verify)
-    assert (ran.code, list(ran.result["wrong"])) == (4, ["part-00001.tar"])
+    assert (ran.code, list(ran.result["wrong"])) == (4, [f"{bundle}/part-00001.tar"])
     assert not any(one["wrong"] for one in ran.result["images"])
     (bundle / "part-00001.tar").unlink()
     ran = waybill(*verify)

@@ -105,7 +105,7 @@ def test_no_credentials_at_all_are_a_sentence(place: Place, credentials: Path) -
         store.facts  # noqa: B018
     assert caught.value.advice == (
         "check the credentials, which expire if they are temporary, and their policy; "
-        "of a directory, its owner and mode"
+        "of a directory, its owner, its mode and how it is mounted"
     )
 
 

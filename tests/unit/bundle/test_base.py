@@ -1,6 +1,7 @@
 """Bundles of changes: what they leave out, what they need, and that nothing else differs."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -78,6 +79,15 @@ def test_a_store_and_its_inventory_say_the_same(
     made = [delta(changed, tmp_path / str(at), base) for at, base in enumerate(bases)]
     assert made[0].index.data == made[1].index.data
     assert held(made[0]) == {"config.json", "added.json"}
+
+
+def test_what_is_read_here_counts_whatever_an_inventory_says(
+    bundle: Path, model: Path, tmp_path: Path
+) -> None:
+    base = Base.of_bundle([bundle])
+    lying = replace(base, git_oids=dict.fromkeys(base.git_oids, "0" * 40))
+    made = [delta(model, tmp_path / str(at), one) for at, one in enumerate((base, lying))]
+    assert made[0].index.data == made[1].index.data
 
 
 def test_only_files_that_may_be_there_are_read_to_compare(

@@ -90,7 +90,7 @@ def test_a_part_that_is_still_being_copied_is_told_and_waited_for(
 
     loading(bundle, store, Tray(ask)).run()
     assert files_of(store) == FILES
-    assert told[-1] == f"part-00002.tar has 100 bytes instead of {len(whole)}"
+    assert told[-1] == f"{part} has 100 bytes instead of {len(whole)}"
 
 
 def test_waiting_can_be_stopped(bundle: Path, store: Store) -> None:

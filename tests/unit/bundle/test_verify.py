@@ -1,6 +1,7 @@
 """Verifying a bundle: every byte of every part that is there, and the blame where it belongs."""
 
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -45,8 +46,18 @@ def assert_found(path: Path, flips: Iterable[int]) -> None:
     whole = path.read_bytes()
     for at in flips:
         flip(path, at)
-        assert list(found(path.parent).wrong) == [path.name]
+        assert list(found(path.parent).wrong) == [str(path)]
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_copies_of_a_part_each_is_checked(order: int, bundle: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(bundle, tmp_path / "copy"))
+    flip(copy / "part-00001.tar", -1)
+    os.truncate(copy / "part-00002.tar", 700)
+    findings = found(*[bundle, copy][::order])
+    assert list(findings.wrong) == [f"{copy}/part-00001.tar", f"{copy}/part-00002.tar"]
+    assert (findings.missing, findings.good) == ([], 1)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -64,13 +75,13 @@ def test_a_bad_file_is_named_and_a_bad_header_or_padding_by_its_part(bundle: Pat
     whole = path.read_bytes()
     cases = {
         one.extents[0].at: f"^{one.extents[0].member} of {one.name} is corrupt",
-        one.size - 1: f"^{one.name} is corrupt: expected {one.digest}",
+        one.size - 1: f"^{path} is corrupt: expected {one.digest}",
         5: "is not a part of this bundle: it lacks Acme/Demo/1_Pooling",
     }
     for at, told in cases.items():
         flip(path, at)
         with pytest.raises((Corrupt, ForeignPart), match=told):
-            raise found(bundle).wrong[one.name]
+            raise found(bundle).wrong[str(path)]
         path.write_bytes(whole)
 
 
@@ -79,8 +90,8 @@ def test_a_truncated_part_is_named_and_the_rest_is_still_checked(bundle: Path) -
     flip(bundle / "part-00003.tar", -1)
     wrong = found(bundle).wrong
     assert [(name, type(error)) for name, error in wrong.items()] == [
-        ("part-00001.tar", PartTruncated),
-        ("part-00003.tar", Corrupt),
+        (f"{bundle}/part-00001.tar", PartTruncated),
+        (f"{bundle}/part-00003.tar", Corrupt),
     ]
 
 
@@ -94,7 +105,7 @@ def test_a_digest_that_the_index_has_wrong_is_found_though_the_part_is_right(
     facts["blobs"][digests.of(weights)]["pieces"] = wrong
     rewrite_index(bundle, facts)
     with pytest.raises(Corrupt, match="expected the index's pieces, found others"):
-        raise found(bundle).wrong["part-00002.tar"]
+        raise found(bundle).wrong[f"{bundle}/part-00002.tar"]
 
 
 def test_equal_files_in_one_part_and_across_parts_are_all_checked(
@@ -106,9 +117,10 @@ def test_equal_files_in_one_part_and_across_parts_are_all_checked(
     pack(write(tmp_path / "model", files), tmp_path / "out")
     assert found(tmp_path / "out").wrong == {}
     for name in ("part-00001.tar", "part-00002.tar", "part-00003.tar"):
-        flip(tmp_path / "out" / name, 2000)
-        assert list(found(tmp_path / "out").wrong) == [name]
-        flip(tmp_path / "out" / name, 2000)
+        path = tmp_path / "out" / name
+        flip(path, 2000)
+        assert list(found(tmp_path / "out").wrong) == [str(path)]
+        flip(path, 2000)
 
 
 def test_of_many_small_files_each_is_checked(

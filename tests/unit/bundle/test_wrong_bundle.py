@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -86,7 +86,7 @@ def test_a_part_of_another_size_is_named(change: int, bundle: Path, store: Store
     os.truncate(bundle / PART_2, size + change)
     error = refusal(store, bundle)
     assert isinstance(error, PartTruncated)
-    assert str(error) == f"{PART_2} has {size + change} bytes instead of {size}"
+    assert str(error) == f"{bundle / PART_2} has {size + change} bytes instead of {size}"
     assert error.exit_code == 4
 
 
@@ -97,7 +97,7 @@ def test_a_flipped_byte_in_a_header_is_found_before_anything_is_sent(
     flip(bundle / PART_2, 5)
     error = refusal(store, bundle)
     assert isinstance(error, ForeignPart)
-    assert str(error) == f"{PART_2} is not a part of this bundle: it lacks {member.member}"
+    assert str(error) == f"{bundle / PART_2} is not a part of this bundle: it lacks {member.member}"
 
 
 def test_a_flipped_byte_in_the_data_names_file_and_part_and_nothing_wrong_becomes_visible(
@@ -106,7 +106,8 @@ def test_a_flipped_byte_in_the_data_names_file_and_part_and_nothing_wrong_become
     flip(bundle / PART_2, Bundle.open([bundle]).index.parts[1].extents[0].at + 5)
     with pytest.raises(Corrupt) as caught:
         load(store, bundle)
-    assert "model.safetensors of part-00001.tar to part-00002.tar is corrupt" in str(caught.value)
+    told = f"model.safetensors of part-00001.tar to part-00002.tar in {bundle} is corrupt"
+    assert told in str(caught.value)
     assert list(store.backend.list("repos/")) == list(store.backend.list("refs/")) == []
     assert sound(store)
 
@@ -166,6 +167,26 @@ def test_a_damaged_index_is_not_taken_for_another_bundle(
     assert str(error).startswith(f"{copy}/bundle.json is damaged: ")
 
 
+@pytest.mark.parametrize("spoiled", [5, None])
+def test_where_a_copy_is_wrong_another_one_is_read(
+    spoiled: int | None,
+    bundle: Path,
+    tmp_path: Path,
+    store: Store,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Of each part another copy, and the first is the wrong one of all but the last."""
+    copy = Path(shutil.copytree(bundle, tmp_path / "copy"))
+    *parts, last = Bundle.open([bundle]).index.parts
+    for part in parts:
+        flip(bundle / part.name, part.extents[0].at if spoiled is None else spoiled)
+    flip(copy / last.name, last.extents[-1].at)
+    load(store, bundle, copy)
+    assert files_of(store) == FILES
+    told = f" of part-00001.tar in {bundle} is corrupt"
+    assert (told in caplog.text) == (spoiled is None)
+
+
 @pytest.mark.parametrize("what", ["missing", "empty", "file"])
 def test_a_place_without_an_index_is_no_bundle(what: str, tmp_path: Path, store: Store) -> None:
     (tmp_path / "empty").mkdir()
@@ -175,11 +196,14 @@ def test_a_place_without_an_index_is_no_bundle(what: str, tmp_path: Path, store:
     assert str(error) == f"{tmp_path / what} is not a bundle: no bundle.json is there"
 
 
-def test_an_index_that_cannot_be_read_is_named(tmp_path: Path, store: Store) -> None:
-    (tmp_path / "bundle.json").mkdir()
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_an_index_that_is_no_file_is_named(
+    make: Callable[[Path], None], tmp_path: Path, store: Store
+) -> None:
+    make(tmp_path / "bundle.json")
     error = refusal(store, tmp_path)
     assert isinstance(error, Unreadable)
-    assert str(error) == f"{tmp_path}/bundle.json cannot be read: Is a directory"
+    assert str(error) == f"{tmp_path}/bundle.json cannot be read: it is not a regular file"
 
 
 def test_parts_may_lie_on_any_media_in_any_order(

@@ -179,7 +179,7 @@ def test_verify_names_each_bad_part_and_goes_on(waybill: Waybill, bundle: Path) 
         part.write(b"x")
     ran = waybill("verify", bundle)
     assert ran.code == 4
-    assert ran.out.startswith("part-00001.tar has ")
+    assert ran.out.startswith(f"{bundle}/part-00001.tar has ")
     assert "2 of 3 parts are good" in ran.out
 
 
@@ -343,6 +343,13 @@ def test_bundles_and_sources_are_told_apart(
     ran = waybill("sideload", *(places.get(one, one) for one in arguments), "--to", store)
     assert ran.code == 2
     assert told in ran.err
+
+
+def test_a_model_may_have_a_file_named_as_the_index(
+    waybill: Waybill, model: Path, store: Path
+) -> None:
+    (model / "bundle.json").write_text("{}")
+    assert waybill("sideload", model, "--as", "Acme/Demo", "--to", store).code == 0
 
 
 def test_a_bundle_is_no_model(waybill: Waybill, model: Path, tmp_path: Path) -> None:

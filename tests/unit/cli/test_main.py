@@ -114,6 +114,14 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], waybill: Waybill) -> N
     assert caught.value.code == 2
 
 
+def test_a_rate_at_which_servers_hang_up_is_refused(
+    waybill: Waybill, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        waybill("sideload", "x", "--to", "y", "--limit-rate", "99kB")
+    assert "little a second: 100kB is the least" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("module", cli.MODULES)
 def test_a_command_needs_its_own_module_alone(module: str) -> None:
     """Else a command would be missing, or all would be as slow as all together."""

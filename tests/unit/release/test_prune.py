@@ -12,8 +12,15 @@ from tests.unit.release.test_commands import Run
 from tests.unit.release.test_prune_beside import sweep
 from tests.unit.release.world import OTHER, REPO, World, content, manifest, upstream
 from waybill import digest as digests
-from waybill.errors import RevisionNotFound, RevisionPruned, WaybillError
+from waybill.errors import (
+    PruneHeldUp,
+    RevisionNotFound,
+    RevisionPruned,
+    StoreUnreachable,
+    WaybillError,
+)
 from waybill.store import layout, mirror
+from waybill.store import prune as module
 from waybill.store.audit import audit, inventory
 from waybill.store.base import BytesContent
 from waybill.store.connect import connect
@@ -72,6 +79,23 @@ def test_the_first_run_notes_and_the_second_deletes(dev: Store) -> None:
     assert dev.backend.stat(layout.blob(shared))
     assert set(dev.aliases(REPO)) == {upstream(number) for number in (3, 4, 5)}
     assert prune(dev).doomed == prune(dev).noted == ()
+
+
+@pytest.mark.parametrize(("error", "given_back"), [(PruneHeldUp, True), (StoreUnreachable, False)])
+def test_a_prune_that_fails_gives_the_lease_back_if_nothing_is_on_its_way(
+    error: type[WaybillError], given_back: bool, dev: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on S3, where the clock here is ahead: nothing can be signed that ends in time."""
+
+    def fail(_key: str, _until: float) -> bool:
+        raise error(url=dev.url, why="a test")
+
+    prune(dev)
+    monkeypatch.setattr(dev.backend, "delete", fail)
+    monkeypatch.setattr(module, "_PAUSES", (0.0,))
+    with pytest.raises(error):
+        prune(dev)
+    assert (last_prune(dev) is not None) == given_back
 
 
 @pytest.mark.parametrize(("keep", "stay"), [(2, {4, 5}), (4, {2, 3, 4, 5}), (9, {1, 2, 3, 4, 5})])

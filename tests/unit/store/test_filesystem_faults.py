@@ -1,5 +1,6 @@
 """What disks and people do to a directory store: full, locked, killed, damaged."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -14,9 +15,10 @@ import pytest
 from tests.store_contents import Bytes, blob_of, noise
 from tests.store_contract import BLOB, DATA, Place, assert_absent
 from waybill import digest as digests
-from waybill.errors import Corrupt, NotAStore, StoreUnreachable
+from waybill.errors import AccessDenied, Corrupt, NotAStore, StoreUnreachable
 from waybill.manifest import File, Manifest
 from waybill.store import layout
+from waybill.store.filesystem import FilesystemBackend
 from waybill.store.layout import Ref, RepoId
 from waybill.store.store import Store
 
@@ -181,6 +183,14 @@ def test_what_may_not_be_read_is_not_taken_for_missing(public_store: Path) -> No
     (public_store / "blobs/sha256").chmod(0)
     (public_store / "repos/models/owner/model/revisions").chmod(0)
     assert as_nobody(public_store) == ["AccessDenied"] * 7
+
+
+def test_a_disk_that_is_mounted_read_only_refuses_access() -> None:
+    with (
+        pytest.raises(AccessDenied, match=r"refuses access: .* Read-only file system"),
+        FilesystemBackend(Path("/store")).errors(),
+    ):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 # Directories that are not what they should be.

@@ -3,8 +3,10 @@
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,8 @@ from waybill.manifest import Descriptor
 from waybill.store import filesystem
 from waybill.store.base import BytesContent, no_progress
 from waybill.store.filesystem import FilesystemBackend
-from waybill.store.pace import Paced
+from waybill.store.pace import LEAST, Paced
+from waybill.store.s3_upload import Target, put
 from waybill.store.sizes import parse_size
 from waybill.store.store import Store
 
@@ -30,6 +33,18 @@ def disk_with(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
 
 
+def begin_upload(store: Store, folder: Path) -> None:
+    """Leave 400 bytes of the blob, as a writer that was killed."""
+
+    def die(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.upload(BLOB, BytesContent(b"x" * 1000), die)
+    (partial,) = (folder / "uploads").iterdir()
+    partial.write_bytes(b"x" * 400)
+
+
 def test_a_directory_knows_how_much_its_disk_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,17 +59,10 @@ def test_a_directory_knows_how_much_its_disk_holds(
 def test_what_an_unfinished_upload_holds_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = store_of(tmp_path)
-
-    def die(_: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        store.upload(BLOB, BytesContent(b"x" * 1000), die)
-    (partial,) = (tmp_path / "uploads").iterdir()
-    partial.write_bytes(b"x" * 400)
+    begin_upload(store_of(tmp_path), tmp_path)
     disk_with(monkeypatch, 600)
-    store.require_room([BLOB])
+    store_of(tmp_path).require_room([BLOB])
+    store_of(tmp_path, 1000).require_room([BLOB])
 
 
 def test_an_upload_that_another_writer_has_just_finished_is_no_error(
@@ -67,8 +75,11 @@ def test_an_upload_that_another_writer_has_just_finished_is_no_error(
 
 
 def test_a_capacity_counts_what_is_there(tmp_path: Path) -> None:
-    store_of(tmp_path)
-    used = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    other = b"y" * 500
+    store_of(tmp_path).upload(Descriptor.of(other, "text/plain"), BytesContent(other))
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "lost+found" / "of others").write_bytes(b"z" * 300)
+    used = 500
     store_of(tmp_path, used + 1000).require_room([BLOB])
     with pytest.raises(StoreTooSmall, match="room for 999 bytes"):
         store_of(tmp_path, used + 999).require_room([BLOB])
@@ -85,6 +96,22 @@ def test_a_rate_holds_for_all_senders_together() -> None:
     for sender in senders:
         sender.join()
     assert time.monotonic() - began >= 0.2
+
+
+def test_no_connection_to_s3_waits_long_at_the_lowest_rate() -> None:
+    """Seven send at once: four blobs, and of a large one four parts instead of itself."""
+    told: list[int] = []
+    data = b"x" * (1 << 20)
+
+    def read(Body: Any, **_: object) -> None:  # noqa: N803 - as boto3 has it
+        while Body.read(16384):
+            pass
+
+    client: Any = SimpleNamespace(put_object=read)
+    with ThreadPoolExecutor(1) as pool:
+        target = Target(client, "bucket", "key", pool)
+        put(target, Descriptor.of(data, "text/plain"), BytesContent(data), told.append)
+    assert sum(told) == len(data) and 7 * max(told) / LEAST < 20
 
 
 def test_what_was_there_already_is_not_held_up() -> None:

@@ -20,6 +20,7 @@ from waybill.bundle.journal import Finished
 from waybill.bundle.lanes import FileHash, Lanes
 from waybill.bundle.media import Bundle
 from waybill.bundle.schema import COUNT, DIGEST, GIT_OID, closed
+from waybill.bundle.upstream import finished
 from waybill.digest import CHUNK, Digest
 from waybill.errors import BadFile, SourceChanged
 from waybill.manifest import File, canonical, from_json
@@ -115,16 +116,17 @@ class Base:
     ) -> dict[str, Finished]:
         """Path -> digests of each file whose content is here.
 
-        Files that the source names no digest of are read, which `advance` is told.
-        Raises SourceUnreachable, SourceChanged.
+        Files that the source names no digest of are read, which `advance` is told; what that
+        tells counts, whatever an inventory says. Raises SourceUnreachable, SourceChanged, Corrupt.
         """
         found = {}
         for file in self.suspects(files):
-            digest = file.digest
-            if digest is None:
-                digest = digest_of(source, file, advance)
-            if self.sizes.get(digest) == file.size:
-                found[file.path] = Finished(digest, (), self.git_oids[digest])
+            if file.digest is None:
+                one = _read(source, file, advance)
+            else:
+                one = Finished(file.digest, (), self.git_oids.get(file.digest))
+            if self.sizes.get(one.digest) == file.size:
+                found[file.path] = one
         return found
 
     def elsewhere(self, digests: Iterable[Digest]) -> Elsewhere:
@@ -133,7 +135,11 @@ class Base:
 
 
 def digest_of(source: Source, file: SourceFile, advance: Advance = no_progress) -> Digest:
-    """Read a file whole. Raises SourceUnreachable, SourceChanged."""
+    """Read a file whole. Raises SourceUnreachable, SourceChanged, Corrupt."""
+    return _read(source, file, advance).digest
+
+
+def _read(source: Source, file: SourceFile, advance: Advance) -> Finished:
     known = FileHash(file.size)
     with source.open(file) as stream, Lanes(1) as lanes:
         while chunk := stream.read(CHUNK):
@@ -142,4 +148,4 @@ def digest_of(source: Source, file: SourceFile, advance: Advance = no_progress) 
         lanes.drain()
     if known.seen != file.size or not source.is_unchanged(file):
         raise SourceChanged(path=file.path, source=source)
-    return known.digest
+    return finished(source, file, known)

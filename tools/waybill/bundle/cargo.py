@@ -23,6 +23,10 @@ from waybill.store.store import Store
 class Load(Content, Protocol):
     """A content that knows whose it is."""
 
+    @property
+    def other(self) -> Load | None:
+        """The same from another place, for when this one gave wrong bytes, or none."""
+
     def blame(self, error: Corrupt) -> WaybillError:
         """What to say when it was not what its digest names."""
 

@@ -41,6 +41,7 @@ class SourceContent:
     source: Source
     file: SourceFile
     pieces: None = None
+    other: None = None
 
     @property
     def size(self) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import stat
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -75,44 +76,64 @@ class Bundle:
             if value is not None
         ]
 
-    def path(self, part: Part) -> Path | None:
-        """Where a part lies, a whole one first; None when it is on none of the media."""
+    def path(self, part: Part, copy: int = 0) -> Path | None:
+        """Where a part, or another copy, lies, a whole one first, and the last one where there are
+        fewer copies; None when it is on none of the media."""
+        found = self.copies(part)
+        return found[min(copy, len(found) - 1)] if found else None
+
+    def copies(self, part: Part) -> list[Path]:
+        """Wherever a part lies, the whole ones first."""
         found = [path for one in self.folders if (path := one / part.name).is_file()]
-        return min(found, key=lambda path: path.stat().st_size != part.size, default=None)
+        return sorted(found, key=lambda path: path.stat().st_size != part.size)
 
     def require(self, parts: Iterable[Part]) -> None:
         """Raises PartMissing naming all that are missing, PartTruncated, ForeignPart."""
         wanted = sorted(set(parts), key=lambda part: part.number)
-        missing = [part.number for part in wanted if self.path(part) is None]
-        if missing:
+        found = {part: self.copies(part) for part in wanted}
+        if missing := [part.number for part, copies in found.items() if not copies]:
             raise PartMissing(parts=spans(missing), where=", ".join(map(str, self.folders)))
-        for part in wanted:
-            self._check(part)
+        for part, copies in found.items():
+            # The best one last: what is wrong with it is said if none is right.
+            _check_any(part, copies[::-1])
 
-    def _check(self, part: Part) -> None:
-        """Size and member headers: cheap, and enough to know a part of another bundle."""
-        path = self.path(part)
-        found = path.stat().st_size if path else 0
-        if found != part.size:
-            raise PartTruncated(part=part.name, found=found, expected=part.size)
-        for extent in part.extents:
-            length = len(extent.header)
-            with self.read(part, extent.at - length, length) as stream:
-                if stream.read() != extent.header:
-                    raise ForeignPart(part=part.name, why=f"it lacks {extent.member}")
-
-    def read(self, part: Part, offset: int, length: int) -> IO[bytes]:
+    def read(self, part: Part, offset: int, length: int, copy: int = 0) -> IO[bytes]:
         """`length` bytes of a part from `offset`. Errors of the medium name the part."""
-        path = self.path(part)
+        path = self.path(part, copy)
         if path is None and self.tray:
             self.tray.wait(self, [part])
-            path = self.path(part)
+            path = self.path(part, copy)
         if path is None:
             raise PartMissing(parts=part.name, where=", ".join(map(str, self.folders)))
-        return Limited(_open(path, offset), length)  # type: ignore[return-value]
+        return opened(path, offset, length)
 
     def content(self, blob: Digest) -> BundleContent:
         return BundleContent(self, blob)
+
+
+def _check_any(part: Part, copies: Sequence[Path]) -> None:
+    """One copy that is right is enough. Raises what `check` says of the last."""
+    first, *others = copies
+    try:
+        check(part, first)
+    except (PartTruncated, ForeignPart, Unreadable):
+        if not others:
+            raise
+        _check_any(part, others)
+
+
+def check(part: Part, path: Path) -> None:
+    """Size and member headers of a copy: cheap, and enough to know a part of another bundle.
+
+    Raises PartTruncated, ForeignPart, Unreadable.
+    """
+    if (found := path.stat().st_size) != part.size:
+        raise PartTruncated(part=path, found=found, expected=part.size)
+    for extent in part.extents:
+        length = len(extent.header)
+        with opened(path, extent.at - length, length) as stream:
+            if stream.read() != extent.header:
+                raise ForeignPart(part=path, why=f"it lacks {extent.member}")
 
 
 def _seen(path: Path) -> Digest | None:
@@ -142,11 +163,15 @@ def _chain(path: Path) -> tuple[Certificate, ...]:
 
 @dataclass(frozen=True)
 class BundleContent:
-    """A blob's bytes, streamed from its extents (a `store.base.Content`)."""
+    """A blob's bytes, streamed from its extents (a `store.base.Content`).
+
+    `copy`: which copy of its parts is read, from 0, where there are as many.
+    """
 
     bundle: Bundle
     blob: Digest
     rereadable: bool = True
+    copy: int = 0
 
     @property
     def size(self) -> int:
@@ -162,8 +187,22 @@ class BundleContent:
         return [part for part, _ in self.bundle.index.places[self.blob]]
 
     @property
+    def other(self) -> BundleContent | None:
+        """The same from other copies of its parts, as long as there are any."""
+        copy = self.copy + 1
+        more = any(len(self.bundle.copies(part)) > copy for part in self.parts)
+        return replace(self, copy=copy) if more else None
+
+    @property
     def name(self) -> str:
-        """What people look for when it is wrong."""
+        """What people look for when it is wrong, and where."""
+        paths = [self.bundle.path(part, self.copy) for part in self.parts]
+        folders = {path.parent for path in paths if path}
+        return f"{self.title} in {', '.join(sorted(map(str, folders)))}"
+
+    @property
+    def title(self) -> str:
+        """The file and its parts."""
         _, first = self.bundle.index.places[self.blob][0]
         file = first.member if first.length == self.size else first.member.rpartition(".")[0]
         numbers = sorted({part.number for part in self.parts})
@@ -178,20 +217,21 @@ class BundleContent:
             begin, end = max(offset, extent.offset), min(offset + length, _end(extent))
             if begin < end:
                 spans.append((part, extent.at + begin - extent.offset, end - begin))
-        return _Chain(self.bundle, spans)  # type: ignore[return-value]
+        return _Chain(self.bundle, spans, self.copy)  # type: ignore[return-value]
 
 
 def _end(extent: Extent) -> int:
     return extent.offset + extent.length
 
 
-def _open(path: Path, offset: int) -> IO[bytes]:
+def opened(path: Path, offset: int, length: int) -> IO[bytes]:
+    """`length` bytes of a file from `offset`. Errors of the medium name it: Unreadable."""
     try:
         stream = NamedFile(path)
         stream.seek(offset)
     except OSError as error:
         raise _unreadable(path, error) from error
-    return stream
+    return Limited(stream, length)  # type: ignore[return-value]
 
 
 def _unreadable(path: Path, error: OSError) -> Unreadable:
@@ -201,8 +241,8 @@ def _unreadable(path: Path, error: OSError) -> Unreadable:
 class _Chain(io.RawIOBase):
     """Several spans of parts as one stream."""
 
-    def __init__(self, bundle: Bundle, spans: Sequence[tuple[Part, int, int]]) -> None:
-        self._bundle, self._spans = bundle, list(spans)
+    def __init__(self, bundle: Bundle, spans: Sequence[tuple[Part, int, int]], copy: int) -> None:
+        self._bundle, self._spans, self._copy = bundle, list(spans), copy
         self._stream: IO[bytes] | None = None
 
     def readable(self) -> bool:
@@ -213,7 +253,7 @@ class _Chain(io.RawIOBase):
             return b"".join(iter(lambda: self.read(1 << 20), b""))
         while self._stream or self._spans:
             if self._stream is None:
-                self._stream = self._bundle.read(*self._spans.pop(0))
+                self._stream = self._bundle.read(*self._spans.pop(0), self._copy)
             if data := self._stream.read(size):
                 return data
             self._stream.close()
@@ -233,6 +273,9 @@ def _read(path: Path) -> bytes | None:
 
 def _told(path: Path, ask: Callable[[IO[bytes]], Told]) -> Told | None:
     try:
+        # A pipe of that name would keep us waiting.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Unreadable(path=path, why="it is not a regular file")
         with path.open("rb") as stream:
             return ask(stream)
     except (FileNotFoundError, NotADirectoryError):

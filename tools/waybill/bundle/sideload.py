@@ -6,6 +6,7 @@ come after their blobs, and the ref moves last.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
@@ -15,10 +16,10 @@ from functools import partial
 from threading import BoundedSemaphore
 
 from waybill import digest as digests
-from waybill.bundle.cargo import Cargo
+from waybill.bundle.cargo import Cargo, Load
 from waybill.bundle.format import Revision
 from waybill.digest import PIECE, Digest
-from waybill.errors import Corrupt, RefMoved
+from waybill.errors import Corrupt, RefMoved, Unreadable
 from waybill.manifest import STATEMENT_TYPE, Descriptor
 from waybill.sign.dsse import ENVELOPE_TYPE
 from waybill.sign.trust import Policy
@@ -31,6 +32,7 @@ from waybill.store.record import Head
 from waybill.store.store import Store
 from waybill.store.work import Stoppable, parallel
 
+_log = logging.getLogger("waybill.store")
 _BLOBS_AT_ONCE = 4
 _CORES = os.cpu_count() or 1
 _FEW = 1_000
@@ -127,7 +129,7 @@ class Loading:
             content, replace = cargo.content(blob.digest), blob.digest in self.damaged
             with hashing if _is_hashed_again(content) else nullcontext():
                 stoppable(0)
-                self.store.upload(blob, content, stoppable, replace, content.blame)
+                self._upload(blob, content, stoppable, replace)
 
         def send_all(blobs: Sequence[Descriptor]) -> None:
             cargo.require(self.store, blobs)
@@ -138,6 +140,16 @@ class Loading:
         with self.store.backend.loading():
             send_all(self.missing)
             return [self._finish(revision, send_all) for revision in cargo.revisions]
+
+    def _upload(self, blob: Descriptor, content: Load, advance: Advance, replace: bool) -> None:
+        try:
+            self.store.upload(blob, content, advance, replace, content.blame)
+        except (Corrupt, Unreadable) as error:
+            if (other := content.other) is None:
+                raise
+            _log.warning("%s; another copy is read", error)
+            # Told of all that is sent, so that it keeps to a rate.
+            self._upload(blob, other, advance, replace)
 
     def _finish(self, revision: Revision, resend: Resend) -> Loaded:
         repo, what = revision.repo, _publication(revision)

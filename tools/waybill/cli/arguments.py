@@ -13,7 +13,7 @@ from waybill.errors import BadValue
 from waybill.sign.trust import Policy
 from waybill.store.base import Advance
 from waybill.store.connect import Access, connect
-from waybill.store.pace import Paced
+from waybill.store.pace import LEAST, Paced
 from waybill.store.sizes import parse_size
 from waybill.store.store import Store
 
@@ -76,10 +76,18 @@ def add_sending(parser: argparse.ArgumentParser) -> None:
 def add_rate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit-rate",
-        type=size,
+        type=_rate,
         metavar="SIZE",
-        help="send at most this much a second, as 50MB (0: as fast as it goes)",
+        help="send at most this much a second, as 50MB; 100kB or more (0: as fast as it goes)",
     )
+
+
+def _rate(text: str) -> int:
+    """As `size`, and enough."""
+    if 0 < (found := size(text)) < LEAST:
+        why = f"servers hang up at so little a second: {LEAST // 1000}kB is the least"
+        raise argparse.ArgumentTypeError(f"{text!r} is not usable: {why}")
+    return found
 
 
 def paced(args: argparse.Namespace, advance: Advance) -> Advance:

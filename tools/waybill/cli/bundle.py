@@ -11,7 +11,7 @@ from typing import Any
 from waybill.bundle.format import Revision, part_name, spans
 from waybill.bundle.media import Bundle
 from waybill.bundle.trusted import require_trust
-from waybill.bundle.verify import verify
+from waybill.bundle.verify import to_read, verify
 from waybill.cli.arguments import (
     Commands,
     add_folders,
@@ -203,8 +203,7 @@ def _distrusted(bundle: Bundle, policy: Policy | None) -> list[str]:
 
 def _verify_bundle(args: argparse.Namespace, console: Console) -> Report:
     bundle, policy = Bundle.open(args.folders), policy_of(args)
-    present = [part for part in bundle.index.parts if bundle.path(part)]
-    with console.progress("verify", sum(part.size for part in present)) as advance:
+    with console.progress("verify", to_read(bundle)) as advance:
         findings = verify(bundle, advance)
     lines = [about(name, error) for name, error in findings.wrong.items()]
     if findings.missing:

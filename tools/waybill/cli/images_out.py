@@ -24,7 +24,7 @@ from waybill.cli.images_arguments import (
     refuse,
 )
 from waybill.cli.keys import add_key, signer_of
-from waybill.cli.output import Console, Report, counted, human, printable, table
+from waybill.cli.output import Console, Report, about, counted, human, printable, table
 from waybill.deliver import helm
 from waybill.deliver.images.choices import command
 from waybill.errors import BadValue
@@ -236,7 +236,7 @@ def _bom(args: argparse.Namespace, console: Console) -> Report:
 def _verify(args: argparse.Namespace, console: Console) -> Report:
     if not args.folders:
         return _verify_list(args)
-    from waybill.bundle.verify import verify
+    from waybill.bundle.verify import to_read, verify
     from waybill.deliver.images.parts import stack_of
     from waybill.deliver.images.push import targets
     from waybill.deliver.images.verify import whole
@@ -252,7 +252,7 @@ def _verify(args: argparse.Namespace, console: Console) -> Report:
     names = {one.name for one in stack.images}
     wanted = [one.tagged for one in listed_of(args)] if args.environment else []
     unlisted = [f"{name}: not in the bundle" for name in wanted if name not in names]
-    with console.progress("verify", sum(part.size for part in bundle.index.parts)) as advance:
+    with console.progress("verify", to_read(bundle)) as advance:
         read = verify(bundle, advance)
     report = _said_of(bundle, read)
     bad = bool(read.wrong) or any(one.wrong for one in there)
@@ -265,7 +265,7 @@ def _said_of(bundle: Bundle, read: Findings) -> Report:
     """What its parts hold."""
     wrong = {name: str(error) for name, error in read.wrong.items()}
     missing = [part.name for part in bundle.index.parts if part.number in read.missing]
-    lines = [f"{name}: {error}" for name, error in wrong.items()]
+    lines = [about(path, error) for path, error in read.wrong.items()]
     lines += [f"not on these media: {', '.join(missing)}"] if missing else []
     images = bundle.index.stack.images if bundle.index.stack else ()
     lines.append(

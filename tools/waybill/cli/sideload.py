@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 from waybill.bundle.cargo import BundleCargo, Cargo
-from waybill.bundle.format import INDEX
 from waybill.bundle.media import Bundle
 from waybill.bundle.sideload import Check, Decision, Loading
 from waybill.bundle.tray import Tray
@@ -28,7 +27,7 @@ from waybill.cli.arguments import (
 from waybill.cli.in_cluster import add_in_cluster, job_of, refuse_in_cluster
 from waybill.cli.keys import add_key, signer_of
 from waybill.cli.output import Console, Report, human
-from waybill.cli.sources import FLAGS, add_source, add_what, cargo_of, roots_of
+from waybill.cli.sources import FLAGS, add_source, add_what, cargo_of, is_bundle, roots_of
 from waybill.deliver import import_job
 from waybill.digest import is_commit
 from waybill.errors import BadValue
@@ -135,7 +134,7 @@ def _is_source(args: argparse.Namespace) -> bool:
     """Several directories are media; so is one, unless it is said what to make of it."""
     if args.manifest or any("://" in one for one in args.what):
         return True
-    return len(args.what) == 1 and bool(args.repo) and not Path(args.what[0], INDEX).is_file()
+    return len(args.what) == 1 and bool(args.repo) and not is_bundle(Path(args.what[0]))
 
 
 def _cargo(args: argparse.Namespace, console: Console) -> Cargo:

@@ -130,7 +130,7 @@ def source_of(args: argparse.Namespace) -> Wanted:
         raise BadValue(what="--source-client-key", value=key, why=why)
     reach = {name.replace("-", "_"): said.get(_camel(name)) for name in REACH}
     source = open_source(said["source"], Reach(**reach, roots=roots_of(args)))
-    if isinstance(source, DirectorySource) and _is_bundle(source.root):
+    if isinstance(source, DirectorySource) and is_bundle(source.root):
         why = "it is a bundle, and no model: give its directory as it is to waybill sideload"
         raise BadValue(what="source", value=said["source"], why=why)
     return Wanted(
@@ -141,7 +141,8 @@ def source_of(args: argparse.Namespace) -> Wanted:
     )
 
 
-def _is_bundle(folder: Path) -> bool:
+def is_bundle(folder: Path) -> bool:
+    """A model may have a file of the index's name."""
     return (folder / INDEX).is_file() and any(folder.glob("part-*.tar"))
 
 

@@ -47,7 +47,7 @@ class AccessDenied(WaybillError):
     sentence = "the store {url} refuses access: {why}"
     hint = (
         "check the credentials, which expire if they are temporary, and their policy; "
-        "of a directory, its owner and mode"
+        "of a directory, its owner, its mode and how it is mounted"
     )
     exit_code = 1
     status = 503

@@ -6,6 +6,7 @@ present is also checked. Unfinished uploads lie in uploads/ and are taken up by 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -31,6 +32,8 @@ from waybill.manifest import Descriptor
 from waybill.store import layout
 from waybill.store.base import FULL, Advance, Backend, Content, Limited, Stat, again
 from waybill.store.locks import same_file
+
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 class FilesystemBackend:
@@ -236,11 +239,11 @@ class FilesystemBackend:
             yield
         except WaybillError:
             raise
-        except PermissionError as error:
-            raise AccessDenied(url=self.url, why=str(error)) from error
         except OSError as error:
             if error.errno in FULL:
                 raise StoreFull(url=self.url, why=error.strerror) from error
+            if error.errno in _DENIED:
+                raise AccessDenied(url=self.url, why=str(error)) from error
             raise StoreUnreachable(url=self.url, why=str(error)) from error
 
 

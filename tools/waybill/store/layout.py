@@ -30,6 +30,8 @@ UPLOADS = "uploads/"
 BLOBS = "blobs/sha256/"
 REFS = "refs/"
 REPOS = "repos/"
+KEPT = (BLOBS, REPOS, REFS)
+"""What a store is for; the rest is small, or goes away."""
 LEASE = "leases/prune"
 CANDIDATES = "leases/candidates"
 REF_KINDS = ("heads", "tags", "pins")

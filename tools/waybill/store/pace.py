@@ -8,6 +8,9 @@ import time
 from waybill.digest import CHUNK
 from waybill.store.base import Advance
 
+LEAST = 100_000
+"""Bytes a second below which servers give up connections that wait for their turn."""
+
 
 class Paced:
     """An Advance that holds its callers up, so that all of them together keep to the rate.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from waybill.errors import BadFile, StoreUnreachable
+from waybill.errors import BadFile, StoreUnreachable, WaybillError
 from waybill.manifest import CONFIG_TYPE, Descriptor, canonical
 from waybill.store import layout
 from waybill.store.audit import DAMAGE
@@ -120,8 +120,14 @@ def carry_out(plan: Plan, lease: Lease, advance: Advance = no_progress) -> None:
         stoppable(one.stat.size)
 
     lease.answered = False
-    for turn in sorted({_turn(one) for one in plan.doomed}):
-        parallel(delete, [one for one in plan.doomed if _turn(one) == turn], stop=stoppable.stop)
+    try:
+        for turn in sorted({_turn(one) for one in plan.doomed}):
+            doomed = [one for one in plan.doomed if _turn(one) == turn]
+            parallel(delete, doomed, stop=stoppable.stop)
+    except WaybillError:
+        # What was begun has ended, other than at Ctrl-C.
+        lease.answered = not unanswered
+        raise
     lease.answered = not unanswered
     _note(plan, lease)
 

@@ -25,7 +25,7 @@ import google_crc32c
 from botocore.exceptions import ClientError
 
 from waybill import digest as digests
-from waybill.digest import CHUNK, PIECE, Digest
+from waybill.digest import PIECE, Digest
 from waybill.errors import Corrupt
 from waybill.manifest import Descriptor
 from waybill.store.base import Advance, Content
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 CHECKED = "waybill-checked"
 """Metadata of a blob whose bytes Waybill checked on the way in."""
 IN_FLIGHT = 4
+_STEP = 256 << 10
+"""Bytes that are read and paced at once. At the lowest rate, which all connections share, each has
+to get some before its server, which waits for 20 seconds or more, hangs up."""
 Opener = Callable[[int, int], IO[bytes]]
 """From offset and length to a stream."""
 _Sent = tuple[str, str]
@@ -306,7 +309,7 @@ class _BodyFailed(BaseException):
 
 
 class _Span(io.RawIOBase):
-    """A request body. `read` may give more than asked: whole chunks, not 16 KiB at a time."""
+    """A request body. `read` may give more than asked: whole steps, not 16 KiB at a time."""
 
     def __init__(self, opener: Opener, blob: Descriptor, length: int, advance: Advance) -> None:
         self._opener, self._blob, self._length = opener, blob, length
@@ -326,7 +329,7 @@ class _Span(io.RawIOBase):
     def _read(self, size: int) -> bytes:
         if self._stream is None:
             self._stream = self._opener(self._at, self._length - self._at)
-        data: bytes = self._stream.read(CHUNK if size >= 0 else self._length - self._at)
+        data: bytes = self._stream.read(_STEP if size >= 0 else self._length - self._at)
         self._at += len(data)
         if not data and self._at < self._length:
             # The server would wait for the rest until it gives up.

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from waybill import digest as digests
@@ -86,7 +86,9 @@ class Store(Blobs):
         needed = sum(blob.size for blob in blobs if blob.digest not in in_place)
         room = self.backend.room(blobs)
         if self._capacity is not None:
-            left = self._capacity - sum(stat.size for stat in self._opened.list(""))
+            # Not uploads begun, which count as needed, nor what others keep beside the store.
+            kept = chain.from_iterable(map(self._opened.list, layout.KEPT))
+            left = self._capacity - sum(stat.size for stat in kept)
             room = max(0, left if room is None else min(room, left))
         if room is not None and needed > room:
             raise StoreTooSmall(url=self.url, room=f"{room:,}", needed=f"{needed:,}")
