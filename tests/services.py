@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
+import boto3
 import httpx
 import pytest
+from botocore.config import Config
 
 MADE_BY = {
     "KUBECONFIG": "ci/cluster/up",
@@ -186,7 +188,18 @@ def minio_server(
     health = f"{server.endpoint}/minio/health/ready"
     trust = secured.trust if secured else None
     with running([*command, str(folder / "data")], env, folder / "minio.log", health, 30, trust):
+        if not secured:
+            _wait_for_keys(server)
         yield server
+
+
+def _wait_for_keys(server: Minio) -> None:
+    """It calls itself ready some time before it knows any key, on a machine that is busy."""
+    patient = Config(retries={"mode": "standard", "total_max_attempts": 8})
+    session = boto3.session.Session(server.access_key, server.secret_key)
+    session.client(
+        "s3", endpoint_url=server.endpoint, region_name="us-east-1", config=patient
+    ).list_buckets()
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def small(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
-    """Each environment says that its store holds little more than store.json."""
+    """Each environment says that its store holds next to nothing."""
     use_profile(minio, tmp_path / "credentials", monkeypatch)
     (tmp_path / "small/values").mkdir(parents=True)
     return new_stores(tmp_path / "small", minio, s3, probed, capacity="1kB")
@@ -70,7 +70,7 @@ def test_what_would_not_fit_is_refused_before_its_first_byte(
     ):
         told = run(small, *words, code=1)
         assert told["code"] == "StoreTooSmall", words
-        assert re.search("has room for 9.. bytes, and 1.,... are to be", told["message"]), words
+        assert re.search("has room for 1,000 bytes, and 1.,... are to be", told["message"]), words
         assert in_bucket(s3, small, "test") == before, words
     assert not small["test"].pins_path.exists()
     assert (small.project / "values/test.yaml").read_text() == "global: {models: {}}\n"

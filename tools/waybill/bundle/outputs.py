@@ -48,10 +48,18 @@ def look(journals: Sequence[Journal], plans: Sequence[PartPlan | Part]) -> None:
 
 def require_seal(outs: Sequence[Path], signer: Signer | None) -> None:
     """Raises BadValue where a bundle that is signed would lose its signature."""
-    sealed = [out for out in outs if (out / INDEX).is_file() and (out / SIGNATURE).is_file()]
+    sealed = [out for out in outs if _is_sealed(out)]
     if sealed and signer is None:
         why = f"the bundle in {sealed[0]} is signed, and its new index has to be signed, too"
         raise BadValue(what="--key", value="", why=why)
+
+
+def _is_sealed(out: Path) -> bool:
+    return (out / INDEX).is_file() and (out / SIGNATURE).is_file()
+
+
+def _holds(out: Path, index: Index) -> bool:
+    return (out / INDEX).read_bytes() == index.data
 
 
 def take(journals: Sequence[Journal]) -> None:
@@ -101,7 +109,14 @@ def _free(outs: Sequence[Path]) -> int:
 
 
 def write_index(outs: Sequence[Path], index: Index, signer: Signer | None = None) -> None:
-    """Every medium gets the whole index, and the sums of its own parts; bundle.json last."""
+    """Every medium gets the whole index, and the sums of its own parts; bundle.json last.
+
+    One that has this index and a signature of it is left as it is by those who have no key.
+    Raises BadValue as `require_seal` does.
+    """
+    if signer is None:
+        outs = [out for out in outs if not (_is_sealed(out) and _holds(out, index))]
+        require_seal(outs, signer)
     seal = {SIGNATURE: signer.sign(index.data), CERTIFICATES: signer.chain_pem} if signer else {}
     for out in outs:
         here = [part for part in index.parts if (out / part.name).is_file()]

@@ -123,7 +123,8 @@ class Writing(ABC):
         for one in journals:
             one.adopt(self._kept, ours=self.adds)
         outputs.look(journals, [*self._kept, *self.parts])
-        outputs.require_seal([one.folder for one in journals], signer)
+        if any(part.number not in journals[0].parts for part in self.parts):
+            outputs.require_seal([one.folder for one in journals], signer)
 
     @property
     def _kept(self) -> Sequence[Part]:
